@@ -1,0 +1,182 @@
+//! Time and randomness: the two inputs that come from nowhere, as parameters.
+//!
+//! No other file of the project reads a clock or draws a random number by itself;
+//! `clippy.toml` forbids it. A test that injects both is deterministic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand_core::{CryptoRng, RngCore};
+
+/// A wall clock.
+///
+/// Contract: monotone within one process (never steps back, whatever the machine's
+/// clock does), safe to call from any thread, never blocks.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> u64;
+
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    fn now(&self) -> u64 {
+        self.now_ms() / 1000
+    }
+}
+
+/// The machine's clock, held from stepping back.
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    last_ms: AtomicU64,
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where the machine's clock is read"
+        )]
+        let now = std::time::SystemTime::now();
+        let ms = now
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_millis() as u64);
+        self.last_ms.fetch_max(ms, Ordering::AcqRel).max(ms)
+    }
+}
+
+/// A clock that stands where it is put, for tests.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that shows `ms` milliseconds since 1970.
+    #[must_use]
+    pub fn at_ms(ms: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(ms)))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance_ms(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::AcqRel);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// A source of randomness fit for keys.
+///
+/// Contract: cryptographically secure, each call independent of all others.
+pub trait Randomness: Send + Sync + 'static {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The operating system's randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        #[expect(
+            clippy::disallowed_types,
+            reason = "the one place where the system's randomness is drawn"
+        )]
+        rand_core::OsRng.fill_bytes(bytes);
+    }
+}
+
+/// Time and randomness together, as every layer above the pure modules takes them.
+#[derive(Clone)]
+pub struct Ambient {
+    clock: Arc<dyn Clock>,
+    randomness: Arc<dyn Randomness>,
+}
+
+impl Ambient {
+    /// The machine's own.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(SystemClock::default(), SystemRandomness)
+    }
+
+    /// Those given.
+    pub fn new(clock: impl Clock, randomness: impl Randomness) -> Self {
+        Self {
+            clock: Arc::new(clock),
+            randomness: Arc::new(randomness),
+        }
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// `N` random octets.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.randomness.fill(&mut bytes);
+        bytes
+    }
+
+    /// The randomness in the shape that cryptographic crates take.
+    #[must_use]
+    pub fn rng(&self) -> Rng {
+        Rng(Arc::clone(&self.randomness))
+    }
+}
+
+/// [`Randomness`] as a `rand_core` generator.
+pub struct Rng(Arc<dyn Randomness>);
+
+impl RngCore for Rng {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.0.fill(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Rng {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_never_steps_back() {
+        let clock = SystemClock::default();
+        clock.last_ms.store(u64::MAX - 1, Ordering::Release);
+        assert_eq!(clock.now_ms(), u64::MAX - 1);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = ManualClock::at_ms(5);
+        let ambient = Ambient::new(clock.clone(), SystemRandomness);
+        assert_eq!(ambient.now_ms(), 5);
+        clock.advance_ms(10);
+        assert_eq!(ambient.now_ms(), 15);
+    }
+}

@@ -1,0 +1,707 @@
+//! The evidence behind one leaf, held against what the leaf says.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use super::entry::{Entry, run_reference};
+use super::finding::{Fault, Part, Place};
+use super::outcome::outcome_as_answered;
+use super::rosters::Rosters;
+use crate::envelope::{ItemEvidence, ItemsCommitment, KeyId, dsse, items};
+use crate::exchange::leaf::commitment;
+use crate::exchange::message::{
+    CLOCK_SKEW_MS, MAX_LIFETIME_MS, Payload, check_receipt, milliseconds, take_apart,
+};
+use crate::exchange::{legal_basis_from, purpose_from};
+use crate::proto::exchange as pb;
+use crate::roster::{LegalBasis, Member, MemberId, OmbudsmanScope, Purpose};
+use crate::tlog::TreeHead;
+
+/// What the evidence behind a leaf says, once it is verified.
+#[derive(Clone, Default)]
+pub struct Insight {
+    /// The inner outcome, if it was opened and holds.
+    pub outcome: Option<pb::Outcome>,
+    /// The query.
+    pub query: QuerySays,
+    /// The answer.
+    pub answer: AnswerSays,
+    /// The receipt in the answer.
+    pub promise: Option<PromiseOf>,
+}
+
+/// What a verified query says.
+#[derive(Clone, Default)]
+pub enum QuerySays {
+    /// No query, or one that did not hold.
+    #[default]
+    Nothing,
+    /// A batch of evaluations.
+    Evaluation,
+    /// A lookup.
+    Lookup {
+        /// The asking party's case reference.
+        case_reference: String,
+    },
+    /// A request for fields.
+    Disclosure {
+        /// The asking party's case reference.
+        case_reference: String,
+        /// The lead.
+        lead_id: Vec<u8>,
+        /// The fields asked for.
+        fields: Vec<String>,
+    },
+    /// An ombudsman's request.
+    Audit,
+}
+
+/// What a verified answer says.
+#[derive(Clone, Default)]
+pub enum AnswerSays {
+    /// No answer, or one that did not hold.
+    #[default]
+    Nothing,
+    /// A batch was evaluated.
+    Evaluation,
+    /// The results of a lookup, by subject; nothing where the item was erased.
+    Lookup(Vec<Option<pb::LookupResult>>),
+    /// A disclosure.
+    Disclosure {
+        /// Names of the fields that were given.
+        granted: Vec<String>,
+        /// Names of those that were not.
+        withheld: Vec<String>,
+    },
+    /// A pseudonym was named.
+    Subject,
+}
+
+/// A receipt: whose log, which leaf, and which tree was promised to hold it.
+#[derive(Clone)]
+pub struct PromiseOf {
+    /// Whose log.
+    pub holder: MemberId,
+    /// The leaf.
+    pub leaf_index: u64,
+    /// The tree that covers it.
+    pub head: TreeHead,
+    /// The signed checkpoint.
+    pub checkpoint: String,
+}
+
+/// A leaf whose evidence is to be checked.
+pub(super) struct Leaf<'a> {
+    /// Whose keys count.
+    pub rosters: &'a Rosters,
+    /// Whose log.
+    pub owner: &'a Member,
+    /// Its place.
+    pub index: u64,
+    /// What it says.
+    pub entry: &'a Entry,
+}
+
+/// Which evidence an act leaves behind.
+struct Expected {
+    query: bool,
+    answer: bool,
+    opening: bool,
+    seed: bool,
+    /// Whether the log's owner asked, or was asked.
+    own_query: bool,
+}
+
+fn expected(entry: &Entry) -> Expected {
+    use pb::Act;
+    let all = Expected {
+        query: true,
+        answer: true,
+        opening: true,
+        seed: false,
+        own_query: false,
+    };
+    match entry.act {
+        Act::EvaluationAsked => Expected {
+            answer: false,
+            seed: true,
+            own_query: true,
+            ..all
+        },
+        Act::LookupAsked | Act::DisclosureAsked => Expected {
+            answer: false,
+            own_query: true,
+            ..all
+        },
+        Act::EvaluationReceived | Act::LookupReceived | Act::DisclosureReceived => Expected {
+            own_query: true,
+            ..all
+        },
+        Act::EvaluationAnswered | Act::LookupAnswered | Act::DisclosureAnswered => all,
+        Act::AuditAnswered => Expected {
+            // Streams of leaves and evidence have no signed answer of their own.
+            answer: entry.answer_digest.is_some(),
+            ..all
+        },
+        Act::QueryRefused => Expected {
+            answer: false,
+            opening: false,
+            ..all
+        },
+        Act::RecordsImported | Act::RecordsPublished | Act::RecordErased => Expected {
+            query: false,
+            answer: false,
+            ..all
+        },
+        Act::Unspecified | Act::LogStarted | Act::RosterAdopted => Expected {
+            query: false,
+            answer: false,
+            opening: false,
+            ..all
+        },
+    }
+}
+
+/// Checks the evidence behind a leaf. Everything that does not hold is named, and what holds is
+/// told.
+pub(super) fn check(
+    leaf: &Leaf<'_>,
+    reply: pb::ReadEvidenceResponse,
+) -> (Insight, Vec<(Place, Fault)>) {
+    let mut faults = Vec::new();
+    let mut insight = Insight::default();
+    let expected = expected(leaf.entry);
+    let damaged = damaged_parts(leaf.index, &reply, &mut faults);
+    let is_damaged = |part: Part| damaged.contains_key(&part);
+    let place = |part: Part| Place::Evidence(leaf.index, part);
+
+    match reply.query {
+        Some(message) if !is_damaged(Part::Query) => match check_query(leaf, &expected, message) {
+            Ok(says) => insight.query = says,
+            Err(fault) => faults.push((place(Part::Query), fault)),
+        },
+        None if expected.query && !is_damaged(Part::Query) => {
+            faults.push((place(Part::Query), Fault::Missing));
+        }
+        _ => {}
+    }
+    match reply.answer {
+        Some(message) if !is_damaged(Part::Answer) => {
+            match check_answer(leaf, &expected, message) {
+                Ok((says, promise)) => {
+                    insight.answer = says;
+                    insight.promise = promise;
+                }
+                Err(fault) => faults.push((place(Part::Answer), fault)),
+            }
+        }
+        None if expected.answer && !is_damaged(Part::Answer) => {
+            faults.push((place(Part::Answer), Fault::Missing));
+        }
+        _ => {}
+    }
+    if !is_damaged(Part::Opening) {
+        if reply.opening.is_empty() {
+            if expected.opening {
+                faults.push((place(Part::Opening), Fault::Missing));
+            }
+        } else {
+            match open_outcome(leaf.entry, &reply.opening) {
+                Ok(outcome) => insight.outcome = Some(outcome),
+                Err(fault) => faults.push((place(Part::Opening), fault)),
+            }
+        }
+    }
+    if expected.seed && !reply.seed_kept && !is_damaged(Part::Seed) {
+        faults.push((place(Part::Seed), Fault::Missing));
+    }
+    if let Err(why) = outcome_as_answered(leaf.entry, &insight) {
+        faults.push((place(Part::Opening), Fault::Outcome { why }));
+    }
+    (insight, faults)
+}
+
+/// The parts that the node says it cannot read, each with one finding for each place in it.
+fn damaged_parts(
+    index: u64,
+    reply: &pb::ReadEvidenceResponse,
+    faults: &mut Vec<(Place, Fault)>,
+) -> BTreeMap<Part, ()> {
+    let mut damaged = BTreeMap::new();
+    for place in &reply.damaged {
+        let part = match place.part() {
+            pb::EvidencePart::Answer => Part::Answer,
+            pb::EvidencePart::Opening => Part::Opening,
+            pb::EvidencePart::Seed => Part::Seed,
+            pb::EvidencePart::Query | pb::EvidencePart::Unspecified => Part::Query,
+        };
+        damaged.insert(part, ());
+        faults.push((
+            Place::Evidence(index, part),
+            Fault::Damaged { item: place.item },
+        ));
+    }
+    damaged
+}
+
+fn open_outcome(entry: &Entry, opening: &[u8]) -> Result<pb::Outcome, Fault> {
+    if entry.commitment != Some(commitment(opening)) {
+        return Err(Fault::Commitment);
+    }
+    opening
+        .get(16..)
+        .and_then(|outcome| pb::Outcome::decode(outcome).ok())
+        .ok_or(Fault::Unreadable {
+            why: "it holds no outcome".to_owned(),
+        })
+}
+
+/// A message whose signature, parties and items hold.
+struct Opened<P> {
+    payload: P,
+    digest: [u8; 32],
+    items_root: [u8; 32],
+    in_reply_to: Vec<u8>,
+    item_count: u32,
+    items: Vec<Option<Zeroizing<Vec<u8>>>>,
+}
+
+fn check_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    use pb::Act;
+    match leaf.entry.act {
+        Act::EvaluationAsked | Act::EvaluationAnswered | Act::EvaluationReceived => {
+            evaluation_query(leaf, expected, message)
+        }
+        Act::LookupAsked | Act::LookupAnswered | Act::LookupReceived => {
+            lookup_query(leaf, expected, message)
+        }
+        Act::DisclosureAsked | Act::DisclosureAnswered | Act::DisclosureReceived => {
+            disclosure_query(leaf, expected, message)
+        }
+        Act::AuditAnswered => audit_query(leaf, expected, message),
+        Act::QueryRefused => refused_query(leaf, expected, message),
+        _ => Err(Fault::OtherKind),
+    }
+}
+
+fn evaluation_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    let query: Opened<pb::EvaluationQuery> = open_query(leaf, expected, message)?;
+    same(query.payload.element_count, leaf.entry.count, "the count")?;
+    Ok(QuerySays::Evaluation)
+}
+
+fn lookup_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
+    same(query.item_count, leaf.entry.count, "the number of subjects")?;
+    same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
+    Ok(QuerySays::Lookup {
+        case_reference: query.payload.case_reference,
+    })
+}
+
+fn disclosure_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message)?;
+    same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
+    let fields = query
+        .payload
+        .fields
+        .map_or_else(Vec::new, |mask| mask.paths);
+    if leaf.entry.act != pb::Act::DisclosureAnswered {
+        same(
+            fields.len() as u64,
+            u64::from(leaf.entry.count),
+            "the number of fields",
+        )?;
+    }
+    Ok(QuerySays::Disclosure {
+        case_reference: query.payload.case_reference,
+        lead_id: query.payload.lead_id,
+        fields,
+    })
+}
+
+fn audit_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    let query: Opened<pb::AuditQuery> = open_query(leaf, expected, message)?;
+    let asked = match query.payload.subject {
+        Some(pb::audit_query::Subject::Entries(range)) => run_reference("entries", &range),
+        Some(pb::audit_query::Subject::Evidence(range)) => run_reference("evidence", &range),
+        Some(pb::audit_query::Subject::Pseudonym(_)) => "pseudonym".to_owned(),
+        None => return Err(Fault::OtherKind),
+    };
+    same(asked.as_str(), &*leaf.entry.reference, "what was asked for")?;
+    let reader = leaf
+        .entry
+        .peer
+        .as_ref()
+        .and_then(|peer| leaf.rosters.member(peer.as_str()));
+    let permitted = match reader.and_then(|reader| reader.roles.ombudsman.as_ref()) {
+        Some(OmbudsmanScope::Coalition) => true,
+        Some(OmbudsmanScope::Member(member)) => *member == leaf.owner.id,
+        None => false,
+    };
+    if permitted {
+        Ok(QuerySays::Audit)
+    } else {
+        Err(Fault::NoOmbudsman {
+            reader: leaf
+                .entry
+                .peer
+                .as_ref()
+                .map_or_else(|| "nobody".to_owned(), |peer| peer.as_str().to_owned()),
+        })
+    }
+}
+
+/// A refused query may be of any kind, and may be wrong in any way but its signature: what it says
+/// is told where it can be read.
+fn refused_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    signed_by_peer(leaf, message.clone())?;
+    Ok(readable_query(leaf, expected, message).unwrap_or_default())
+}
+
+fn signed_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<(), Fault> {
+    let peer = leaf.entry.peer.as_ref().ok_or(Fault::OtherMessage {
+        what: "the other party",
+    })?;
+    let (envelope, _) = take_apart(message).map_err(|error| Fault::Unreadable {
+        why: error.to_string(),
+    })?;
+    let payload_type = envelope.unverified_parts().payload_type;
+    let verified = dsse::verify(&envelope, payload_type, |key_id: &KeyId| {
+        leaf.rosters
+            .signing_key(peer.as_str(), key_id, leaf.entry.time_ms / 1000)
+    })
+    .map_err(|error| Fault::Signature {
+        signer: peer.to_string(),
+        why: error.to_string(),
+    })?;
+    if Some(verified.digest()) == leaf.entry.query_digest {
+        Ok(())
+    } else {
+        Err(Fault::OtherMessage { what: "its digest" })
+    }
+}
+
+fn readable_query(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<QuerySays, Fault> {
+    let kind = message
+        .envelope
+        .as_ref()
+        .map(|envelope| envelope.payload_type.clone())
+        .unwrap_or_default();
+    match kind.as_str() {
+        pb::EvaluationQuery::TYPE => open_query::<pb::EvaluationQuery>(leaf, expected, message)
+            .map(|_| QuerySays::Evaluation),
+        pb::LookupQuery::TYPE => {
+            let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
+            Ok(QuerySays::Lookup {
+                case_reference: query.payload.case_reference,
+            })
+        }
+        pb::DisclosureQuery::TYPE => {
+            let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message)?;
+            Ok(QuerySays::Disclosure {
+                case_reference: query.payload.case_reference,
+                lead_id: query.payload.lead_id,
+                fields: query
+                    .payload
+                    .fields
+                    .map_or_else(Vec::new, |mask| mask.paths),
+            })
+        }
+        pb::AuditQuery::TYPE => {
+            open_query::<pb::AuditQuery>(leaf, expected, message).map(|_| QuerySays::Audit)
+        }
+        _ => Err(Fault::OtherKind),
+    }
+}
+
+fn check_answer(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<(AnswerSays, Option<PromiseOf>), Fault> {
+    use pb::Act;
+    match leaf.entry.act {
+        Act::EvaluationAnswered | Act::EvaluationReceived => {
+            let answer: Opened<pb::EvaluationAnswer> = open_answer(leaf, expected, message)?;
+            let promise = promise(leaf, expected, answer.payload.receipt)?;
+            Ok((AnswerSays::Evaluation, Some(promise)))
+        }
+        Act::LookupAnswered | Act::LookupReceived => {
+            let answer: Opened<pb::LookupAnswer> = open_answer(leaf, expected, message)?;
+            let promise = promise(leaf, expected, answer.payload.receipt)?;
+            same(answer.item_count, leaf.entry.count, "the number of results")?;
+            let results = answer
+                .items
+                .iter()
+                .map(|item| {
+                    item.as_ref()
+                        .map(|item| pb::LookupResult::decode(item.as_slice()))
+                        .transpose()
+                        .map_err(|_| Fault::Unreadable {
+                            why: "a result is none".to_owned(),
+                        })
+                })
+                .collect::<Result<_, _>>()?;
+            Ok((AnswerSays::Lookup(results), Some(promise)))
+        }
+        Act::DisclosureAnswered | Act::DisclosureReceived => {
+            let answer: Opened<pb::DisclosureAnswer> = open_answer(leaf, expected, message)?;
+            let promise = promise(leaf, expected, answer.payload.receipt)?;
+            let names = |mask: Option<prost_types::FieldMask>| {
+                mask.map_or_else(Vec::new, |mask| mask.paths)
+            };
+            let granted = names(answer.payload.granted);
+            same(
+                granted.len() as u64,
+                u64::from(answer.item_count),
+                "the number of fields",
+            )?;
+            if leaf.entry.act == Act::DisclosureAnswered {
+                same(
+                    granted.join(",").as_str(),
+                    &*leaf.entry.reference,
+                    "the fields given",
+                )?;
+            }
+            Ok((
+                AnswerSays::Disclosure {
+                    granted,
+                    withheld: names(answer.payload.withheld),
+                },
+                Some(promise),
+            ))
+        }
+        Act::AuditAnswered => {
+            let answer: Opened<pb::SubjectAnswer> = open_answer(leaf, expected, message)?;
+            let promise = promise(leaf, expected, answer.payload.receipt)?;
+            let subject = leaf.entry.subject.map(Vec::from).unwrap_or_default();
+            same(answer.payload.subject, subject, "the pseudonym")?;
+            Ok((AnswerSays::Subject, Some(promise)))
+        }
+        _ => Err(Fault::OtherKind),
+    }
+}
+
+fn open_query<P: Payload>(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<Opened<P>, Fault> {
+    let query = open::<P>(leaf, expected.own_query, message)?;
+    if Some(query.digest) != leaf.entry.query_digest {
+        return Err(Fault::OtherMessage { what: "its digest" });
+    }
+    if !query.in_reply_to.is_empty() {
+        return Err(Fault::OtherKind);
+    }
+    Ok(query)
+}
+
+fn open_answer<P: Payload>(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    message: pb::SignedMessage,
+) -> Result<Opened<P>, Fault> {
+    let answer = open::<P>(leaf, !expected.own_query, message)?;
+    if Some(answer.in_reply_to.as_slice())
+        != leaf.entry.query_digest.as_ref().map(<[u8; 32]>::as_slice)
+    {
+        return Err(Fault::OtherQuery);
+    }
+    if Some(answer.items_root) != leaf.entry.answer_digest {
+        return Err(Fault::OtherMessage {
+            what: "the root of its items",
+        });
+    }
+    Ok(answer)
+}
+
+/// Opens a message that the log's owner (`by_owner`) or the leaf's peer signed.
+fn open<P: Payload>(
+    leaf: &Leaf<'_>,
+    by_owner: bool,
+    message: pb::SignedMessage,
+) -> Result<Opened<P>, Fault> {
+    let unreadable = |why: String| Fault::Unreadable { why };
+    let entry = leaf.entry;
+    let peer = entry.peer.as_ref().ok_or(Fault::OtherMessage {
+        what: "the other party",
+    })?;
+    let (issuer, audience) = if by_owner {
+        (&leaf.owner.id, peer)
+    } else {
+        (peer, &leaf.owner.id)
+    };
+    let (envelope, evidence) =
+        take_apart(message).map_err(|error| unreadable(error.to_string()))?;
+    let signed_at = entry.time_ms / 1000;
+    let verified = dsse::verify(&envelope, P::TYPE, |key_id: &KeyId| {
+        leaf.rosters.signing_key(issuer.as_str(), key_id, signed_at)
+    })
+    .map_err(|error| match error {
+        crate::envelope::EnvelopeError::Type { .. } => Fault::OtherKind,
+        error => Fault::Signature {
+            signer: issuer.to_string(),
+            why: error.to_string(),
+        },
+    })?;
+    let payload = P::decode(verified.payload()).map_err(|error| unreadable(error.to_string()))?;
+    let header = payload
+        .header()
+        .cloned()
+        .ok_or_else(|| unreadable("it has no header".to_owned()))?;
+    same(header.issuer.as_str(), issuer.as_str(), "who sent it")?;
+    same(
+        header.audience.as_str(),
+        audience.as_str(),
+        "to whom it was sent",
+    )?;
+    let message_id = entry.message_id.map(Vec::from).unwrap_or_default();
+    same(
+        header.message_id.as_slice(),
+        message_id.as_slice(),
+        "its message id",
+    )?;
+    in_time(entry.time_ms, &header)?;
+    if !leaf
+        .rosters
+        .may_state(header.roster_version, &header.roster_digest)
+    {
+        return Err(Fault::OtherRoster {
+            version: header.roster_version,
+        });
+    }
+    let items_root = header
+        .items_root
+        .as_slice()
+        .try_into()
+        .map_err(|_| unreadable("the root of its items has not 32 octets".to_owned()))?;
+    let commitment = ItemsCommitment {
+        count: header.item_count,
+        root: items_root,
+    };
+    commitment
+        .check(&evidence.items)
+        .map_err(|error| Fault::Items {
+            why: error.to_string(),
+        })?;
+    let items = evidence
+        .items
+        .iter()
+        .map(|item| match item {
+            ItemEvidence::Erased(_) => Ok(None),
+            ItemEvidence::Full(item) => items::split_item(item)
+                .map(|(_, body)| Some(Zeroizing::new(body.to_vec())))
+                .map_err(|error| Fault::Items {
+                    why: error.to_string(),
+                }),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Opened {
+        digest: verified.digest(),
+        payload,
+        items_root,
+        in_reply_to: header.in_reply_to,
+        item_count: header.item_count,
+        items,
+    })
+}
+
+/// The act lies within the validity of its messages, as far as clocks may differ.
+fn in_time(time_ms: u64, header: &pb::Header) -> Result<(), Fault> {
+    let unreadable = |error: crate::exchange::Refusal| Fault::Unreadable {
+        why: error.to_string(),
+    };
+    let issued = milliseconds(header.issued_at.as_ref(), "issued_at").map_err(unreadable)?;
+    let expires = milliseconds(header.expires_at.as_ref(), "expires_at").map_err(unreadable)?;
+    let within = issued <= time_ms.saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS)
+        && time_ms <= expires.saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS);
+    if within {
+        Ok(())
+    } else {
+        Err(Fault::OtherMessage { what: "its time" })
+    }
+}
+
+fn promise(
+    leaf: &Leaf<'_>,
+    expected: &Expected,
+    receipt: Option<pb::Receipt>,
+) -> Result<PromiseOf, Fault> {
+    let wrong = |why: String| Fault::Receipt { why };
+    let receipt = receipt.ok_or_else(|| wrong("it is missing".to_owned()))?;
+    let holder = if expected.own_query {
+        let peer = leaf.entry.peer.as_ref();
+        peer.and_then(|peer| leaf.rosters.member(peer.as_str()))
+            .ok_or_else(|| wrong("the roster has no such party".to_owned()))?
+    } else {
+        leaf.owner
+    };
+    let head = check_receipt(holder, &receipt).map_err(wrong)?;
+    if expected.own_query {
+        if *receipt.leaf_index.to_string() != *leaf.entry.reference {
+            return Err(wrong("it names another leaf than this one does".to_owned()));
+        }
+    } else if receipt.leaf_index != leaf.index {
+        return Err(wrong(format!(
+            "it promises leaf {}, and the act stands at this one",
+            receipt.leaf_index
+        )));
+    }
+    Ok(PromiseOf {
+        holder: holder.id.clone(),
+        leaf_index: receipt.leaf_index,
+        head,
+        checkpoint: receipt.checkpoint,
+    })
+}
+
+fn same_ground(entry: &Entry, purpose: i32, basis: i32) -> Result<(), Fault> {
+    let purpose: Option<Purpose> = purpose_from(purpose).ok();
+    let basis: Option<LegalBasis> = legal_basis_from(basis).ok();
+    same(purpose, entry.purpose, "the purpose")?;
+    same(basis, entry.legal_basis, "the legal basis")
+}
+
+fn same<T: PartialEq>(found: T, stated: T, what: &'static str) -> Result<(), Fault> {
+    if found == stated {
+        Ok(())
+    } else {
+        Err(Fault::OtherMessage { what })
+    }
+}
+
+#[cfg(test)]
+#[path = "behind_tests.rs"]
+mod tests;

@@ -1,0 +1,273 @@
+use super::super::sample::{LEAF, Lookup, SIZE, Sample, key, lookup_query, outcome, receipt};
+use super::*;
+
+/// The places and codes found after `spoil`.
+fn found(spoil: impl FnOnce(&Sample, &mut Lookup)) -> Vec<(&'static str, &'static str)> {
+    let sample = Sample::new();
+    let mut lookup = Lookup::sound(&sample);
+    spoil(&sample, &mut lookup);
+    lookup
+        .check(&sample)
+        .iter()
+        .map(|(place, fault)| (place.as_str(), fault.code()))
+        .collect()
+}
+
+fn answered_instead(sample: &Sample, lookup: &mut Lookup, receipt: pb::Receipt) {
+    let query = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
+    let sound = Lookup::answering(sample, &query, &outcome());
+    let result = super::super::sample::lookup_result().encode_to_vec();
+    let (answer, root) = sample.answer(
+        "pl",
+        "ua",
+        &query,
+        pb::LookupAnswer::default(),
+        &[&result],
+        receipt,
+    );
+    *lookup = sound;
+    lookup.reply.answer = Some(answer);
+    lookup.entry.answer_digest = root.to_vec();
+}
+
+fn first_item(message: &mut Option<pb::SignedMessage>) -> &mut pb::Item {
+    &mut message.as_mut().unwrap().items[0]
+}
+
+#[test]
+fn sound_evidence_holds_and_says_what_it_says() {
+    let sample = Sample::new();
+    let lookup = Lookup::sound(&sample);
+    let entry = lookup.entry();
+    let leaf = Leaf {
+        rosters: &sample.rosters(),
+        owner: sample.member("pl"),
+        index: LEAF,
+        entry: &entry,
+    };
+    let (insight, faults) = check(&leaf, lookup.reply);
+    assert_eq!(faults, []);
+    assert!(matches!(
+        insight.query,
+        QuerySays::Lookup { case_reference } if case_reference == "CASE-1"
+    ));
+    assert!(matches!(insight.answer, AnswerSays::Lookup(results) if results.len() == 1));
+    let promise = insight.promise.unwrap();
+    assert_eq!((promise.leaf_index, promise.head.size), (LEAF, SIZE));
+    assert_eq!(insight.outcome.unwrap().subjects.len(), 1);
+}
+
+#[test]
+fn erased_items_leave_the_evidence_whole() {
+    let erase = |message: &mut Option<pb::SignedMessage>| {
+        let item = first_item(message);
+        if let Some(pb::item::Form::Full(full)) = &item.form {
+            let hash = ItemEvidence::full(full.clone()).leaf_hash();
+            item.form = Some(pb::item::Form::Erased(hash.to_vec()));
+        }
+    };
+    let faults = found(|_, lookup| {
+        erase(&mut lookup.reply.query);
+        erase(&mut lookup.reply.answer);
+    });
+    assert_eq!(faults, []);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let faults = found(|_, lookup| {
+        lookup.reply.query = None;
+        lookup.reply.answer = None;
+        lookup.reply.opening.clear();
+    });
+    let missing = ["query", "answer", "opening"].map(|part| (part, "MISSING"));
+    assert_eq!(faults, missing);
+}
+
+#[test]
+fn what_the_node_cannot_read_is_named_once() {
+    let faults = found(|_, lookup| {
+        lookup.reply.query = None;
+        lookup.reply.damaged = vec![
+            pb::DamagedEvidence {
+                part: pb::EvidencePart::Query.into(),
+                item: 0,
+            },
+            pb::DamagedEvidence {
+                part: pb::EvidencePart::Answer.into(),
+                item: 1,
+            },
+        ];
+    });
+    assert_eq!(faults, [("query", "DAMAGED"), ("answer", "DAMAGED")]);
+}
+
+#[test]
+fn a_query_that_was_put_in_its_place_is_found_out() {
+    // Signed by somebody else in the party's name.
+    let faults = found(|sample, lookup| {
+        let forged = sample.query("ua", "pl", "pl", lookup_query(), &[b"tokens"]);
+        *lookup = Lookup::answering(sample, &forged, &outcome());
+    });
+    assert_eq!(faults, [("query", "BAD_SIGNATURE")]);
+    // Another query of the same party.
+    let faults = found(|sample, lookup| {
+        let other = sample.query("ua", "pl", "ua", lookup_query(), &[b"others"]);
+        lookup.reply.query = Some(other.message);
+    });
+    assert_eq!(faults, [("query", "OTHER_MESSAGE")]);
+    // A query to somebody else.
+    let faults = found(|sample, lookup| {
+        let other = sample.query("ua", "ombud", "ua", lookup_query(), &[b"tokens"]);
+        lookup.reply.query = Some(other.message);
+    });
+    assert_eq!(faults, [("query", "OTHER_MESSAGE")]);
+    // A message of another kind.
+    let faults = found(|sample, lookup| {
+        let other = pb::DisclosureQuery::default();
+        let other = sample.query("ua", "pl", "ua", other, &[b"why"]);
+        lookup.reply.query = Some(other.message);
+    });
+    assert_eq!(faults, [("query", "OTHER_KIND")]);
+    // The answer in the query's place.
+    let faults = found(|_, lookup| lookup.reply.query = lookup.reply.answer.clone());
+    assert_eq!(faults, [("query", "BAD_SIGNATURE")]);
+}
+
+#[test]
+fn a_leaf_that_states_something_else_is_found_out() {
+    let stated: [fn(&mut pb::LogEntry); 4] = [
+        |entry| entry.purpose = pb::Purpose::Reunification.into(),
+        |entry| entry.legal_basis = pb::LegalBasis::CourtOrder.into(),
+        |entry| entry.query_digest[0] ^= 1,
+        |entry| entry.message_id[0] ^= 1,
+    ];
+    for change in stated {
+        let faults = found(|_, lookup| change(&mut lookup.entry));
+        assert!(faults.contains(&("query", "OTHER_MESSAGE")), "{faults:?}");
+    }
+    let faults = found(|_, lookup| lookup.entry.count = 2);
+    assert_eq!(
+        faults,
+        [("query", "OTHER_MESSAGE"), ("answer", "OTHER_MESSAGE")]
+    );
+    let faults = found(|_, lookup| lookup.entry.answer_digest[0] ^= 1);
+    assert_eq!(faults, [("answer", "OTHER_MESSAGE")]);
+    let faults = found(|_, lookup| lookup.entry.peer = "ombud".to_owned());
+    assert!(faults.contains(&("query", "BAD_SIGNATURE")), "{faults:?}");
+    let faults = found(|_, lookup| lookup.entry.time_ms += 3_600_000);
+    assert!(faults.contains(&("query", "OTHER_MESSAGE")), "{faults:?}");
+}
+
+#[test]
+fn altered_items_are_found_out() {
+    let faults = found(|_, lookup| {
+        if let Some(pb::item::Form::Full(item)) = &mut first_item(&mut lookup.reply.query).form {
+            item[20] ^= 1;
+        }
+        lookup.reply.answer.as_mut().unwrap().items.clear();
+    });
+    assert_eq!(faults, [("query", "BAD_ITEMS"), ("answer", "BAD_ITEMS")]);
+}
+
+#[test]
+fn an_answer_to_something_else_is_found_out() {
+    let faults = found(|sample, lookup| {
+        let other = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
+        let mut swapped = Lookup::answering(sample, &other, &outcome());
+        lookup.reply.answer = swapped.reply.answer.take();
+    });
+    // The message id, drawn afresh for each query, differs first.
+    assert_eq!(faults, [("answer", "OTHER_MESSAGE")]);
+    let faults = found(|sample, lookup| {
+        let mut other = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
+        other.message_id = lookup.entry.message_id.as_slice().try_into().unwrap();
+        let mut swapped = Lookup::answering(sample, &other, &outcome());
+        lookup.reply.answer = swapped.reply.answer.take();
+    });
+    assert_eq!(faults, [("answer", "OTHER_QUERY")]);
+}
+
+#[test]
+fn a_receipt_that_does_not_hold_is_found_out() {
+    for wrong in [
+        receipt("pl", LEAF + 1, SIZE),
+        receipt("pl", LEAF, LEAF),
+        receipt("ua", LEAF, SIZE),
+        pb::Receipt::default(),
+    ] {
+        let faults = found(|sample, lookup| answered_instead(sample, lookup, wrong));
+        assert_eq!(faults, [("answer", "BAD_RECEIPT")]);
+    }
+    let faults =
+        found(|sample, lookup| answered_instead(sample, lookup, receipt("pl", LEAF, SIZE)));
+    assert_eq!(faults, []);
+}
+
+#[test]
+fn an_outcome_that_was_not_answered_is_found_out() {
+    let faults = found(|_, lookup| lookup.reply.opening[0] ^= 1);
+    assert_eq!(faults, [("opening", "BAD_OPENING")]);
+    // What is committed to differs from what the party was told.
+    let other: [fn(&mut pb::Outcome); 4] = [
+        |outcome| outcome.subjects[0].grade = pb::Grade::Possible as u32,
+        |outcome| outcome.subjects[0].lead_id = vec![6; 16],
+        |outcome| outcome.subjects[0].subject_index = 1,
+        |outcome| outcome.subjects.clear(),
+    ];
+    for change in other {
+        let faults = found(|sample, lookup| {
+            let mut told = outcome();
+            change(&mut told);
+            let query = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
+            *lookup = Lookup::answering(sample, &query, &told);
+        });
+        assert_eq!(faults, [("opening", "OTHER_OUTCOME")]);
+    }
+}
+
+#[test]
+fn a_reader_without_the_right_to_is_found_out() {
+    let sample = Sample::new();
+    let query = pb::AuditQuery {
+        subject: Some(pb::audit_query::Subject::Entries(pb::LeafRange {
+            start: 0,
+            count: 9,
+        })),
+        ..pb::AuditQuery::default()
+    };
+    for (reader, codes) in [("ombud", &[][..]), ("ua", &["NO_OMBUDSMAN"])] {
+        let query = sample.query(reader, "pl", reader, query.clone(), &[]);
+        let (leaf, opening) = crate::exchange::leaf::Leaf::new(
+            pb::Act::AuditAnswered,
+            &sample.ambient,
+            &pb::Outcome::default(),
+        )
+        .set(|entry| {
+            entry.peer = reader.to_owned();
+            entry.message_id = query.message_id.to_vec();
+            entry.query_digest = query.digest.to_vec();
+            entry.reference = "entries 0+9".to_owned();
+        })
+        .finish();
+        let entry = Entry::parse(&leaf).unwrap();
+        let leaf = Leaf {
+            rosters: &sample.rosters(),
+            owner: sample.member("pl"),
+            index: LEAF,
+            entry: &entry,
+        };
+        let reply = pb::ReadEvidenceResponse {
+            query: Some(query.message),
+            opening,
+            ..pb::ReadEvidenceResponse::default()
+        };
+        let found: Vec<&str> = check(&leaf, reply)
+            .1
+            .iter()
+            .map(|(_, fault)| fault.code())
+            .collect();
+        assert_eq!(found, codes);
+    }
+    assert_ne!(key("ua").verifying_key(), key("pl").verifying_key());
+}

@@ -1,0 +1,400 @@
+//! What an ombudsman found, and where.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::roster::MemberId;
+
+/// One thing that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whose node or log.
+    pub member: MemberId,
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub fault: Fault,
+}
+
+/// Where something does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The node as a whole.
+    Node,
+    /// Its newest checkpoint.
+    Checkpoint,
+    /// The log as a whole.
+    Log,
+    /// One leaf.
+    Leaf(u64),
+    /// A part of the evidence behind a leaf.
+    Evidence(u64, Part),
+}
+
+/// A part of the evidence behind a leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The signed query.
+    Query,
+    /// The signed answer.
+    Answer,
+    /// The opening of the leaf's commitment.
+    Opening,
+    /// The seed of a blinded batch.
+    Seed,
+}
+
+/// What does not hold. The sentence says who did what, not which check failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The node gave no answer.
+    #[error("the node could not be asked: {why}")]
+    Unreachable {
+        /// What happened.
+        why: String,
+    },
+    /// The node refused.
+    #[error("the node refused to answer ({code}): {why}")]
+    Refused {
+        /// The reason code.
+        code: String,
+        /// The reason.
+        why: String,
+    },
+    /// What the node sent cannot be right, whatever its log holds.
+    #[error("the node's reply breaks the protocol: {why}")]
+    Reply {
+        /// How.
+        why: String,
+    },
+    /// No checkpoint that the log's key signed.
+    #[error("the checkpoint does not hold: {why}")]
+    Checkpoint {
+        /// Why not.
+        why: String,
+    },
+    /// Leaves were taken away.
+    #[error("the log has {now} leaves now, and its node had signed {before}: it was cut back")]
+    CutBack {
+        /// Leaves signed before.
+        before: u64,
+        /// Leaves now.
+        now: u64,
+    },
+    /// Two histories.
+    #[error(
+        "the node signed another history of its first {size} leaves than the one it shows now: the log was forked"
+    )]
+    Forked {
+        /// Leaves that the contradicting checkpoint covers.
+        size: u64,
+        /// That checkpoint, a signed note.
+        signed: String,
+        /// The one shown now, a signed note.
+        shown: String,
+    },
+    /// A leaf that the node cannot read any more.
+    #[error("the node can no longer read this leaf: its database was altered or damaged")]
+    DamagedLeaf,
+    /// A leaf with other content than the one that was signed.
+    #[error("this leaf is not the one that the node signed: it was altered")]
+    AlteredLeaf,
+    /// The leaves do not have the root that was signed, and the places could not be found.
+    #[error(
+        "the leaves do not hash to the root that the node signed, and which one differs could not be found: {why}"
+    )]
+    Root {
+        /// Why not.
+        why: String,
+    },
+    /// More leaves are altered than are named one by one.
+    #[error("more leaves than the {named} named do not hold")]
+    MoreLeaves {
+        /// How many were named.
+        named: usize,
+    },
+    /// A leaf that is no entry.
+    #[error("the leaf is no entry of a log: {why}")]
+    MalformedLeaf {
+        /// Why not.
+        why: String,
+    },
+    /// The first leaf does not begin a log.
+    #[error("the log's first leaf does not state the node's pseudonym key")]
+    NoBeginning,
+    /// A beginning in the middle.
+    #[error("a second beginning stands in the middle of the log")]
+    SecondBeginning,
+    /// Time runs backwards.
+    #[error("the leaf is {seconds} seconds older than the one before it")]
+    BackInTime {
+        /// How far.
+        seconds: u64,
+    },
+    /// The ombudsman's own request left no leaf.
+    #[error("the node did not record this very audit in its log")]
+    AuditNotRecorded,
+    /// One query, two answers.
+    #[error("the same query is answered a second time; the first answer is leaf {earlier}")]
+    AnsweredTwice {
+        /// Index of the first.
+        earlier: u64,
+    },
+    /// Evidence that should be there.
+    #[error("it is missing")]
+    Missing,
+    /// Evidence that the node cannot read any more.
+    #[error("the node can no longer read {what}: its database was altered or damaged", what = part_of(*item))]
+    Damaged {
+        /// 0 for the whole, else the item's position from 1.
+        item: u32,
+    },
+    /// A message that cannot be read.
+    #[error("it cannot be read: {why}")]
+    Unreadable {
+        /// Why not.
+        why: String,
+    },
+    /// A message of another kind than the act.
+    #[error("it is a message of another kind than this act")]
+    OtherKind,
+    /// A signature that does not hold.
+    #[error("it is not signed by a key that the roster gives {signer} at that time: {why}")]
+    Signature {
+        /// Who should have signed.
+        signer: String,
+        /// What the verifier said.
+        why: String,
+    },
+    /// A roster that this ombudsman does not know.
+    #[error(
+        "it was signed under another roster of version {version} than the one that is trusted here: somebody was given a forged or split roster"
+    )]
+    OtherRoster {
+        /// The version.
+        version: u64,
+    },
+    /// The evidence is of another message.
+    #[error("it is not the message that the leaf states: {what} differs")]
+    OtherMessage {
+        /// What differs.
+        what: &'static str,
+    },
+    /// The items are not those that were signed.
+    #[error("its items are not those that were signed: {why}")]
+    Items {
+        /// Why not.
+        why: String,
+    },
+    /// An answer to something else.
+    #[error("it answers another query than the one kept with it")]
+    OtherQuery,
+    /// A receipt that does not hold.
+    #[error("its receipt does not hold: {why}")]
+    Receipt {
+        /// Why not.
+        why: String,
+    },
+    /// An opening that does not open.
+    #[error("it does not open the leaf's commitment: the outcome was altered")]
+    Commitment,
+    /// The outcome and the answer tell two stories.
+    #[error("the outcome on record is not the one that was answered: {why}")]
+    Outcome {
+        /// How they differ.
+        why: &'static str,
+    },
+    /// A disclosure out of nothing.
+    #[error("fields were disclosed on a lead that no lookup in this log handed out to that party")]
+    UnknownLead,
+    /// A disclosure about another record than the lead led to.
+    #[error("the lead led to another record than the one the leaf states")]
+    OtherRecord,
+    /// Someone read the log who is no ombudsman.
+    #[error("the roster gives {reader} no right to audit this node")]
+    NoOmbudsman {
+        /// Who read.
+        reader: String,
+    },
+    /// The node denies an answer that its peer holds.
+    #[error(
+        "{peer} holds an answer signed by this node (leaf {leaf} there), which this node's log does not have"
+    )]
+    AnswerDenied {
+        /// Who holds it.
+        peer: MemberId,
+        /// Where, in the peer's log.
+        leaf: u64,
+    },
+    /// The node denies a query that its peer holds.
+    #[error(
+        "{peer} holds a query signed by this node (leaf {leaf} there), which this node's log does not have"
+    )]
+    QueryDenied {
+        /// Who holds it.
+        peer: MemberId,
+        /// Where, in the peer's log.
+        leaf: u64,
+    },
+    /// Two logs that tell of one exchange differ.
+    #[error("{peer} tells another story of this exchange (leaf {leaf} there): {what} differs")]
+    OtherStory {
+        /// The other log's owner.
+        peer: MemberId,
+        /// Where, in the other log.
+        leaf: u64,
+        /// What differs.
+        what: &'static str,
+    },
+    /// A received answer without a question.
+    #[error("an answer is on record, and no leaf says that it was asked for")]
+    NotAsked,
+    /// A promise that was not kept.
+    #[error(
+        "the receipt that this node gave {peer} does not hold in its log (leaf {leaf} there): {why}"
+    )]
+    BrokenPromise {
+        /// To whom.
+        peer: MemberId,
+        /// Where, in the other log.
+        leaf: u64,
+        /// How.
+        why: String,
+    },
+    /// A pseudonym that was not proved.
+    #[error("the node did not prove the pseudonym that it named: {why}")]
+    Pseudonym {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Fault {
+    /// The stable code for machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "UNREACHABLE",
+            Self::Refused { .. } => "REFUSED",
+            Self::Reply { .. } => "BAD_REPLY",
+            Self::Checkpoint { .. } => "BAD_CHECKPOINT",
+            Self::CutBack { .. } => "CUT_BACK",
+            Self::Forked { .. } => "FORKED",
+            Self::DamagedLeaf => "DAMAGED_LEAF",
+            Self::AlteredLeaf => "ALTERED_LEAF",
+            Self::Root { .. } => "OTHER_ROOT",
+            Self::MoreLeaves { .. } => "MORE_LEAVES",
+            Self::MalformedLeaf { .. } => "MALFORMED_LEAF",
+            Self::NoBeginning => "NO_BEGINNING",
+            Self::SecondBeginning => "SECOND_BEGINNING",
+            Self::BackInTime { .. } => "BACK_IN_TIME",
+            Self::AuditNotRecorded => "AUDIT_NOT_RECORDED",
+            Self::AnsweredTwice { .. } => "ANSWERED_TWICE",
+            Self::Missing => "MISSING",
+            Self::Damaged { .. } => "DAMAGED",
+            Self::Unreadable { .. } => "UNREADABLE",
+            Self::OtherKind => "OTHER_KIND",
+            Self::Signature { .. } => "BAD_SIGNATURE",
+            Self::OtherRoster { .. } => "OTHER_ROSTER",
+            Self::OtherMessage { .. } => "OTHER_MESSAGE",
+            Self::Items { .. } => "BAD_ITEMS",
+            Self::OtherQuery => "OTHER_QUERY",
+            Self::Receipt { .. } => "BAD_RECEIPT",
+            Self::Commitment => "BAD_OPENING",
+            Self::Outcome { .. } => "OTHER_OUTCOME",
+            Self::UnknownLead => "UNKNOWN_LEAD",
+            Self::OtherRecord => "OTHER_RECORD",
+            Self::NoOmbudsman { .. } => "NO_OMBUDSMAN",
+            Self::AnswerDenied { .. } => "ANSWER_DENIED",
+            Self::QueryDenied { .. } => "QUERY_DENIED",
+            Self::OtherStory { .. } => "OTHER_STORY",
+            Self::NotAsked => "NOT_ASKED",
+            Self::BrokenPromise { .. } => "BROKEN_PROMISE",
+            Self::Pseudonym { .. } => "BAD_PSEUDONYM",
+        }
+    }
+}
+
+fn part_of(item: u32) -> String {
+    if item == 0 {
+        "it".to_owned()
+    } else {
+        format!("its item {item}")
+    }
+}
+
+impl Place {
+    /// The leaf, if the place is at one.
+    #[must_use]
+    pub fn leaf_index(&self) -> Option<u64> {
+        match self {
+            Self::Leaf(index) | Self::Evidence(index, _) => Some(*index),
+            Self::Node | Self::Checkpoint | Self::Log => None,
+        }
+    }
+
+    /// The stable name for machines.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Checkpoint => "checkpoint",
+            Self::Log => "log",
+            Self::Leaf(_) => "leaf",
+            Self::Evidence(_, part) => part.as_str(),
+        }
+    }
+}
+
+impl Part {
+    /// The stable name for machines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Answer => "answer",
+            Self::Opening => "opening",
+            Self::Seed => "seed",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node => f.write_str("node"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Log => f.write_str("log"),
+            Self::Leaf(index) => write!(f, "leaf {index}"),
+            Self::Evidence(index, part) => write!(f, "leaf {index}, {}", part.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}: {}", self.member, self.place, self.fault)
+    }
+}
+
+impl Finding {
+    /// The finding as machines read it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut object = json!({
+            "member": self.member,
+            "place": self.place.as_str(),
+            "leaf_index": self.place.leaf_index(),
+            "code": self.fault.code(),
+            "what": self.fault.to_string(),
+        });
+        if let (Fault::Forked { signed, shown, .. }, Some(object)) =
+            (&self.fault, object.as_object_mut())
+        {
+            object.insert("proof".to_owned(), json!([signed, shown]));
+        }
+        object
+    }
+}

@@ -1,0 +1,116 @@
+//! The rosters by which evidence is judged: the one in force, and those before it.
+//!
+//! Evidence outlives rosters. A key that was replaced, or a member that has left, is not in the
+//! newest roster any more, and what it signed in its time still counts. The newest roster has the
+//! word on everything that it lists; only of what it does not know are the earlier ones asked.
+
+use std::sync::Arc;
+
+use crate::envelope::{KeyId, VerifyingKey};
+use crate::roster::{Member, PeerRefusal, TrustedRoster};
+
+/// The roster in force and those before it, as far as they are at hand.
+#[derive(Clone)]
+pub struct Rosters {
+    newest: Arc<TrustedRoster>,
+    /// The newer ones first.
+    earlier: Vec<Arc<TrustedRoster>>,
+}
+
+impl Rosters {
+    /// The roster in force, with earlier ones in any order.
+    #[must_use]
+    pub fn new(newest: Arc<TrustedRoster>, mut earlier: Vec<Arc<TrustedRoster>>) -> Self {
+        earlier.retain(|roster| roster.version() < newest.version());
+        earlier.sort_by_key(|roster| std::cmp::Reverse(roster.version()));
+        Self { newest, earlier }
+    }
+
+    /// The roster in force.
+    #[must_use]
+    pub fn newest(&self) -> &TrustedRoster {
+        &self.newest
+    }
+
+    /// The public key `key_id` of a party, if its signatures counted at `at` (unix seconds).
+    #[must_use]
+    pub fn signing_key(&self, party: &str, key_id: &KeyId, at: u64) -> Option<VerifyingKey> {
+        for roster in self.all() {
+            match roster.signing_key(party, key_id, at) {
+                Ok(key) => return Some(key),
+                Err(PeerRefusal::UnknownParty(_) | PeerRefusal::UnknownKey { .. }) => {}
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
+    /// The party called `id`, as the newest roster that has it lists it.
+    #[must_use]
+    pub fn member(&self, id: &str) -> Option<&Member> {
+        self.all().find_map(|roster| roster.member(id))
+    }
+
+    /// Whether a message may state that it was signed under this roster: true of every version
+    /// that is not at hand.
+    pub(super) fn may_state(&self, version: u64, digest: &[u8]) -> bool {
+        self.all()
+            .find(|roster| u64::from(roster.version()) == version)
+            .is_none_or(|roster| roster.digest().as_bytes() == digest)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &TrustedRoster> {
+        std::iter::once(&self.newest)
+            .chain(&self.earlier)
+            .map(Arc::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{NOW_MS, Sample, key};
+    use super::*;
+
+    const AT: u64 = NOW_MS / 1000;
+
+    #[test]
+    fn what_the_newest_roster_does_not_know_an_earlier_one_may() {
+        let (first, second) = (
+            Sample::new(),
+            Sample::with(|roster| {
+                roster.version = 2;
+                roster.members.retain(|member| member.id.as_str() != "ua");
+            }),
+        );
+        let key_id = key("ua").verifying_key().id();
+        let alone = Rosters::new(Arc::new(second.roster.clone()), Vec::new());
+        assert!(alone.signing_key("ua", &key_id, AT).is_none());
+        let both = Rosters::new(Arc::new(second.roster), vec![Arc::new(first.roster)]);
+        assert!(both.signing_key("ua", &key_id, AT).is_some());
+        assert!(both.member("ua").is_some());
+    }
+
+    #[test]
+    fn a_suspension_is_not_undone_by_an_earlier_roster() {
+        let first = Sample::new();
+        let second = Sample::with(|roster| {
+            roster.version = 2;
+            for member in &mut roster.members {
+                if member.id.as_str() == "ua" {
+                    member.suspended_since = Some(crate::roster::Timestamp::from_unix(AT - 1));
+                }
+            }
+        });
+        let key_id = key("ua").verifying_key().id();
+        let rosters = Rosters::new(
+            Arc::new(second.roster.clone()),
+            vec![Arc::new(first.roster.clone()), Arc::new(second.roster)],
+        );
+        assert!(rosters.signing_key("ua", &key_id, AT).is_none());
+        assert!(rosters.signing_key("ua", &key_id, AT - 2).is_some());
+        // Each version that is at hand has one digest; of others nothing can be said.
+        assert!(rosters.may_state(1, first.roster.digest().as_bytes()));
+        assert!(!rosters.may_state(1, &[0; 32]));
+        assert!(rosters.may_state(7, &[0; 32]));
+    }
+}

@@ -1,0 +1,109 @@
+use super::super::behind::AnswerSays;
+use super::super::sample::{LEAD, NOW_MS, RECORD, Sample, entry, log, outcome};
+use super::*;
+
+fn beginning() -> Entry {
+    let key = crate::oprf::pseudonym::PseudonymKey::from_bytes({
+        let mut scalar = [0; 32];
+        scalar[0] = 7;
+        scalar
+    });
+    let mut first = entry(pb::Act::LogStarted, "", 0);
+    first.query_digest = None;
+    first.reference = hex::encode(key.unwrap().public().as_bytes()).into();
+    first
+}
+
+fn shape(entries: Vec<Entry>) -> Vec<(Option<u64>, &'static str)> {
+    let mut log = log(&Sample::new(), "pl", entries);
+    check_shape(&mut log);
+    log.findings
+        .iter()
+        .map(|finding| (finding.place.leaf_index(), finding.fault.code()))
+        .collect()
+}
+
+#[test]
+fn a_log_has_one_beginning() {
+    assert_eq!(shape(vec![beginning()]), []);
+    assert_eq!(
+        shape(vec![beginning(), beginning()]),
+        [(Some(1), "SECOND_BEGINNING")]
+    );
+    let imported = entry(pb::Act::RecordsImported, "", 1);
+    assert_eq!(shape(vec![imported]), [(Some(0), "NO_BEGINNING")]);
+    let mut unusable = beginning();
+    unusable.reference = "ff".repeat(32).into();
+    assert_eq!(shape(vec![unusable]), [(Some(0), "NO_BEGINNING")]);
+}
+
+#[test]
+fn time_runs_forward_but_for_a_little_disorder() {
+    let at = |time_ms| Entry {
+        time_ms,
+        ..entry(pb::Act::RecordsImported, "", 1)
+    };
+    let mut late = at(NOW_MS - DISORDER_MS);
+    late.query_digest = None;
+    assert_eq!(shape(vec![beginning(), late]), []);
+    assert_eq!(
+        shape(vec![beginning(), at(NOW_MS - DISORDER_MS - 1)]),
+        [(Some(1), "BACK_IN_TIME")]
+    );
+}
+
+#[test]
+fn each_query_is_answered_once_and_each_answer_was_asked_for() {
+    let answered = || entry(pb::Act::LookupAnswered, "ua", 4);
+    assert_eq!(
+        shape(vec![beginning(), answered(), answered()]),
+        [(Some(2), "ANSWERED_TWICE")]
+    );
+    let (asked, received) = (
+        || entry(pb::Act::LookupAsked, "ua", 4),
+        || entry(pb::Act::LookupReceived, "ua", 4),
+    );
+    assert_eq!(shape(vec![beginning(), asked(), received()]), []);
+    assert_eq!(
+        shape(vec![beginning(), received(), asked()]),
+        [(Some(1), "NOT_ASKED")]
+    );
+}
+
+fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16]) -> Option<&'static str> {
+    let mut leads = Leads::default();
+    let looked_up = Insight {
+        outcome: Some(outcome()),
+        answer: AnswerSays::Lookup(Vec::new()),
+        ..Insight::default()
+    };
+    let entry_of = |act| entry(act, "ua", 1);
+    assert!(
+        leads
+            .follow(1, &entry_of(pb::Act::LookupAnswered), &looked_up)
+            .is_none()
+    );
+    let disclosed = Insight {
+        query: QuerySays::Disclosure {
+            case_reference: String::new(),
+            lead_id: lead_id.to_vec(),
+            fields: Vec::new(),
+        },
+        ..Insight::default()
+    };
+    let told = Entry {
+        subject: Some(subject),
+        ..entry(pb::Act::DisclosureAnswered, peer, 2)
+    };
+    leads
+        .follow(2, &told, &disclosed)
+        .map(|(_, fault)| fault.code())
+}
+
+#[test]
+fn fields_are_told_only_on_a_lead_and_of_the_record_it_led_to() {
+    assert_eq!(on_lead("ua", LEAD, RECORD), None);
+    assert_eq!(on_lead("ua", [1; 16], RECORD), Some("UNKNOWN_LEAD"));
+    assert_eq!(on_lead("de", LEAD, RECORD), Some("UNKNOWN_LEAD"));
+    assert_eq!(on_lead("ua", LEAD, [1; 16]), Some("OTHER_RECORD"));
+}

@@ -1,0 +1,148 @@
+//! `wayhome demo`: a whole coalition on this machine.
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{CliError, Context};
+use crate::demo::{self, DemoError, Options};
+
+/// Arguments of `wayhome demo`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Leave the coalition running after the story, until Ctrl-C.
+    #[arg(long)]
+    serve: bool,
+    /// Draws another child.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Use the registers in this directory instead of the shipped ones.
+    #[arg(long, value_name = "DIR")]
+    registers: Option<PathBuf>,
+    /// How much the nodes log, as `RUST_LOG` takes it; the logs are in the coalition's directory.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+    /// Keep the coalition's directory instead of removing it at the end.
+    #[arg(long)]
+    keep: bool,
+}
+
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    let place = Place::make(context, args.keep)?;
+    let options = Options {
+        directory: place.path().to_owned(),
+        registers: args.registers,
+        seed: args.seed,
+        log: args.log,
+    };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::pin!(stopped);
+    let output = context.output;
+    let say = move |line: String| output.say(line);
+    // Dropping the story kills the nodes, so that Ctrl-C leaves nothing behind.
+    let told = tokio::select! {
+        told = demo::tell(&options, &context.ambient, &say) => told,
+        () = &mut stopped => Err(DemoError::Interrupted),
+    };
+    let (coalition, outcome) = told?;
+    context.output.object(&outcome);
+    if args.serve {
+        what_to_try(context, place.path());
+        stopped.await;
+    }
+    coalition.stop().await?;
+    if args.keep {
+        context.output.say(format_args!(
+            "The coalition's directory is kept: {}",
+            place.path().display()
+        ));
+    }
+    Ok(())
+}
+
+fn what_to_try(context: &Context, directory: &Path) {
+    let directory = directory.display();
+    let output = context.output;
+    output.say("");
+    output.say("The coalition is running. In another terminal, try:");
+    output.say(format_args!("  wayhome --dir {directory}/pl status"));
+    output.say(format_args!("  wayhome --dir {directory}/de records list --limit 10"));
+    output.say(format_args!(
+        "  wayhome --dir {directory}/de search --record DE-000001"
+    ));
+    output.say(format_args!("  wayhome --dir {directory}/ombudsman audit verify"));
+    output.say("Ctrl-C stops the nodes and cleans up.");
+}
+
+/// Where the coalition lives: a directory that is removed at the end, unless it was given or is to
+/// be kept.
+struct Place {
+    path: PathBuf,
+    remove: bool,
+}
+
+impl Place {
+    fn make(context: &Context, keep: bool) -> Result<Self, CliError> {
+        let place = match &context.given_directory {
+            Some(given) => {
+                let taken = std::fs::read_dir(given).is_ok_and(|mut entries| entries.next().is_some());
+                if taken {
+                    return Err(CliError::input(
+                        "NOT_EMPTY",
+                        format!(
+                            "{} is not empty: give the demo a directory of its own",
+                            given.display()
+                        ),
+                    ));
+                }
+                Self {
+                    path: given.clone(),
+                    remove: !keep,
+                }
+            }
+            None => {
+                let name = format!(
+                    "wayhome-demo-{}",
+                    hex::encode(context.ambient.random::<6>())
+                );
+                Self {
+                    path: std::env::temp_dir().join(name),
+                    remove: !keep,
+                }
+            }
+        };
+        std::fs::create_dir_all(&place.path)?;
+        Ok(place)
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.remove {
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl From<DemoError> for CliError {
+    fn from(error: DemoError) -> Self {
+        let code = match error {
+            DemoError::Interrupted => "INTERRUPTED",
+            DemoError::Audit(_) => "AUDIT_FAILED",
+            DemoError::NothingFound { .. } => "NOTHING_FOUND",
+            _ => "DEMO_FAILED",
+        };
+        CliError::failed(code, error)
+    }
+}

@@ -1,0 +1,179 @@
+//! `wayhome init`: a party's directory and keys.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use super::{CliError, Context};
+use crate::exchange::AllowListText;
+use crate::node::{Config, Identity};
+use crate::roster::{
+    Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
+    Roles, Timestamp, TlsPin,
+};
+
+/// How long fresh keys are good: two years.
+const KEY_LIFETIME: u64 = 2 * 365 * 86_400;
+
+/// Arguments of `wayhome init`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Short id of the party in the roster, e.g. `ua`.
+    #[arg(long)]
+    member: MemberId,
+    /// The state, or the name people know the party by.
+    #[arg(long)]
+    name: String,
+    /// The authority that runs the node or holds the office.
+    #[arg(long)]
+    organisation: String,
+    /// Where the node listens.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7443")]
+    listen: SocketAddr,
+    /// Where peers reach it, if that is another address.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<Address>,
+    /// Make the party a keyholder with this number (1 to 255).
+    #[arg(long, value_name = "NUMBER")]
+    keyholder: Option<u16>,
+    /// Make an ombudsman's directory: `coalition`, or the id of one member.
+    #[arg(long, value_name = "SCOPE", conflicts_with = "keyholder")]
+    ombudsman: Option<String>,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    if context.directory.file("node.toml").exists() {
+        return Err(CliError::input(
+            "ALREADY_THERE",
+            format!(
+                "{} is a party's directory already: give another one with --dir",
+                context.directory.path().display()
+            ),
+        ));
+    }
+    let scope = args.ombudsman.as_deref().map(scope).transpose()?;
+    let identity = Identity::create(&context.directory, &args.member, &context.ambient)?;
+    let config = Config {
+        member: args.member.clone(),
+        listen: args.listen,
+        database: "sqlite:wayhome.db".to_owned(),
+        disclosure: default_allow_list(),
+    };
+    let member = public_entry(context, &args, scope, &identity)?;
+    let entry = serde_json::to_string_pretty(&member)
+        .map_err(|error| CliError::failed("JSON", error))?;
+    context.directory.write("member.json", &format!("{entry}\n"))?;
+    context.directory.write("node.toml", &config.to_text())?;
+    let path = context.directory.path().display();
+    context.output.say(format_args!(
+        "Keys and configuration of {} ({}) are in {path}.",
+        args.name, args.member
+    ));
+    context.output.say(format_args!(
+        "Next: give {path}/member.json to the coalition's secretariat; it holds public keys only."
+    ));
+    context
+        .output
+        .object(&json!({"ok": true, "member": args.member, "entry": member}));
+    Ok(())
+}
+
+fn scope(text: &str) -> Result<OmbudsmanScope, CliError> {
+    if text == "coalition" {
+        return Ok(OmbudsmanScope::Coalition);
+    }
+    text.parse()
+        .map(OmbudsmanScope::Member)
+        .map_err(|error| CliError::input("SCOPE", format!("--ombudsman: {error}")))
+}
+
+/// What a ministry can grant without a person's decision: where a child is and what became of it,
+/// never who cares for it or what its documents say.
+fn default_allow_list() -> AllowListText {
+    let fields = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    AllowListText(
+        [
+            (
+                Purpose::FamilyTracing,
+                fields(&["current_place", "status"]),
+            ),
+            (
+                Purpose::Reunification,
+                fields(&["current_place", "status", "last_known_place"]),
+            ),
+            (Purpose::ChildProtection, fields(&["status"])),
+        ]
+        .into(),
+    )
+}
+
+fn public_entry(
+    context: &Context,
+    args: &Args,
+    scope: Option<OmbudsmanScope>,
+    identity: &Identity,
+) -> Result<Member, CliError> {
+    let public = identity.public()?;
+    let now = context.ambient.now();
+    let (not_before, not_after) = (
+        Timestamp::from_unix(now - now % 3600),
+        Timestamp::from_unix(now - now % 3600 + KEY_LIFETIME),
+    );
+    let is_node = scope.is_none();
+    let address = match &args.address {
+        Some(address) => address.clone(),
+        None => args
+            .listen
+            .to_string()
+            .parse()
+            .map_err(|error| CliError::input("ADDRESS", format!("--listen: {error}")))?,
+    };
+    Ok(Member {
+        id: args.member.clone(),
+        name: args.name.clone(),
+        organisation: args.organisation.clone(),
+        roles: Roles {
+            member: is_node,
+            keyholder: args.keyholder.map(|identifier| KeyholderRole { identifier }),
+            ombudsman: scope,
+        },
+        suspended_since: None,
+        addresses: if is_node { vec![address] } else { Vec::new() },
+        tls_pins: vec![TlsPin {
+            spki_sha256: public.tls_spki_sha256,
+            not_before,
+            not_after,
+        }],
+        signing_keys: vec![MemberKey {
+            public_key: public.signing_key,
+            not_before,
+            not_after,
+        }],
+        encryption_key: is_node.then_some(public.encryption_key),
+        log: is_node.then_some(Log {
+            origin: public.log_origin,
+            vkey: public.log_vkey,
+        }),
+        witness_vkey: None,
+        purposes: if is_node {
+            vec![
+                Purpose::FamilyTracing,
+                Purpose::Reunification,
+                Purpose::IdentityVerification,
+                Purpose::ChildProtection,
+            ]
+        } else {
+            vec![Purpose::Audit]
+        },
+        quotas: if is_node {
+            Quotas {
+                evaluations_per_day: 20_000,
+                subjects_per_day: 100_000,
+                enrolment_records: 10_000,
+            }
+        } else {
+            Quotas::default()
+        },
+        index_cap: if is_node { 1_000_000 } else { 0 },
+    })
+}

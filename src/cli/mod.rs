@@ -1,0 +1,125 @@
+//! The commands. Each is one file: its arguments, and a `run` that returns what to print.
+//!
+//! Every command speaks plainly to people on standard output, or prints one JSON object with
+//! `--json`. Errors go to standard error and say what is wrong, where, and what to do; exit codes
+//! are 0 done, 1 failed, 2 wrong usage or input.
+
+mod audit;
+mod ceremony;
+mod demo;
+mod disclose;
+mod init;
+mod output;
+mod progress;
+mod records;
+mod roster;
+mod run;
+mod search;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use output::{CliError, Output};
+
+use crate::ambient::Ambient;
+use crate::node::Directory;
+
+/// Finds displaced children across borders without putting their data in one place.
+#[derive(Parser)]
+#[command(name = "wayhome", version, about, long_about = None, max_term_width = 100)]
+struct Cli {
+    /// The party's directory, as `wayhome init` made it; the current one if not given.
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print one JSON object for machines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play a whole coalition on this machine: a child is found, and an ombudsman proves it.
+    Demo(demo::Args),
+    /// Make a party's directory and keys.
+    Init(init::Args),
+    /// Run the node.
+    Run(run::Args),
+    /// Say how the node is.
+    Status(status::Args),
+    /// Bring the register in, list, publish, erase.
+    Records(records::Args),
+    /// Look children up at the other members.
+    Search(search::Args),
+    /// Ask a member for fields behind a lead.
+    Disclose(disclose::Args),
+    /// Check logs and evidence, as an ombudsman.
+    Audit(audit::Args),
+    /// Draft, sign, check and publish the roster.
+    Roster(roster::Args),
+    /// Make the coalition key among keyholders.
+    Ceremony(ceremony::Args),
+}
+
+/// What every command is given.
+pub struct Context {
+    /// The party's directory.
+    pub directory: Directory,
+    /// The same, if the command line named one.
+    pub given_directory: Option<PathBuf>,
+    /// How to speak.
+    pub output: Output,
+    /// Time and randomness.
+    pub ambient: Ambient,
+}
+
+/// Parses the command line and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context {
+        directory: Directory::new(cli.dir.clone().unwrap_or_else(|| PathBuf::from("."))),
+        given_directory: cli.dir,
+        output: Output::new(cli.json),
+        ambient: Ambient::system(),
+    };
+    if !matches!(cli.command, Command::Run(_)) {
+        output::start_tracing("warn");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => demo::run(&context, args).await,
+            Command::Init(args) => init::run(&context, args),
+            Command::Run(args) => run::run(&context, args).await,
+            Command::Status(args) => status::run(&context, args).await,
+            Command::Records(args) => records::run(&context, args).await,
+            Command::Search(args) => search::run(&context, args).await,
+            Command::Disclose(args) => disclose::run(&context, args).await,
+            Command::Audit(args) => audit::run(&context, args).await,
+            Command::Roster(args) => roster::run(&context, args),
+            Command::Ceremony(args) => ceremony::run(&context, args),
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.output.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

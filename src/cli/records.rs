@@ -1,0 +1,198 @@
+//! `wayhome records`: the register.
+
+mod import;
+
+use clap::Subcommand;
+use serde_json::json;
+use tonic::transport::Channel;
+
+use super::progress::bar;
+use super::{CliError, Context};
+use crate::node::operator_client;
+use crate::proto::operator::record_service_client::RecordServiceClient;
+use crate::proto::operator::{
+    EraseRecordRequest, GetRecordRequest, ListRecordsRequest, PublishRecordsRequest,
+};
+use crate::records::FIELDS;
+
+/// Arguments of `wayhome records`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take a register in from a CSV, JSON Lines or PFIF file.
+    Import(import::Args),
+    /// List references and states, without personal data.
+    List(ListArgs),
+    /// Show one record.
+    Show(RefArgs),
+    /// Make tokens for new records and bring them into the index.
+    Publish,
+    /// Erase one record for good.
+    Erase(EraseArgs),
+}
+
+#[derive(clap::Args)]
+struct ListArgs {
+    /// Begin after this reference.
+    #[arg(long, value_name = "REF", default_value = "")]
+    after: String,
+    /// How many, at most 1000.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+#[derive(clap::Args)]
+struct RefArgs {
+    /// The record's reference.
+    #[arg(value_name = "REF")]
+    record_ref: String,
+}
+
+#[derive(clap::Args)]
+struct EraseArgs {
+    /// The record's reference.
+    #[arg(value_name = "REF")]
+    record_ref: String,
+    /// Confirm: what is erased cannot be brought back.
+    #[arg(long)]
+    yes: bool,
+}
+
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::Import(args) => import::run(context, args).await,
+        Command::List(args) => list(context, args).await,
+        Command::Show(args) => show(context, args).await,
+        Command::Publish => publish(context).await,
+        Command::Erase(args) => erase(context, args).await,
+    }
+}
+
+async fn client(context: &Context) -> Result<RecordServiceClient<Channel>, CliError> {
+    let channel = operator_client(&context.directory.socket()).await?;
+    Ok(RecordServiceClient::new(channel).max_decoding_message_size(64 << 20))
+}
+
+async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
+    let page = client(context)
+        .await?
+        .list_records(ListRecordsRequest {
+            after: args.after,
+            limit: args.limit,
+        })
+        .await?
+        .into_inner();
+    for record in &page.records {
+        context.output.say(format_args!(
+            "{:<24} {:<16} {}",
+            record.record_ref, record.state, record.protection
+        ));
+    }
+    context
+        .output
+        .say(format_args!("{} of {} records", page.records.len(), page.total));
+    let records: Vec<_> = page
+        .records
+        .iter()
+        .map(|record| {
+            json!({
+                "record_ref": record.record_ref,
+                "state": record.state,
+                "protection": record.protection,
+            })
+        })
+        .collect();
+    context
+        .output
+        .object(&json!({"ok": true, "records": records, "total": page.total}));
+    Ok(())
+}
+
+async fn show(context: &Context, args: RefArgs) -> Result<(), CliError> {
+    let shown = client(context)
+        .await?
+        .get_record(GetRecordRequest {
+            record_ref: args.record_ref,
+        })
+        .await?
+        .into_inner();
+    let fields = shown.record.unwrap_or_default().fields;
+    let mut object = serde_json::Map::new();
+    for field in FIELDS {
+        if let Some(value) = fields.get(field.name) {
+            context
+                .output
+                .say(format_args!("{:<20} {value}", field.name));
+            object.insert(field.name.to_owned(), value.as_str().into());
+        }
+    }
+    context
+        .output
+        .say(format_args!("{:<20} {}", "(state)", shown.state));
+    context
+        .output
+        .object(&json!({"ok": true, "state": shown.state, "record": object}));
+    Ok(())
+}
+
+async fn publish(context: &Context) -> Result<(), CliError> {
+    let mut steps = client(context)
+        .await?
+        .publish_records(PublishRecordsRequest {})
+        .await?
+        .into_inner();
+    let bar = bar(context.output, 0, "making tokens");
+    let mut last = None;
+    while let Some(step) = steps.message().await? {
+        bar.set_length(step.total);
+        bar.set_position(step.done);
+        last = Some(step);
+    }
+    bar.finish_and_clear();
+    let last = last.filter(|last| last.published).ok_or_else(|| {
+        CliError::failed(
+            "NOT_PUBLISHED",
+            "the node ended the publication without its outcome: see its log",
+        )
+    })?;
+    context.output.say(format_args!(
+        "Tokens were made for {} records; {} records can now be found by peers ({} tokens).",
+        last.done, last.index_records, last.index_tokens
+    ));
+    context.output.object(&json!({
+        "ok": true,
+        "enrolled": last.done,
+        "index_records": last.index_records,
+        "index_tokens": last.index_tokens,
+    }));
+    Ok(())
+}
+
+async fn erase(context: &Context, args: EraseArgs) -> Result<(), CliError> {
+    if !args.yes {
+        return Err(CliError::input(
+            "NOT_CONFIRMED",
+            "an erased record cannot be brought back: repeat the command with --yes",
+        ));
+    }
+    let erased = client(context)
+        .await?
+        .erase_record(EraseRecordRequest {
+            record_ref: args.record_ref,
+        })
+        .await?
+        .into_inner();
+    context.output.say(format_args!(
+        "The record is erased; the act is leaf {} of the log.",
+        erased.leaf_index
+    ));
+    context
+        .output
+        .object(&json!({"ok": true, "leaf_index": erased.leaf_index}));
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! `wayhome roster`: root keys, roots and rosters, made on machines that are never online.
+//!
+//! Every file is text that a person can read before signing it; nothing here needs a running node.
+
+mod check;
+mod draft;
+mod files;
+mod keys;
+mod sign;
+
+use clap::Subcommand;
+
+pub(super) use files::{RootArgs, read};
+
+use super::{CliError, Context};
+
+/// Arguments of `wayhome roster`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a root key: a secret file for one person, and its public part.
+    Keygen(keys::KeygenArgs),
+    /// Draft a root: which keys may sign for the coalition, and how many of them must.
+    DraftRoot(keys::DraftRootArgs),
+    /// Draft a roster: the coalition's first, or the successor of another.
+    Draft(draft::Args),
+    /// Add a signature to a draft, or to what others have signed.
+    Sign(sign::SignArgs),
+    /// Put the signatures of several copies of one draft together.
+    Merge(sign::MergeArgs),
+    /// Check signatures, dates and content, and say who has signed and who has not.
+    Verify(check::VerifyArgs),
+    /// Show a root or roster in plain lines, signed or not.
+    Show(check::ShowArgs),
+    /// Say in sentences what changes from one root or roster to another.
+    Diff(check::DiffArgs),
+    /// Check a signed roster and put it into the party's directory; a running node takes it up.
+    Publish(check::PublishArgs),
+}
+
+pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::Keygen(args) => keys::keygen(context, &args),
+        Command::DraftRoot(args) => keys::draft_root(context, &args),
+        Command::Draft(args) => draft::run(context, &args),
+        Command::Sign(args) => sign::sign(context, &args),
+        Command::Merge(args) => sign::merge(context, &args),
+        Command::Verify(args) => check::verify(context, &args),
+        Command::Show(args) => check::show(context, &args),
+        Command::Diff(args) => check::diff(context, &args),
+        Command::Publish(args) => check::publish(context, &args),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Reading and writing the files, and the roots that are trusted.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::cli::{CliError, Context};
+use crate::envelope::Note;
+use crate::roster::{Kind, Root, Roster, RosterError, Timestamp, TrustStore, TrustedRoot};
+
+/// Above the largest roster; larger files are not read at all.
+const FILE_LIMIT: u64 = 2 << 20;
+
+/// Which roots are trusted.
+#[derive(clap::Args)]
+pub struct RootArgs {
+    /// The root that was handed over in person; roots that followed it may be given after it, in
+    /// order. The directory's root.note if not given.
+    #[arg(long = "root", value_name = "ROOT.note")]
+    roots: Vec<PathBuf>,
+}
+
+/// The roots from the pinned one to the newest.
+pub struct Chain {
+    store: TrustStore,
+    roots: Vec<TrustedRoot>,
+}
+
+impl RootArgs {
+    /// Reads and walks the roots.
+    pub fn chain(&self, context: &Context) -> Result<Chain, CliError> {
+        let in_directory = [context.directory.file("root.note")];
+        let files = if self.roots.is_empty() {
+            if !in_directory[0].exists() {
+                return Err(CliError::input(
+                    "NO_ROOT",
+                    format!(
+                        "no root is trusted here: give --root ROOT.note, or put the coalition's \
+                         root into {}",
+                        in_directory[0].display()
+                    ),
+                ));
+            }
+            &in_directory[..]
+        } else {
+            &self.roots
+        };
+        let (first, rest) = files.split_first().ok_or_else(|| {
+            CliError::input("NO_ROOT", "no root is trusted here: give --root ROOT.note")
+        })?;
+        let mut store = TrustStore::new(&read(first)?)?;
+        let mut roots = vec![store.root().clone()];
+        for file in rest {
+            let _ = store.update_root(&read(file)?, context.ambient.now())?;
+            roots.push(store.root().clone());
+        }
+        Ok(Chain { store, roots })
+    }
+}
+
+impl Chain {
+    /// The newest root.
+    pub fn newest(&self) -> &TrustedRoot {
+        self.store.root()
+    }
+
+    /// All of them, oldest first.
+    pub fn roots(&self) -> &[TrustedRoot] {
+        &self.roots
+    }
+
+    /// A trust store that has walked the chain and trusts no roster yet.
+    pub fn into_store(self) -> TrustStore {
+        self.store
+    }
+}
+
+/// A root or a roster.
+pub enum Document {
+    /// A root.
+    Root(Root),
+    /// A roster.
+    Roster(Box<Roster>),
+}
+
+impl Document {
+    /// Reads the text of a file, signed or not, without believing it. Also gives the names on the
+    /// signature lines.
+    pub fn read(path: &Path) -> Result<(Self, Vec<String>), CliError> {
+        let bytes = read(path)?;
+        let (text, signers) = match Note::parse(&bytes) {
+            Ok(note) => {
+                let names = note.signatures().iter();
+                let names = names.map(|line| line.name().to_string()).collect();
+                (note.unverified_text().to_owned(), names)
+            }
+            Err(_) => (String::from_utf8_lossy(&bytes).into_owned(), Vec::new()),
+        };
+        let document = if text.starts_with(Kind::Root.header()) {
+            Self::Root(Root::from_draft(&text)?)
+        } else {
+            Self::Roster(Box::new(Roster::from_draft(&text)?))
+        };
+        Ok((document, signers))
+    }
+}
+
+/// Whether a file says that it is a root.
+pub fn is_root(bytes: &[u8]) -> bool {
+    bytes.starts_with(Kind::Root.header().as_bytes())
+}
+
+/// Reads a file of at most [`FILE_LIMIT`] bytes.
+pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    let wrong = |error: std::io::Error| {
+        CliError::input("FILE", format!("cannot read {}: {error}", path.display()))
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(wrong)?
+        .take(FILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(CliError::input(
+            "TOO_LARGE",
+            format!(
+                "{} is larger than {FILE_LIMIT} bytes, more than any roster",
+                path.display()
+            ),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file that is not there yet.
+pub fn write_new(path: &Path, text: &str) -> Result<(), CliError> {
+    if path.exists() {
+        return Err(CliError::input(
+            "FILE_EXISTS",
+            format!(
+                "{} is there already, perhaps with signatures: name another file, or move it away",
+                path.display()
+            ),
+        ));
+    }
+    write(path, text)
+}
+
+/// Writes a file, whole or not at all.
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let wrong = |error: std::io::Error| {
+        CliError::failed("FILE", format!("cannot write {}: {error}", path.display()))
+    };
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".fresh");
+    let fresh = PathBuf::from(fresh);
+    let mut file = File::create(&fresh).map_err(wrong)?;
+    file.write_all(text.as_bytes()).map_err(wrong)?;
+    file.sync_all().map_err(wrong)?;
+    fs::rename(&fresh, path).map_err(wrong)
+}
+
+/// Reads `2027-01-31`, which is its first second in UTC, or `2027-01-31T12:00:00Z`.
+pub fn date(text: &str) -> Result<Timestamp, String> {
+    let whole = if text.len() == 10 {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_owned()
+    };
+    whole
+        .parse()
+        .map_err(|_| format!("write a day such as 2027-01-31, not {text:?}"))
+}
+
+/// The first second of a day some days ahead, so that people meet a date and not a time.
+pub fn days_ahead(now: u64, days: u64) -> Timestamp {
+    const DAY: u64 = 86_400;
+    Timestamp::from_unix((now / DAY + days) * DAY)
+}
+
+/// What is wrong with a file that was drafted by hand, at its place.
+pub fn malformed(path: &Path, reason: impl std::fmt::Display) -> CliError {
+    CliError::input("MALFORMED", format!("{}: {reason}", path.display()))
+}
+
+/// The code of an error that says a roster was refused, with more said about it.
+pub fn refused(error: &RosterError, more: &str) -> CliError {
+    CliError::failed(error.code(), format!("{error}{more}"))
+}

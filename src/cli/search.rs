@@ -1,0 +1,173 @@
+//! `wayhome search`: looks children up at the other members.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::{CliError, Context};
+use crate::node::operator_client;
+use crate::proto::operator::search_service_client::SearchServiceClient;
+use crate::proto::operator::{Record, SearchRequest, SearchResponse};
+use crate::records::import::{Format, Import, ImportOptions, Row};
+use crate::roster::{LegalBasis, Purpose};
+
+/// Arguments of `wayhome search`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Reference of an own record; may be given several times.
+    #[arg(long = "record", value_name = "REF", required_unless_present = "input")]
+    records: Vec<String>,
+    /// A file that describes children in the canonical columns (CSV or JSON Lines).
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Why the children are looked for.
+    #[arg(long, default_value_t = Purpose::FamilyTracing)]
+    purpose: Purpose,
+    /// On what legal ground.
+    #[arg(long, default_value_t = LegalBasis::VitalInterest)]
+    legal_basis: LegalBasis,
+    /// Your case reference: letters, digits and -_./: only, no personal data.
+    #[arg(long, value_name = "REF", default_value = "")]
+    case: String,
+    /// Ask this member only; may be given several times.
+    #[arg(long = "at", value_name = "MEMBER")]
+    members: Vec<String>,
+}
+
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    let (described, subjects) = described(args.input.as_ref())?;
+    let names: Vec<String> = args.records.iter().cloned().chain(described).collect();
+    let channel = operator_client(&context.directory.socket()).await?;
+    let mut results = SearchServiceClient::new(channel)
+        .max_encoding_message_size(64 << 20)
+        .max_decoding_message_size(64 << 20)
+        .search(SearchRequest {
+            record_refs: args.records,
+            subjects,
+            purpose: args.purpose.to_string(),
+            legal_basis: args.legal_basis.to_string(),
+            case_reference: args.case,
+            members: args.members,
+        })
+        .await?
+        .into_inner();
+    let mut answers = BTreeMap::new();
+    while let Some(answer) = results.message().await? {
+        show(context, &names, &answer);
+        answers.insert(answer.member.clone(), answer);
+    }
+    let failed = answers
+        .values()
+        .filter(|answer| !answer.error_code.is_empty())
+        .count();
+    let found = answers
+        .values()
+        .flat_map(|answer| &answer.results)
+        .any(|result| result.grade != "NO_MATCH");
+    if !found {
+        context
+            .output
+            .say("No member that answered holds a matching record.");
+    }
+    let answers: Vec<Value> = answers.values().map(|answer| object(&names, answer)).collect();
+    context
+        .output
+        .object(&json!({"ok": failed == 0, "answers": answers}));
+    if failed > 0 {
+        return Err(CliError::failed(
+            "SOME_MEMBERS_SILENT",
+            format!("{failed} members gave no answer; what the others answered stands"),
+        ));
+    }
+    Ok(())
+}
+
+fn described(input: Option<&PathBuf>) -> Result<(Vec<String>, Vec<Record>), CliError> {
+    let Some(path) = input else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let name = path.display();
+    let wrong = |why: &dyn std::fmt::Display| CliError::input("INPUT", format!("{name}: {why}"));
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    let format = Format::detect(Some(path), b"");
+    let import = Import::new(BufReader::new(file), format, &ImportOptions::default())
+        .map_err(|error| wrong(&error))?;
+    let (mut names, mut subjects) = (Vec::new(), Vec::new());
+    for row in import {
+        match row.map_err(|error| wrong(&error))? {
+            Row::Accepted(_, record) => {
+                names.push(record.record_ref.as_str().to_owned());
+                let fields = record
+                    .fields()
+                    .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
+                    .collect();
+                subjects.push(Record { fields });
+            }
+            Row::Rejected(rejection) => {
+                let first = rejection.errors.first().map(ToString::to_string);
+                return Err(wrong(&first.unwrap_or_default()));
+            }
+        }
+    }
+    Ok((names, subjects))
+}
+
+fn show(context: &Context, names: &[String], answer: &SearchResponse) {
+    let member = &answer.member;
+    if !answer.error_code.is_empty() {
+        context.output.say(format_args!(
+            "{member}: no answer ({}): {}",
+            answer.error_code, answer.error_message
+        ));
+        return;
+    }
+    for (name, result) in names.iter().zip(&answer.results) {
+        context
+            .output
+            .say(format_args!("{member}: {name}: {}", result.grade));
+        for lead in &result.leads {
+            context
+                .output
+                .say(format_args!("    {:<9} lead {}", lead.grade, lead.lead));
+        }
+        if !result.more_attributes.is_empty() {
+            context.output.say(format_args!(
+                "    The {} would decide: search again with it if you can learn it.",
+                result.more_attributes
+            ));
+        }
+    }
+}
+
+fn object(names: &[String], answer: &SearchResponse) -> Value {
+    let results: Vec<Value> = names
+        .iter()
+        .zip(&answer.results)
+        .map(|(name, result)| {
+            let leads: Vec<Value> = result
+                .leads
+                .iter()
+                .map(|lead| json!({"lead": lead.lead, "grade": lead.grade}))
+                .collect();
+            json!({
+                "subject": name,
+                "grade": result.grade,
+                "leads": leads,
+                "more_attributes": result.more_attributes,
+            })
+        })
+        .collect();
+    json!({
+        "member": answer.member,
+        "results": results,
+        "error": (!answer.error_code.is_empty()).then(|| json!({
+            "code": answer.error_code,
+            "message": answer.error_message,
+        })),
+        "bytes_sent": answer.bytes_sent,
+        "bytes_received": answer.bytes_received,
+    })
+}

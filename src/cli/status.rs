@@ -1,0 +1,54 @@
+//! `wayhome status`: how the node is.
+
+use serde_json::json;
+
+use super::{CliError, Context};
+use crate::node::operator_client;
+use crate::proto::operator::GetStatusRequest;
+use crate::proto::operator::node_service_client::NodeServiceClient;
+
+/// Arguments of `wayhome status`.
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
+    let channel = operator_client(&context.directory.socket()).await?;
+    let status = NodeServiceClient::new(channel)
+        .get_status(GetStatusRequest {})
+        .await?
+        .into_inner();
+    let output = context.output;
+    output.say(format_args!(
+        "{} runs Wayhome {}.",
+        status.member, status.version
+    ));
+    match status.roster_version {
+        0 => output.say("No roster is in force: put the coalition's roster.note into the directory."),
+        version => output.say(format_args!("Roster {version} is in force.")),
+    }
+    match (status.epoch, status.keyholder) {
+        (0, _) => output.say("The coalition has no key yet: the keyholders hold a ceremony first."),
+        (epoch, true) => output.say(format_args!(
+            "Key epoch {epoch}; this node holds a share of the coalition key."
+        )),
+        (epoch, false) => output.say(format_args!("Key epoch {epoch}.")),
+    }
+    output.say(format_args!(
+        "{} records, of which {} can be found by peers ({} tokens).",
+        status.records, status.index_records, status.index_tokens
+    ));
+    output.say(format_args!("The log has {} leaves.", status.log_size));
+    output.object(&json!({
+        "ok": true,
+        "member": status.member,
+        "version": status.version,
+        "roster_version": status.roster_version,
+        "epoch": status.epoch,
+        "keyholder": status.keyholder,
+        "records": status.records,
+        "index_records": status.index_records,
+        "index_tokens": status.index_tokens,
+        "log_size": status.log_size,
+    }));
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! The story: a child is found, two fields are asked for, and an ombudsman proves it.
+
+use std::path::PathBuf;
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::DemoError;
+use super::case::{draw, draw_negative, line};
+use super::coalition::{Coalition, OMBUDSMAN, THRESHOLD};
+use super::process::Wayhome;
+use super::registers::{MEMBERS, Registers, TruePair};
+use crate::ambient::Ambient;
+
+/// How many children are drawn at most until one is found.
+const DRAWS: usize = 8;
+
+/// What the two fields are asked for.
+const FIELDS: [&str; 2] = ["current_place", "current_carer"];
+
+/// How the demo is played.
+pub struct Options {
+    /// Where the coalition lives.
+    pub directory: PathBuf,
+    /// Other registers than the shipped ones.
+    pub registers: Option<PathBuf>,
+    /// Draws the case.
+    pub seed: u64,
+    /// Log level of the nodes.
+    pub log: String,
+}
+
+/// Tells the story, line by line, and returns the coalition, still running, with the outcome.
+///
+/// # Errors
+/// [`DemoError`] if anything on the way fails; nothing is passed over.
+pub async fn tell(
+    options: &Options,
+    ambient: &Ambient,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(Coalition, Value), DemoError> {
+    let began = ambient.now_ms();
+    let registers = Registers::load(
+        options.registers.as_deref(),
+        &options.directory.join("registers"),
+    )?;
+    say("A coalition of four states is founded on this machine. Each runs its own node, with its own database and keys.".to_owned());
+    let coalition = Coalition::found(Wayhome::this(&options.log)?, &options.directory).await?;
+    say(format!(
+        "The four hold a ceremony: the coalition's key now exists in four shares, {THRESHOLD} of which must work together. Nobody has the key itself."
+    ));
+    let members = bring_registers_in(&coalition, &registers, ambient, say).await?;
+    let found = find_a_child(&coalition, &registers, options.seed, say).await?;
+    let spared = spare_a_sibling(&coalition, &registers, options.seed, say).await?;
+    let disclosure = ask_for_fields(&coalition, &found, say).await?;
+    let logs = verify_logs(&coalition, say).await?;
+    subject_access(&coalition, &found, say).await?;
+    let reconciled = reconcile(&coalition, say).await?;
+    let seconds = (ambient.now_ms() - began) as f64 / 1000.0;
+    tell_figures(&found, seconds, say);
+    let outcome = json!({
+        "ok": true,
+        "members": members,
+        "found": [{
+            "case": found.pair.own,
+            "by": "ua",
+            "at": found.pair.member,
+            "grade": found.grade,
+        }],
+        "not_mistaken": spared,
+        "disclosed": disclosure.0,
+        "withheld": disclosure.1,
+        "logs": logs,
+        "reconciled": reconciled,
+        "bytes": {"sent": found.bytes_sent, "received": found.bytes_received},
+        "seconds": seconds,
+    });
+    Ok((coalition, outcome))
+}
+
+async fn bring_registers_in(
+    coalition: &Coalition,
+    registers: &Registers,
+    ambient: &Ambient,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Vec<Value>, DemoError> {
+    let began = ambient.now_ms();
+    let members = try_join_all(MEMBERS.iter().map(|(id, name, organisation)| async move {
+        let file = registers.file(id).display().to_string();
+        let imported = coalition.run(id, &["records", "import", &file]).await?;
+        let published = coalition.run(id, &["records", "publish"]).await?;
+        Ok::<_, DemoError>(json!({
+            "member": id,
+            "name": name,
+            "organisation": organisation,
+            "records": imported["imported"],
+            "index_records": published["index_records"],
+            "index_tokens": published["index_tokens"],
+        }))
+    }))
+    .await?;
+    for member in &members {
+        say(format!(
+            "{} brings in its register of {} children; {} of them may be searched for.",
+            text(&member["name"]),
+            member["records"],
+            member["index_records"]
+        ));
+    }
+    let tokens: u64 = members
+        .iter()
+        .filter_map(|member| member["index_tokens"].as_u64())
+        .sum();
+    say(format!(
+        "Names and dates became {tokens} meaningless tokens in {:.1} seconds. The keyholders who helped saw only random numbers.",
+        (ambient.now_ms() - began) as f64 / 1000.0
+    ));
+    Ok(members)
+}
+
+struct Found {
+    pair: TruePair,
+    grade: String,
+    lead: String,
+    bytes_sent: u64,
+    bytes_received: u64,
+}
+
+async fn find_a_child(
+    coalition: &Coalition,
+    registers: &Registers,
+    seed: u64,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Found, DemoError> {
+    let drawn = draw(registers, seed);
+    for pair in drawn.iter().take(DRAWS) {
+        let own = registers.record("ua", &pair.own).map(line).unwrap_or_default();
+        say(String::new());
+        say(format!("Ukraine looks for a child of its register: {own}."));
+        let searched = coalition
+            .run("ua", &["search", "--record", &pair.own, "--case", "DEMO-1"])
+            .await?;
+        let answers = searched["answers"].as_array().cloned().unwrap_or_default();
+        let mut found = None;
+        for answer in &answers {
+            let result = &answer["results"][0];
+            let member = text(&answer["member"]);
+            say(format!("  {member} answers {}.", text(&result["grade"])));
+            if member == pair.member && result["grade"] == "MATCH" {
+                found = Some(text(&result["leads"][0]["lead"]));
+            }
+        }
+        let sum = |field: &str| answers.iter().filter_map(|answer| answer[field].as_u64()).sum();
+        let Some(lead) = found else {
+            say("  This child was not found beyond doubt; the draw goes on.".to_owned());
+            continue;
+        };
+        let other = registers
+            .record(&pair.member, &pair.other)
+            .map(line)
+            .unwrap_or_default();
+        say(format!(
+            "The child is found. In the register of {} it stands as: {other}.",
+            state(&pair.member)
+        ));
+        say(format!(
+            "(That this is the same child is what the registers' generator says: {}. No node knew it.)",
+            pair.tags.join(", ")
+        ));
+        return Ok(Found {
+            pair: pair.clone(),
+            grade: "MATCH".to_owned(),
+            lead,
+            bytes_sent: sum("bytes_sent"),
+            bytes_received: sum("bytes_received"),
+        });
+    }
+    Err(DemoError::NothingFound {
+        drawn: drawn.len().min(DRAWS),
+    })
+}
+
+async fn spare_a_sibling(
+    coalition: &Coalition,
+    registers: &Registers,
+    seed: u64,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Value, DemoError> {
+    let Some(negative) = draw_negative(registers, seed, "sibling") else {
+        return Ok(Value::Null);
+    };
+    let searched = coalition
+        .run(
+            "ua",
+            &["search", "--record", &negative.own, "--at", &negative.member, "--case", "DEMO-2"],
+        )
+        .await?;
+    let grade = text(&searched["answers"][0]["results"][0]["grade"]);
+    say(String::new());
+    say(format!(
+        "Another child of Ukraine's register is not abroad, but a sibling is, in the register of {}. The answer: {grade}.",
+        state(&negative.member)
+    ));
+    Ok(json!({"case": negative.own, "at": negative.member, "kind": negative.kind, "grade": grade}))
+}
+
+async fn ask_for_fields(
+    coalition: &Coalition,
+    found: &Found,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(Vec<String>, Vec<String>), DemoError> {
+    let told = coalition
+        .run(
+            "ua",
+            &[
+                "disclose", &found.lead, "--fields", &FIELDS.join(","), "--case", "DEMO-1",
+                "--justification", "The family asks where the child is and who cares for it.",
+            ],
+        )
+        .await?;
+    say(String::new());
+    say(format!(
+        "Ukraine asks {} for two fields: {}.",
+        state(&found.pair.member),
+        FIELDS.join(" and ")
+    ));
+    let granted: Vec<String> = told["granted"]
+        .as_object()
+        .map(|fields| fields.keys().cloned().collect())
+        .unwrap_or_default();
+    let withheld: Vec<String> = told["withheld"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(text)
+        .collect();
+    for field in &granted {
+        say(format!("  {field}: {}", text(&told["granted"][field])));
+    }
+    for field in &withheld {
+        say(format!("  {field}: withheld"));
+    }
+    Ok((granted, withheld))
+}
+
+async fn verify_logs(
+    coalition: &Coalition,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Vec<Value>, DemoError> {
+    say(String::new());
+    say("The ombudsman, who trusts no node, reads the four logs from outside and checks every leaf and all evidence.".to_owned());
+    let (verified, failure) = coalition.try_run(OMBUDSMAN, &["audit", "verify"]).await?;
+    if let Some(failure) = failure {
+        return Err(DemoError::Audit(failure));
+    }
+    let logs: Vec<Value> = verified["logs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|log| {
+            json!({
+                "member": log["member"],
+                "leaves": log["leaves"],
+                "verified": log["verified"],
+            })
+        })
+        .collect();
+    for log in &logs {
+        say(format!(
+            "  {}: {} leaves, whole and unaltered.",
+            text(&log["member"]),
+            log["leaves"]
+        ));
+    }
+    Ok(logs)
+}
+
+async fn subject_access(
+    coalition: &Coalition,
+    found: &Found,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), DemoError> {
+    let told = coalition
+        .run(
+            OMBUDSMAN,
+            &["audit", "subject", &found.pair.other, "--member", &found.pair.member],
+        )
+        .await?;
+    say(format!(
+        "Who asked about this child at {}?",
+        state(&found.pair.member)
+    ));
+    for sentence in told["sentences"].as_array().into_iter().flatten() {
+        say(format!("  {}", text(sentence)));
+    }
+    Ok(())
+}
+
+async fn reconcile(
+    coalition: &Coalition,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<Value, DemoError> {
+    let (told, failure) = coalition.try_run(OMBUDSMAN, &["audit", "reconcile"]).await?;
+    if let Some(failure) = failure {
+        return Err(DemoError::Audit(failure));
+    }
+    let reconciled = json!({"pairs": told["pairs"], "unmatched": told["unmatched"]});
+    say(format!(
+        "Both sides of every exchange tell the same story: {} acts paired, {} without a partner.",
+        told["pairs"], told["unmatched"]
+    ));
+    Ok(reconciled)
+}
+
+fn tell_figures(found: &Found, seconds: f64, say: &(dyn Fn(String) + Sync)) {
+    let at = state(&found.pair.member);
+    say(String::new());
+    say("What each learned:".to_owned());
+    say(format!("  Ukraine: that {at} holds this child, and the one field it was granted."));
+    say(format!("  {at}: that Ukraine asked, for what purpose, and which of its own records agreed."));
+    say("  The other members: that Ukraine asked about somebody they do not hold.".to_owned());
+    say("  The keyholders: how many tokens each member made, and nothing else.".to_owned());
+    say(format!(
+        "One child asked of three members took {} octets out and {} back. All of this took {seconds:.1} seconds.",
+        found.bytes_sent, found.bytes_received
+    ));
+}
+
+fn state(member: &str) -> &'static str {
+    MEMBERS
+        .iter()
+        .find(|(id, ..)| *id == member)
+        .map_or("another member", |(_, name, _)| name)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

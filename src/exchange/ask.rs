@@ -1,0 +1,179 @@
+//! What all acts on the asking side share: the leaf before the query leaves, the call, the check
+//! of the answer, and the leaf that says which answer came.
+
+use std::future::Future;
+use std::time::Duration;
+
+use prost::Message as _;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::leaf::Leaf;
+use super::message::{Answer, AnswerPayload, Outgoing, open_answer};
+use super::{Party, PeerError};
+use crate::proto::exchange as pb;
+use crate::roster::{LegalBasis, Member, Purpose, TrustedRoster};
+use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, StoreError};
+
+/// How long a peer is given for one answer.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a call is made anew when the peer could not be reached. It is the same message each
+/// time, so that the peer does the act once.
+const ATTEMPTS: u32 = 3;
+
+/// Largest message either way, in octets.
+pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+
+/// What the asking side's leaves say.
+pub struct Asking {
+    /// The act of asking.
+    pub asked: pb::Act,
+    /// The act of receiving.
+    pub received: pb::Act,
+    /// Purpose and legal basis, if the query states them.
+    pub ground: Option<(Purpose, LegalBasis)>,
+    /// Elements, subjects or fields.
+    pub count: u32,
+    /// The inner outcome behind the commitment of the asking leaf.
+    pub outcome: pb::Outcome,
+    /// What else is kept with the asking leaf.
+    pub keep: Vec<(EvidencePart, Evidence)>,
+}
+
+/// An answer with what it cost.
+pub struct Asked<P> {
+    /// The verified answer.
+    pub answer: Answer<P>,
+    /// Octets sent.
+    pub bytes_sent: u64,
+    /// Octets received.
+    pub bytes_received: u64,
+}
+
+/// Asks `holder`: records the act, sends, verifies what comes back, and records that.
+///
+/// `send` makes the call; it may be called again with the same message.
+///
+/// # Errors
+/// [`PeerError`] names the peer and what is wrong. Once this returns `Ok`, both leaves are durable.
+pub async fn ask<P, F, R>(
+    party: &Party,
+    roster: &TrustedRoster,
+    holder: &Member,
+    query: &Outgoing,
+    asking: Asking,
+    send: F,
+) -> Result<Asked<P>, PeerError>
+where
+    P: AnswerPayload,
+    F: Fn(pb::SignedMessage) -> R,
+    R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
+{
+    let peer = holder.id.as_str();
+    let fill = |entry: &mut pb::LogEntry| {
+        entry.peer = peer.to_owned();
+        entry.message_id = query.message_id.to_vec();
+        entry.query_digest = query.digest.to_vec();
+        entry.count = asking.count;
+        if let Some((purpose, basis)) = asking.ground {
+            entry.purpose = super::purpose_to(purpose).into();
+            entry.legal_basis = super::legal_basis_to(basis).into();
+        }
+    };
+    let (leaf, opening) = Leaf::new(asking.asked, party.ambient(), &asking.outcome)
+        .set(fill)
+        .finish();
+    let mut act = Act::alone(leaf)
+        .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
+        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    for (part, evidence) in asking.keep {
+        act = act.with(Effect::Keep(part, evidence));
+    }
+    done(party.ledger().commit(act).await?)?;
+
+    let bytes_sent = query.message.encoded_len() as u64;
+    let reply = call(peer, || send(query.message.clone())).await?;
+    let bytes_received = reply.as_ref().map_or(0, |reply| reply.encoded_len() as u64);
+    let answer: Answer<P> =
+        open_answer(party, roster, holder, query, reply).map_err(|why| PeerError::BadAnswer {
+            member: peer.to_owned(),
+            why,
+        })?;
+
+    let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
+        .set(fill)
+        .set(|entry| {
+            entry.answer_digest = answer.items_root.to_vec();
+            entry.reference = answer.receipt.leaf_index.to_string();
+        })
+        .finish();
+    let act = Act::alone(leaf)
+        .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
+        .with(Effect::Keep(EvidencePart::Answer, answer.evidence.clone()))
+        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    done(party.ledger().commit(act).await?)?;
+    Ok(Asked {
+        answer,
+        bytes_sent,
+        bytes_received,
+    })
+}
+
+async fn call<R>(
+    peer: &str,
+    send: impl Fn() -> R,
+) -> Result<Option<pb::SignedMessage>, PeerError>
+where
+    R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
+{
+    let mut attempt = 1;
+    loop {
+        let late = || PeerError::Late {
+            member: peer.to_owned(),
+            seconds: TIMEOUT.as_secs(),
+        };
+        match tokio::time::timeout(TIMEOUT, send()).await {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(status)) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+                attempt += 1;
+            }
+            Ok(Err(status)) => {
+                return Err(PeerError::Refused {
+                    member: peer.to_owned(),
+                    refusal: status.into(),
+                });
+            }
+            Err(_) => return Err(late()),
+        }
+    }
+}
+
+fn done(committed: Committed) -> Result<(), StoreError> {
+    match committed {
+        Committed::Done { .. } => Ok(()),
+        // An act of asking has no guards that could refuse it.
+        Committed::Repeated { .. } | Committed::Reused | Committed::OverQuota { .. } => {
+            Err(StoreError::damaged("ledger", "an unguarded act was refused"))
+        }
+    }
+}
+
+/// A channel's client with this protocol's limits; `$client` is a generated client type.
+macro_rules! client {
+    ($client:ty, $channel:expr) => {
+        <$client>::new($channel)
+            .max_decoding_message_size($crate::exchange::ask::MAX_MESSAGE)
+            .max_encoding_message_size($crate::exchange::ask::MAX_MESSAGE)
+    };
+}
+pub(crate) use client;
+
+/// Opens a channel to `member`.
+///
+/// # Errors
+/// As [`Peers::channel`](super::Peers::channel).
+pub async fn channel(party: &Party, member: &Member) -> Result<Channel, PeerError> {
+    party.peers().channel(member).await
+}

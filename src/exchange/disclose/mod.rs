@@ -1,0 +1,16 @@
+//! Disclosure: named fields of the record behind a lead, for a stated purpose.
+
+mod client;
+mod server;
+
+pub use client::{Disclosed, DisclosureAsked, disclose};
+pub use server::answer;
+
+/// How long a receiver may keep what it is told, in milliseconds: 180 days.
+pub const RETENTION_MS: u64 = 180 * 86_400_000;
+
+/// Longest justification, in octets.
+pub const MAX_JUSTIFICATION: usize = 4_096;
+
+/// Most fields of one request.
+pub const MAX_FIELDS: usize = 32;

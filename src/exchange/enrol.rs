@@ -1,0 +1,292 @@
+//! A member's own register on its way into the index: import, enrolment, publication, erasure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::evaluate::{Source, coalition_tokens};
+use super::leaf::Leaf;
+use super::lookup::{SubjectTokens, attributes, sibling_keys};
+use super::{Party, PeerError};
+use crate::linkage::{LinkageKey, Presence, RuleId};
+use crate::proto::exchange as pb;
+use crate::records::{Protection, Record};
+use crate::store::{
+    Act, Committed, Effect, Evidence, EvidencePart, ImportCounts, IndexSize, RecordTokens,
+    StagedRecord, StoreError, StoredRecord, Tag,
+};
+
+/// How many records are enrolled at a time: their keys fill a few batches.
+const ENROL_AT_ONCE: u64 = 192;
+
+/// A record as an import stages it.
+#[must_use]
+pub fn staged(party: &Party, record: &Record) -> StagedRecord {
+    let derived = party.rules().derive(&attributes(record));
+    // A silent record is matched against the stored evidence later and never answers a peer.
+    let searchable = record.consent.permits_search()
+        && !matches!(record.protection, Protection::Silent)
+        && party.rules().searchable(&derived);
+    StagedRecord {
+        record_ref: record.record_ref.as_str().to_owned(),
+        plaintext: record.to_plaintext(),
+        family_ref: record
+            .family_ref
+            .as_ref()
+            .map(|family| family.as_str().to_owned()),
+        searchable,
+    }
+}
+
+/// Commits a staged import as one act.
+///
+/// # Errors
+/// If the store fails; nothing of the import is then visible.
+pub async fn commit_import(
+    party: &Party,
+    import_id: [u8; 16],
+) -> Result<ImportCounts, StoreError> {
+    let _register = party.register.lock().await;
+    let counts = party.store().import_counts(import_id).await?;
+    let (leaf, opening) = Leaf::new(
+        pb::Act::RecordsImported,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.count = u32::try_from(counts.added + counts.changed).unwrap_or(u32::MAX);
+        entry.reference = format!(
+            "added={} changed={} unchanged={}",
+            counts.added, counts.changed, counts.unchanged
+        );
+    })
+    .finish();
+    let act = Act::alone(leaf)
+        .with(Effect::CommitImport(import_id))
+        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    party.ledger().commit(act).await?;
+    Ok(counts)
+}
+
+/// Makes coalition tokens for every record that has none, and keeps them.
+///
+/// `progress` is told how many records are done of how many. Can be stopped and taken up again at
+/// any point: what is done is kept.
+///
+/// # Errors
+/// If too few keyholders answer, or the store fails.
+pub async fn enrol(
+    party: &Arc<Party>,
+    progress: impl Fn(u64, u64) + Sync,
+) -> Result<u64, PeerError> {
+    let (_, total) = party.store().record_counts().await?;
+    let mut done = 0;
+    progress(done, total);
+    loop {
+        let records = party.store().records_to_enrol(ENROL_AT_ONCE).await?;
+        if records.is_empty() {
+            return Ok(done);
+        }
+        done += enrol_some(party, &records).await?;
+        progress(done.min(total), total);
+    }
+}
+
+async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64, PeerError> {
+    let roster = party.roster()?;
+    let key = party.coalition_key(&roster, None)?;
+    let mut families: HashMap<Tag, Vec<Record>> = HashMap::new();
+    let mut inputs = Vec::new();
+    let mut plans: Vec<(Presence, Vec<RuleId>)> = Vec::with_capacity(records.len());
+    for stored in records {
+        let record = parse(stored)?;
+        if let Some(tag) = stored.family_tag
+            && !families.contains_key(&tag)
+        {
+            let family = party.store().family(tag).await?;
+            let family = family.iter().map(parse).collect::<Result<_, _>>()?;
+            families.insert(tag, family);
+        }
+        let family = stored
+            .family_tag
+            .and_then(|tag| families.get(&tag))
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let (presence, keys) = keys(party, &record, family);
+        plans.push((presence, keys.iter().map(|key| key.rule).collect()));
+        inputs.extend(
+            keys.into_iter()
+                .map(|key| (Source::Record(stored.record_id), key.text)),
+        );
+    }
+    let mut tokens = coalition_tokens(party, inputs, |_| {}).await?.into_iter();
+    let mut saved = Vec::with_capacity(records.len());
+    for (stored, (presence, rules)) in records.iter().zip(plans) {
+        let subject = SubjectTokens {
+            presence,
+            tokens: rules.into_iter().zip(tokens.by_ref()).collect(),
+        };
+        saved.push((
+            stored,
+            RecordTokens {
+                epoch: key.epoch(),
+                presence: presence.0,
+                index: subject.index_rows(key.epoch(), party.id().as_str()),
+                tokens: subject.to_bytes(),
+            },
+        ));
+    }
+    let count = saved.len() as u64;
+    party.store().save_tokens(saved).await?;
+    Ok(count)
+}
+
+/// All linkage keys of a record, sibling keys included, with its presence mask.
+#[must_use]
+pub fn keys(party: &Party, record: &Record, family: &[Record]) -> (Presence, Vec<LinkageKey>) {
+    let derived = party.rules().derive(&attributes(record));
+    let mut keys = derived.keys;
+    keys.extend(sibling_keys(party.rules(), record, family));
+    (derived.presence, keys)
+}
+
+/// The coalition tokens of own records, by their references, for a search; a record without tokens
+/// has them made.
+///
+/// # Errors
+/// If too few keyholders answer, or the store fails.
+pub async fn tokens_of(
+    party: &Arc<Party>,
+    stored: &StoredRecord,
+) -> Result<SubjectTokens, PeerError> {
+    let roster = party.roster()?;
+    let key = party.coalition_key(&roster, None)?;
+    if let Some((epoch, presence, bytes)) = party.store().tokens(stored).await?
+        && epoch == key.epoch()
+    {
+        return SubjectTokens::from_bytes(presence, &bytes).ok_or_else(|| {
+            PeerError::Store(StoreError::Damaged {
+                what: "coalition tokens".to_owned(),
+                reason: "they have another length".to_owned(),
+            })
+        });
+    }
+    let record = parse(stored)?;
+    let family = match stored.family_tag {
+        Some(tag) => party
+            .store()
+            .family(tag)
+            .await?
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
+    let (presence, keys) = keys(party, &record, &family);
+    tokens_for(party, Source::Record(stored.record_id), presence, keys).await
+}
+
+/// The coalition tokens of a child that is described, not held.
+///
+/// # Errors
+/// If too few keyholders answer.
+pub async fn tokens_for(
+    party: &Arc<Party>,
+    source: Source,
+    presence: Presence,
+    keys: Vec<LinkageKey>,
+) -> Result<SubjectTokens, PeerError> {
+    let rules: Vec<RuleId> = keys.iter().map(|key| key.rule).collect();
+    let inputs: Vec<(Source, Zeroizing<Vec<u8>>)> =
+        keys.into_iter().map(|key| (source, key.text)).collect();
+    let tokens = if inputs.is_empty() {
+        Vec::new()
+    } else {
+        coalition_tokens(party, inputs, |_| {}).await?
+    };
+    Ok(SubjectTokens {
+        presence,
+        tokens: rules.into_iter().zip(tokens).collect(),
+    })
+}
+
+/// Sets a publication mark: what is enrolled becomes searchable, all at once.
+///
+/// # Errors
+/// If the store fails; the index is then as it was.
+pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
+    let _register = party.register.lock().await;
+    let size = party.store().index_after_publishing().await?;
+    let (leaf, opening) = Leaf::new(
+        pb::Act::RecordsPublished,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.count = u32::try_from(size.records).unwrap_or(u32::MAX);
+        entry.reference = format!("tokens={} root={}", size.tokens, hex::encode(size.root));
+    })
+    .finish();
+    let act = Act::alone(leaf)
+        .with(Effect::Publish)
+        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    party.ledger().commit(act).await?;
+    Ok(size)
+}
+
+/// Erases a record at once: its rows, its tokens, its data key.
+///
+/// # Errors
+/// If the store fails. `None` if there is no such record.
+pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerError> {
+    let _register = party.register.lock().await;
+    let Some(stored) = party.store().record_by_ref(record_ref).await? else {
+        return Ok(None);
+    };
+    let subject = party.pseudonym(record_ref)?;
+    let (leaf, opening) = Leaf::new(
+        pb::Act::RecordErased,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.count = 1;
+        entry.subject = subject.as_bytes().to_vec();
+    })
+    .finish();
+    let act = Act::alone(leaf)
+        .with(Effect::Erase {
+            ref_tag: stored.ref_tag(),
+        })
+        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    match party.ledger().commit(act).await? {
+        Committed::Done { position, .. } => Ok(Some(position.leaf_index)),
+        _ => Err(PeerError::Store(StoreError::Closed)),
+    }
+}
+
+/// The record behind a published row as the register has it now: protection and ground count from
+/// the moment they are set, and do not wait for a publication mark. `None` if it is there no more.
+///
+/// # Errors
+/// If the store fails.
+pub async fn newest(party: &Party, published: &StoredRecord) -> Result<Option<Record>, StoreError> {
+    let record = parse(published)?;
+    match party.store().record_by_ref(record.record_ref.as_str()).await? {
+        Some(newest) if newest.record_id == published.record_id => Ok(Some(record)),
+        Some(newest) => parse(&newest).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A stored record, read.
+///
+/// # Errors
+/// If it is not what was stored.
+pub fn parse(stored: &StoredRecord) -> Result<Record, StoreError> {
+    Record::from_plaintext(&stored.plaintext).map_err(|error| StoreError::Damaged {
+        what: format!("record in row {}", stored.record_id),
+        reason: error.to_string(),
+    })
+}

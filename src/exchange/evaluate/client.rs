@@ -1,0 +1,283 @@
+//! The asking side of an evaluation: blind, ask a threshold of keyholders, verify, combine.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use zeroize::Zeroizing;
+
+use super::{ELEMENT, PROOF};
+use crate::exchange::ask::{self, Asking, ask, client};
+use crate::exchange::message::{AnswerError, sign_query};
+use crate::exchange::{Party, PeerError, Refusal};
+use crate::oprf::{
+    self, BatchSeed, CoalitionKey, CoalitionToken, EvaluatedElement, Evaluation, MAX_BATCH,
+    OprfError, Proof, Subset, VerifiedShare,
+};
+use crate::proto::exchange as pb;
+use crate::proto::exchange::token_service_client::TokenServiceClient;
+use crate::roster::{Member, TrustedRoster};
+use crate::store::{Evidence, EvidencePart};
+
+/// What a blinded element stands for: kept sealed beside the batch's seed, so that an ombudsman can
+/// have single elements opened and traced to their source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A record of this node's register, by its row.
+    Record(u64),
+    /// A child described in a search.
+    Search,
+}
+
+/// How many batches are on their way at once.
+const PIPELINE: usize = 3;
+
+/// Makes coalition tokens for `inputs`, in their order, under the current epoch.
+///
+/// `progress` is told how many are done.
+///
+/// # Errors
+/// [`PeerError::TooFewKeyholders`] if fewer than the threshold gave valid answers.
+pub async fn coalition_tokens(
+    party: &Arc<Party>,
+    inputs: Vec<(Source, Zeroizing<Vec<u8>>)>,
+    progress: impl Fn(usize) + Sync,
+) -> Result<Vec<CoalitionToken>, PeerError> {
+    let roster = party.roster()?;
+    let key = party.coalition_key(&roster, None)?;
+    let mut batches = Vec::new();
+    let mut rest = inputs.into_iter().peekable();
+    while rest.peek().is_some() {
+        batches.push(rest.by_ref().take(MAX_BATCH).collect::<Vec<_>>());
+    }
+    let progress = &progress;
+    let done: Vec<Vec<CoalitionToken>> = stream::iter(batches.into_iter().enumerate())
+        .map(|(number, batch)| {
+            let (roster, key) = (Arc::clone(&roster), key.clone());
+            async move {
+                let tokens = one_batch(party, &roster, &key, number, batch).await?;
+                progress(tokens.len());
+                Ok::<_, PeerError>(tokens)
+            }
+        })
+        .buffered(PIPELINE)
+        .try_collect()
+        .await?;
+    Ok(done.into_iter().flatten().collect())
+}
+
+/// One batch. A keyholder that does not give a valid answer is left out and the batch is asked
+/// anew, under a fresh seed, of others.
+async fn one_batch(
+    party: &Arc<Party>,
+    roster: &TrustedRoster,
+    key: &CoalitionKey,
+    number: usize,
+    batch: Vec<(Source, Zeroizing<Vec<u8>>)>,
+) -> Result<Vec<CoalitionToken>, PeerError> {
+    let threshold = usize::from(key.threshold());
+    let mut left_out = BTreeSet::new();
+    let mut last = String::from("too few are in the roster and active");
+    let batch = Arc::new(batch);
+    loop {
+        let stated = roster
+            .coalition_keys()
+            .of_epoch(u64::from(key.epoch()))
+            .map(|stated| roster.keyholders_of(stated, party.ambient().now()))
+            .unwrap_or_default();
+        let mut able: Vec<(u16, Member)> = stated
+            .into_iter()
+            .filter(|(keyholder, _)| !left_out.contains(&keyholder.identifier))
+            .map(|(keyholder, member)| (keyholder.identifier, member.clone()))
+            .collect();
+        if able.len() < threshold {
+            return Err(PeerError::TooFewKeyholders {
+                answered: able.len(),
+                needed: threshold,
+                last,
+            });
+        }
+        // Batches take turns over the keyholders, so that all carry the load.
+        let turn = number % able.len();
+        able.rotate_left(turn);
+        able.truncate(threshold);
+        match ask_subset(party, roster, key, &able, Arc::clone(&batch)).await {
+            Ok(tokens) => return Ok(tokens),
+            Err((Some(identifier), error)) => {
+                tracing::warn!(keyholder = identifier, code = error.code(), "a keyholder is left out of a batch");
+                last = error.to_string();
+                left_out.insert(identifier);
+            }
+            Err((None, error)) => return Err(error),
+        }
+    }
+}
+
+type Failure = (Option<u16>, PeerError);
+
+async fn ask_subset(
+    party: &Arc<Party>,
+    roster: &TrustedRoster,
+    key: &CoalitionKey,
+    keyholders: &[(u16, Member)],
+    batch: Arc<Vec<(Source, Zeroizing<Vec<u8>>)>>,
+) -> Result<Vec<CoalitionToken>, Failure> {
+    let own = |error: OprfError| {
+        let refusal = Refusal::BadBatch {
+            why: error.to_string(),
+        };
+        (None, PeerError::Own(refusal))
+    };
+    let identifiers: Vec<u16> = keyholders.iter().map(|(identifier, _)| *identifier).collect();
+    let subset = key.subset(&identifiers).map_err(own)?;
+    let seed = BatchSeed::generate(&mut party.ambient().rng());
+    let kept = kept_seed(&seed, &batch);
+    let blinded = {
+        let batch = Arc::clone(&batch);
+        heavy(move || {
+            let inputs: Vec<&[u8]> = batch.iter().map(|(_, input)| input.as_slice()).collect();
+            oprf::blind(&seed, &inputs)
+        })
+        .await?
+        .map_err(own)?
+    };
+    let blinded = Arc::new(blinded);
+    let elements: Zeroizing<Vec<u8>> = Zeroizing::new(
+        blinded
+            .batch()
+            .elements()
+            .flat_map(|element| *element.as_bytes())
+            .collect(),
+    );
+    let shares = try_join_all(keyholders.iter().map(|(identifier, member)| {
+        let (subset, blinded, kept) = (subset.clone(), Arc::clone(&blinded), kept.clone());
+        let elements = &elements;
+        async move {
+            let failed = |error| (Some(*identifier), error);
+            let evaluation = ask_one(party, roster, key, &subset, member, elements, kept)
+                .await
+                .map_err(failed)?;
+            let (key, identifier) = (key.clone(), *identifier);
+            heavy(move || oprf::verify(&key, &subset, identifier, blinded.batch(), &evaluation))
+                .await?
+                .map_err(|error| {
+                    failed(PeerError::BadAnswer {
+                        member: member.id.to_string(),
+                        why: AnswerError::Content {
+                            why: error.to_string(),
+                        },
+                    })
+                })
+        }
+    }))
+    .await?;
+    let key = key.clone();
+    heavy(move || {
+        let inputs: Vec<&[u8]> = batch.iter().map(|(_, input)| input.as_slice()).collect();
+        let shares: Vec<VerifiedShare> = shares;
+        oprf::combine(&key, &blinded, &inputs, &shares)
+    })
+    .await?
+    .map_err(own)
+}
+
+async fn ask_one(
+    party: &Arc<Party>,
+    roster: &TrustedRoster,
+    key: &CoalitionKey,
+    subset: &Subset,
+    keyholder: &Member,
+    elements: &[u8],
+    kept: Evidence,
+) -> Result<Evaluation, PeerError> {
+    let count = (elements.len() / ELEMENT) as u32;
+    let payload = pb::EvaluationQuery {
+        epoch: key.epoch(),
+        keyholders: subset.members().iter().map(|&id| u32::from(id)).collect(),
+        element_count: count,
+        ..pb::EvaluationQuery::default()
+    };
+    let query = sign_query(party, roster, keyholder, payload, &[elements])?;
+    let asking = Asking {
+        asked: pb::Act::EvaluationAsked,
+        received: pb::Act::EvaluationReceived,
+        ground: None,
+        count,
+        outcome: pb::Outcome::default(),
+        keep: vec![(EvidencePart::Seed, kept)],
+    };
+    let is_self = keyholder.id == *party.id();
+    let channel = if is_self {
+        None
+    } else {
+        Some(ask::channel(party, keyholder).await?)
+    };
+    let asked = ask::<pb::EvaluationAnswer, _, _>(party, roster, keyholder, &query, asking, |message| {
+        let channel = channel.clone();
+        async move {
+            // A node that is a keyholder too asks itself by the same road, without the network.
+            let Some(channel) = channel else {
+                return Ok(Some(super::answer(party, keyholder, message).await?));
+            };
+            let request = pb::EvaluateRequest {
+                message: Some(message),
+            };
+            let reply = client!(TokenServiceClient<_>, channel).evaluate(request).await?;
+            Ok(reply.into_inner().message)
+        }
+    })
+    .await?;
+    evaluation(&asked.answer.items, count).map_err(|why| PeerError::BadAnswer {
+        member: keyholder.id.to_string(),
+        why: AnswerError::Content { why },
+    })
+}
+
+fn evaluation(items: &[Zeroizing<Vec<u8>>], count: u32) -> Result<Evaluation, String> {
+    let [body] = items else {
+        return Err("it is not one item".to_owned());
+    };
+    let split = body
+        .len()
+        .checked_sub(PROOF)
+        .ok_or("it is too short for a proof")?;
+    let (elements, proof) = body.split_at(split);
+    let (elements, []) = elements.as_chunks::<ELEMENT>() else {
+        return Err("its elements are not 32 octets each".to_owned());
+    };
+    if elements.len() as u64 != u64::from(count) {
+        return Err("it has not as many elements as were asked for".to_owned());
+    }
+    let proof: [u8; PROOF] = proof.try_into().map_err(|_| "its proof is too short")?;
+    Ok(Evaluation {
+        elements: elements.iter().copied().map(EvaluatedElement::new).collect(),
+        proof: Proof::new(proof),
+    })
+}
+
+/// Seed and sources of a batch: 32 octets, then for each element the record's row (8 octets, 0 for
+/// a search).
+fn kept_seed(seed: &BatchSeed, batch: &[(Source, Zeroizing<Vec<u8>>)]) -> Evidence {
+    let mut bytes = seed.as_bytes().to_vec();
+    for (source, _) in batch {
+        let row = match source {
+            Source::Record(row) => *row,
+            Source::Search => 0,
+        };
+        bytes.extend_from_slice(&row.to_be_bytes());
+    }
+    Evidence::plain(bytes)
+}
+
+/// Runs group arithmetic where it keeps nobody waiting.
+async fn heavy<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        let refusal = Refusal::Unavailable {
+            reference: "group arithmetic".to_owned(),
+        };
+        (None, PeerError::Own(refusal))
+    })
+}

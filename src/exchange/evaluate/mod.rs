@@ -1,0 +1,13 @@
+//! Evaluation: a member asks keyholders for coalition tokens, a blinded batch at a time.
+
+mod client;
+mod server;
+
+pub use client::{coalition_tokens, Source};
+pub use server::answer;
+
+/// Octets of one group element.
+const ELEMENT: usize = 32;
+
+/// Octets of a proof.
+const PROOF: usize = 64;

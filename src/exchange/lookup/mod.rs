@@ -1,0 +1,27 @@
+//! Lookup: does a holder know this child? Tokens in, grades out.
+
+mod client;
+mod server;
+mod subject;
+mod weigh;
+
+pub use client::{LeadRef, LookupAt, MemberAnswer, SubjectGrade, look_up, others};
+pub use server::answer;
+pub(crate) use server::check_case_reference;
+pub use subject::{SubjectTokens, attributes, sibling_keys};
+pub use weigh::{Candidate, ProbedSubject, rank, weigh};
+
+/// How many leads every answer holds for each subject; those past the candidates are padding.
+pub const LEADS: usize = 4;
+
+/// Most subjects of one query.
+pub const MAX_SUBJECTS: usize = 1_000;
+
+/// How long a lead is good, in milliseconds: 30 days.
+pub const LEAD_LIFETIME_MS: u64 = 30 * 86_400_000;
+
+/// Longest case reference, in characters.
+pub const MAX_CASE_REFERENCE: usize = 64;
+
+/// Octets of a lookup token.
+pub const TOKEN: usize = 16;

@@ -1,0 +1,347 @@
+//! The holder's side of a lookup.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use super::weigh::{Candidate, ProbedSubject, rank, weigh};
+use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS, TOKEN};
+use crate::exchange::leaf::Leaf;
+use crate::exchange::message::{AnswerItems, AnswerTo, Query};
+use crate::exchange::service::{self, Answering};
+use crate::exchange::{Party, Refusal, enrol, legal_basis_from, purpose_from};
+use crate::linkage::{AttributeClass, Grade, Presence, RuleTable};
+use crate::proto::exchange as pb;
+use crate::records::{Protection, Record};
+use crate::roster::{Member, TrustedRoster};
+use crate::store::{Debit, Effect, Lead, TagKind};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Answers a lookup: checks it, probes the index, grades, and makes the act durable.
+///
+/// # Errors
+/// A [`Refusal`] that names what is wrong.
+pub async fn answer(
+    party: &Arc<Party>,
+    caller: &Member,
+    message: pb::SignedMessage,
+) -> Result<pb::SignedMessage, Refusal> {
+    let roster = party.roster()?;
+    let query: Query<pb::LookupQuery> = service::open(party, &roster, caller, message).await?;
+    service::answer_once(party, &query, look_up(party, &roster, &query)).await
+}
+
+async fn look_up(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::LookupQuery>,
+) -> Result<Answering, Refusal> {
+    let asked = &query.payload;
+    if !query.issuer.roles.member {
+        return Err(Refusal::RoleMissing { role: "member" });
+    }
+    let purpose = purpose_from(asked.purpose)?;
+    let basis = legal_basis_from(asked.legal_basis)?;
+    let now = party.ambient().now();
+    if !roster.permits(query.issuer.id.as_str(), purpose, now) {
+        return Err(Refusal::PurposeNotPermitted {
+            purpose: purpose.to_string(),
+        });
+    }
+    check_case_reference(&asked.case_reference)?;
+    let epoch = roster.coalition_key().map_or(0, |key| key.epoch as u32);
+    if asked.epoch != epoch {
+        return Err(Refusal::WrongEpoch {
+            asked: asked.epoch,
+            ours: epoch,
+        });
+    }
+    if asked.rules_digest != party.rules().digest() {
+        return Err(Refusal::WrongRules);
+    }
+    let subjects = parse_subjects(party.rules(), query)?;
+    let count = subjects.len() as u32;
+    let weighed = weigh(party.store(), party.rules(), &subjects)
+        .await
+        .map_err(|error| party.unavailable(&error))?;
+
+    let mut results = Vec::with_capacity(subjects.len());
+    let mut effects = Vec::new();
+    let mut outcome = pb::Outcome::default();
+    for (index, candidates) in weighed.into_iter().enumerate() {
+        let result = answer_subject(
+            party,
+            query,
+            index,
+            candidates,
+            &mut effects,
+            &mut outcome,
+        )
+        .await?;
+        results.push(result.encode_to_vec());
+    }
+    let bodies: Vec<&[u8]> = results.iter().map(Vec::as_slice).collect();
+    let items = AnswerItems::new(party, &bodies);
+    let leaf = Leaf::new(pb::Act::LookupAnswered, party.ambient(), &outcome).set(|entry| {
+        entry.answer_digest = items.root().to_vec();
+        entry.purpose = super::super::purpose_to(purpose).into();
+        entry.legal_basis = super::super::legal_basis_to(basis).into();
+        entry.count = count;
+    });
+    let to = AnswerTo::from(query);
+    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
+    Ok(Answering {
+        leaf,
+        debits: vec![daily_debit(party, query, u64::from(count))],
+        effects,
+        answer: Box::new(move |position| {
+            items.sign(
+                &signer,
+                &roster,
+                &to,
+                &pb::LookupAnswer::default(),
+                position,
+            )
+        }),
+    })
+}
+
+fn daily_debit(
+    party: &Party,
+    query: &Query<pb::LookupQuery>,
+    amount: u64,
+) -> (&'static str, Debit) {
+    let day = party.ambient().now_ms() / DAY_MS;
+    let quota = "subjects_per_day";
+    let debit = Debit {
+        tag: party.store().tag(
+            TagKind::Quota,
+            &[
+                query.issuer.id.as_str().as_bytes(),
+                quota.as_bytes(),
+                &day.to_be_bytes(),
+            ],
+        ),
+        amount,
+        limit: query.issuer.quotas.subjects_per_day,
+    };
+    (quota, debit)
+}
+
+fn parse_subjects(
+    rules: &RuleTable,
+    query: &Query<pb::LookupQuery>,
+) -> Result<Vec<ProbedSubject>, Refusal> {
+    let malformed = |why: String| Refusal::Malformed {
+        what: "subjects",
+        why,
+    };
+    if query.items.is_empty() || query.items.len() > MAX_SUBJECTS {
+        return Err(malformed(format!(
+            "a query has 1 to {MAX_SUBJECTS} of them, not {}",
+            query.items.len()
+        )));
+    }
+    let slots = rules.slot_rules();
+    let siblings = rules.sibling_slot_rules();
+    query
+        .items
+        .iter()
+        .map(|item| {
+            let subject = pb::LookupSubject::decode(item.as_slice())
+                .map_err(|error| malformed(error.to_string()))?;
+            if subject.tokens.len() != rules.slots() * TOKEN
+                || subject.sibling_tokens.len() != siblings.len() * TOKEN
+            {
+                return Err(malformed(
+                    "one has not as many slots as the rule table".to_owned(),
+                ));
+            }
+            let presence = u16::try_from(subject.presence)
+                .map_err(|_| malformed("a presence mask has unknown bits".to_owned()))?;
+            let owned = |owners: &[crate::linkage::RuleId], tokens: &[u8]| {
+                owners
+                    .iter()
+                    .map(|rule| rule.0)
+                    .zip(tokens.as_chunks::<TOKEN>().0.iter().copied())
+                    .collect::<Vec<_>>()
+            };
+            let mut probes = owned(slots, &subject.tokens);
+            probes.extend(owned(siblings, &subject.sibling_tokens));
+            Ok(ProbedSubject {
+                presence: Presence::from_bits(presence),
+                probes,
+            })
+        })
+        .collect()
+}
+
+async fn answer_subject(
+    party: &Party,
+    query: &Query<pb::LookupQuery>,
+    index: usize,
+    candidates: Vec<Candidate>,
+    effects: &mut Vec<Effect>,
+    outcome: &mut pb::Outcome,
+) -> Result<pb::LookupResult, Refusal> {
+    let mut leads = Vec::with_capacity(LEADS);
+    let mut more = None;
+    for candidate in candidates {
+        let stored = party
+            .store()
+            .record_by_id(candidate.record_id)
+            .await
+            .map_err(|error| party.unavailable(&error))?;
+        // Erased since the probe: there is nothing to find any more.
+        let Some(stored) = stored else { continue };
+        let newest = enrol::newest(party, &stored)
+            .await
+            .map_err(|error| party.unavailable(&error))?;
+        let Some(record) = newest else { continue };
+        let grade = protected(&record, candidate.decision.grade);
+        let mut line = pb::SubjectOutcome {
+            subject_index: index as u32,
+            subject: party
+                .pseudonym(record.record_ref.as_str())?
+                .as_bytes()
+                .to_vec(),
+            rules: (0..64)
+                .filter(|&rule| candidate.agreed.contains(crate::linkage::RuleId(rule)))
+                .map(u32::from)
+                .collect(),
+            grade: grade_number(grade) as u32,
+            lead_id: Vec::new(),
+        };
+        if grade != Grade::NoMatch && leads.len() < LEADS {
+            if more.is_none() && grade == Grade::Possible {
+                more = candidate.decision.more;
+            }
+            let lead_id = party.ambient().random::<16>();
+            line.lead_id = lead_id.to_vec();
+            effects.push(Effect::HandOut(Lead {
+                lead_id,
+                party: query.issuer.id.as_str().to_owned(),
+                record_id: candidate.record_id,
+                grade: rank(grade),
+                expires_ms: party.ambient().now_ms() + LEAD_LIFETIME_MS,
+            }));
+            leads.push(pb::Lead {
+                lead_id: lead_id.to_vec(),
+                grade: grade_number(grade).into(),
+            });
+            if matches!(record.protection, Protection::Alert) {
+                tracing::warn!(
+                    peer = query.issuer.id.as_str(),
+                    "a protected record was found by a peer"
+                );
+            }
+        }
+        outcome.subjects.push(line);
+    }
+    let best = leads
+        .iter()
+        .map(pb::Lead::grade)
+        .max_by_key(|grade| *grade as i32)
+        .unwrap_or(pb::Grade::NoMatch);
+    while leads.len() < LEADS {
+        leads.push(pb::Lead {
+            lead_id: party.ambient().random::<16>().to_vec(),
+            grade: pb::Grade::NoMatch.into(),
+        });
+    }
+    let more = if best == pb::Grade::Possible {
+        class_number(more)
+    } else {
+        pb::AttributeClass::None
+    };
+    Ok(pb::LookupResult {
+        grade: best.into(),
+        leads,
+        more_attributes: more.into(),
+    })
+}
+
+/// The grade that a record's protection and ground allow. Of those that a search must not find, only
+/// the ones reach this point that became such after the last publication mark: the others are not in
+/// the index.
+fn protected(record: &Record, grade: Grade) -> Grade {
+    match record.protection {
+        _ if !record.consent.permits_search() => Grade::NoMatch,
+        Protection::Silent => Grade::NoMatch,
+        Protection::HumanOnly if grade == Grade::Match => Grade::Possible,
+        Protection::None | Protection::Alert | Protection::HumanOnly => grade,
+    }
+}
+
+fn grade_number(grade: Grade) -> pb::Grade {
+    match grade {
+        Grade::NoMatch => pb::Grade::NoMatch,
+        Grade::Possible => pb::Grade::Possible,
+        Grade::Match => pb::Grade::Match,
+    }
+}
+
+fn class_number(class: Option<AttributeClass>) -> pb::AttributeClass {
+    match class {
+        None => pb::AttributeClass::None,
+        Some(AttributeClass::Mother) => pb::AttributeClass::Mother,
+        Some(AttributeClass::Document) => pb::AttributeClass::Document,
+        Some(AttributeClass::Place) => pb::AttributeClass::Place,
+        Some(AttributeClass::Sibling) => pb::AttributeClass::Sibling,
+    }
+}
+
+/// A case reference is opaque to everyone but who gave it: short, printable, in plain letters, so
+/// that no sentence about a child fits in.
+pub(crate) fn check_case_reference(reference: &str) -> Result<(), Refusal> {
+    let fits = reference.chars().count() <= MAX_CASE_REFERENCE
+        && reference
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_./:".contains(c));
+    if fits {
+        Ok(())
+    } else {
+        Err(Refusal::Malformed {
+            what: "case_reference",
+            why: format!(
+                "it has at most {MAX_CASE_REFERENCE} characters out of A-Z, a-z, 0-9 and -_./:"
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_result_has_one_size() {
+        let result = |grade: pb::Grade, more: pb::AttributeClass| {
+            pb::LookupResult {
+                grade: grade.into(),
+                leads: (0..LEADS)
+                    .map(|_| pb::Lead {
+                        lead_id: vec![7; 16],
+                        grade: grade.into(),
+                    })
+                    .collect(),
+                more_attributes: more.into(),
+            }
+            .encode_to_vec()
+            .len()
+        };
+        let miss = result(pb::Grade::NoMatch, pb::AttributeClass::None);
+        assert_eq!(miss, result(pb::Grade::Match, pb::AttributeClass::None));
+        assert_eq!(miss, result(pb::Grade::Possible, pb::AttributeClass::Sibling));
+    }
+
+    #[test]
+    fn a_case_reference_holds_no_sentence() {
+        assert!(check_case_reference("UA-2026/0017").is_ok());
+        assert!(check_case_reference("").is_ok());
+        assert!(check_case_reference("the boy from").is_err());
+        assert!(check_case_reference("Київ").is_err());
+        assert!(check_case_reference(&"x".repeat(65)).is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! The acts between parties: evaluate, look up, disclose. Each act's server side and client side
+//! stand together, because what one signs the other checks.
+//!
+//! Every query takes the same road. [`message`] opens it: the party behind the connection must be
+//! the party that signed, the message must be for this node, fresh, and whole. The act then
+//! decides, and commits one leaf through the ledger; the answer is built inside that commit, so
+//! no answer exists whose act is not durable. Asking the same again gives the stored answer;
+//! asking something else under the same message id is refused.
+
+pub mod ask;
+mod convert;
+pub mod disclose;
+pub mod enrol;
+pub mod evaluate;
+pub mod leaf;
+pub mod lookup;
+pub mod message;
+mod party;
+pub mod peers;
+mod policy;
+mod refusal;
+pub mod rosters;
+pub mod service;
+
+pub use convert::{legal_basis_from, legal_basis_to, purpose_from, purpose_to};
+pub use party::{Keyholding, Party, PartyParts};
+pub use peers::{PeerError, Peers};
+pub use policy::{AllowList, AllowListError, AllowListText};
+pub use refusal::{DOMAIN, Refusal, RemoteRefusal};

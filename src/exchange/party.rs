@@ -1,0 +1,283 @@
+//! This node as a party to the exchange: who it is, what it holds, whom it trusts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{AllowList, Peers, Refusal};
+use crate::ambient::Ambient;
+use crate::envelope::SigningKey;
+use crate::linkage::RuleTable;
+use crate::oprf::pseudonym::{Pseudonym, PseudonymKey};
+use crate::oprf::{CoalitionKey, KeyShare, PublicPoint};
+use crate::roster::{self, Member, MemberId, RosterError, TrustStore, TrustedRoster, Update};
+use crate::store::{Ledger, Store, StoreError};
+
+/// What a party is made of.
+pub struct PartyParts {
+    /// Its id in the roster.
+    pub id: MemberId,
+    /// Signs its messages.
+    pub signing_key: SigningKey,
+    /// Names its records in its log.
+    pub pseudonym_key: PseudonymKey,
+    /// Its database.
+    pub store: Store,
+    /// Its acts.
+    pub ledger: Ledger,
+    /// Its roots and roster.
+    pub trust: TrustStore,
+    /// Its shares of the coalition key, one for each epoch it holds.
+    pub shares: Vec<Keyholding>,
+    /// What it grants.
+    pub allow_list: AllowList,
+    /// How it reaches the others.
+    pub peers: Arc<dyn Peers>,
+    /// The linkage rules.
+    pub rules: &'static RuleTable,
+    /// Time and randomness.
+    pub ambient: Ambient,
+}
+
+/// A share of the coalition key of one epoch.
+pub struct Keyholding {
+    /// The epoch.
+    pub epoch: u32,
+    /// The share.
+    pub share: KeyShare,
+}
+
+/// This node as a party to the exchange.
+pub struct Party {
+    id: MemberId,
+    signing_key: SigningKey,
+    pseudonym_key: PseudonymKey,
+    store: Store,
+    ledger: Ledger,
+    trust: RwLock<TrustStore>,
+    /// Checked coalition keys, by roster version and epoch.
+    coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
+    shares: Vec<Keyholding>,
+    allow_list: AllowList,
+    peers: Arc<dyn Peers>,
+    rules: &'static RuleTable,
+    ambient: Ambient,
+    /// Imports and publications exclude each other: a publication's leaf states the index as it
+    /// will be.
+    pub(super) register: tokio::sync::Mutex<()>,
+}
+
+impl Party {
+    /// Puts a party together.
+    #[must_use]
+    pub fn new(parts: PartyParts) -> Self {
+        Self {
+            id: parts.id,
+            signing_key: parts.signing_key,
+            pseudonym_key: parts.pseudonym_key,
+            store: parts.store,
+            ledger: parts.ledger,
+            trust: RwLock::new(parts.trust),
+            coalition: RwLock::default(),
+            shares: parts.shares,
+            allow_list: parts.allow_list,
+            peers: parts.peers,
+            rules: parts.rules,
+            ambient: parts.ambient,
+            register: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Its id in the roster.
+    #[must_use]
+    pub fn id(&self) -> &MemberId {
+        &self.id
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Time and randomness.
+    #[must_use]
+    pub fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    /// The linkage rules.
+    #[must_use]
+    pub fn rules(&self) -> &'static RuleTable {
+        self.rules
+    }
+
+    /// What it grants.
+    #[must_use]
+    pub fn allow_list(&self) -> &AllowList {
+        &self.allow_list
+    }
+
+    /// How it reaches the others.
+    #[must_use]
+    pub fn peers(&self) -> &dyn Peers {
+        self.peers.as_ref()
+    }
+
+    /// Names its records in its log.
+    #[must_use]
+    pub fn pseudonym_key(&self) -> &PseudonymKey {
+        &self.pseudonym_key
+    }
+
+    pub(super) fn signing_key(&self) -> &SigningKey {
+        &self.signing_key
+    }
+
+    /// The roster in force now.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoster`] if there is none, or it has expired.
+    pub fn roster(&self) -> Result<Arc<TrustedRoster>, Refusal> {
+        let now = self.ambient.now();
+        let trust = self.trust.read().unwrap_or_else(PoisonError::into_inner);
+        trust
+            .roster_in_force(now)
+            .cloned()
+            .map_err(|error| Refusal::NoRoster {
+                why: error.to_string(),
+            })
+    }
+
+    /// Looks at the trust store.
+    pub fn with_trust<T>(&self, look: impl FnOnce(&TrustStore) -> T) -> T {
+        look(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Offers signed roots and a roster; what is accepted is in force once this returns.
+    ///
+    /// The new state is made durable before it is acted on.
+    ///
+    /// # Errors
+    /// The inner error says why something was refused; the outer one that it could not be kept.
+    pub async fn offer_roster(
+        &self,
+        roots: &[Vec<u8>],
+        roster: Option<&[u8]>,
+    ) -> Result<Result<Update, RosterError>, StoreError> {
+        let now = self.ambient.now();
+        let mut candidate = self.with_trust(Clone::clone);
+        let outcome = candidate.update(roots.iter().map(Vec::as_slice), roster, now);
+        self.store
+            .set_setting("trust_store", &candidate.to_state())
+            .await?;
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = candidate;
+        Ok(outcome)
+    }
+
+    /// The coalition key of `epoch` under `roster`, checked.
+    ///
+    /// # Errors
+    /// If the roster has none for that epoch, or its parts contradict each other.
+    pub fn coalition_key(
+        &self,
+        roster: &TrustedRoster,
+        epoch: Option<u32>,
+    ) -> Result<CoalitionKey, Refusal> {
+        let stated = match epoch {
+            Some(epoch) => roster.coalition_keys().of_epoch(u64::from(epoch)),
+            None => roster.coalition_key(),
+        };
+        let current = roster.coalition_key().map_or(0, |key| key.epoch as u32);
+        let stated = stated.ok_or(Refusal::WrongEpoch {
+            asked: epoch.unwrap_or(0),
+            ours: current,
+        })?;
+        let slot = (roster.version(), stated.epoch);
+        if let Some(key) = self
+            .coalition
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&slot)
+        {
+            return Ok(key.clone());
+        }
+        let key = checked_key(stated)?;
+        let mut known = self
+            .coalition
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(version, _), _| *version == roster.version());
+        known.insert(slot, key.clone());
+        Ok(key)
+    }
+
+    /// This node's share for `epoch`, if it holds one.
+    #[must_use]
+    pub fn share(&self, epoch: u32) -> Option<&KeyShare> {
+        self.shares
+            .iter()
+            .find(|holding| holding.epoch == epoch)
+            .map(|holding| &holding.share)
+    }
+
+    /// The pseudonym of one of this node's records.
+    ///
+    /// # Errors
+    /// Never for a valid reference; a reference is at most 64 characters.
+    pub fn pseudonym(&self, record_ref: &str) -> Result<Pseudonym, Refusal> {
+        self.pseudonym_key
+            .pseudonym(record_ref.as_bytes())
+            .map_err(|error| Refusal::Malformed {
+                what: "record reference",
+                why: error.to_string(),
+            })
+    }
+
+    /// An error of the store, as a peer is told of it.
+    #[must_use]
+    pub fn unavailable(&self, error: &StoreError) -> Refusal {
+        Refusal::from_store(error, self.ambient.random())
+    }
+
+    /// The member that `caller` is asked to be, if the roster has it active.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownParty`].
+    pub fn caller(&self, roster: &TrustedRoster, spki: &[u8; 32]) -> Result<Member, Refusal> {
+        roster
+            .member_by_tls_pin(spki, self.ambient.now())
+            .cloned()
+            .map_err(|_| Refusal::UnknownParty)
+    }
+}
+
+fn checked_key(stated: &roster::CoalitionKey) -> Result<CoalitionKey, Refusal> {
+    let epoch = u32::try_from(stated.epoch).map_err(|_| Refusal::NoRoster {
+        why: "its epoch number is out of range".to_owned(),
+    })?;
+    let shares = stated
+        .keyholders
+        .iter()
+        .map(|keyholder| {
+            (
+                keyholder.identifier,
+                PublicPoint::new(*keyholder.verifying_share.as_bytes()),
+            )
+        })
+        .collect();
+    CoalitionKey::new(
+        epoch,
+        stated.threshold,
+        PublicPoint::new(*stated.public_key.as_bytes()),
+        &shares,
+    )
+    .map_err(|error| Refusal::NoRoster {
+        why: error.to_string(),
+    })
+}

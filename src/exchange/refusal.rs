@@ -1,0 +1,342 @@
+//! Why a query is refused, as the asking party is told: a stable reason code, a sentence with a
+//! remedy, and the standard gRPC status with `google.rpc` details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::store::StoreError;
+
+/// The domain under which reason codes are unique (`google.rpc.ErrorInfo`).
+pub const DOMAIN: &str = "wayhome";
+
+/// A refusal. Nothing in it is personal: fields are named, values are not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The caller's certificate is pinned by nobody.
+    #[error("the certificate of this connection belongs to no active party of the roster: check that the roster pins it and that the party is not suspended")]
+    UnknownParty,
+    /// The message cannot be read.
+    #[error("{what} cannot be read: {why}")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// More than a message may be.
+    #[error("a message has at most {limit} octets: split it")]
+    MessageTooLarge {
+        /// The limit, in octets.
+        limit: usize,
+    },
+    /// A call that this node does not offer.
+    #[error("this node offers no such call: both nodes must speak the same version of the protocol")]
+    UnknownCall,
+    /// No signature of the calling party holds.
+    #[error("the message is not signed by a valid key of the party behind this connection: {why}")]
+    BadSignature {
+        /// What the verifier said.
+        why: String,
+    },
+    /// Signed by one party, sent by another.
+    #[error("the message names another party as its issuer than the one behind this connection")]
+    PartyMismatch,
+    /// Not for this node.
+    #[error("the message is addressed to another party")]
+    WrongAudience,
+    /// Too late.
+    #[error("the message has expired: sign it again and send it at once")]
+    Expired,
+    /// From the future.
+    #[error("the message was issued in the future: check the clock of the sending node")]
+    NotYetValid,
+    /// Valid for too long.
+    #[error("the message is valid for more than {limit_seconds} seconds: shorten its lifetime")]
+    LifetimeTooLong {
+        /// The longest lifetime, in seconds.
+        limit_seconds: u64,
+    },
+    /// Another query under a used id.
+    #[error("another query was answered under this message id: draw a fresh one for each query")]
+    MessageIdReused,
+    /// Same roster version, other roster.
+    #[error("the message was signed under another roster of the same version: one of the two nodes was given a forged or split roster; compare their digests and tell the secretariat")]
+    RosterSplit,
+    /// Purpose not allowed.
+    #[error("the roster does not permit this party to ask for the purpose {purpose}")]
+    PurposeNotPermitted {
+        /// The purpose's name.
+        purpose: String,
+    },
+    /// Role not held.
+    #[error("the roster does not give this party the role that the request needs: {role}")]
+    RoleMissing {
+        /// The role.
+        role: &'static str,
+    },
+    /// Outside an ombudsman's scope.
+    #[error("this node is outside the ombudsman's scope in the roster")]
+    OutOfScope,
+    /// Too much asked.
+    #[error("quota {quota} is used up: {used} of {limit} used, {asked} asked for; more at the start of the next period")]
+    QuotaExceeded {
+        /// The quota's name.
+        quota: &'static str,
+        /// Used before.
+        used: u64,
+        /// In all.
+        limit: u64,
+        /// Asked for now.
+        asked: u64,
+        /// When to ask again, in seconds.
+        retry_after_seconds: u64,
+    },
+    /// Tokens of another key.
+    #[error("the query was made under epoch {asked} of the coalition key and this node works under epoch {ours}: fetch the newest roster")]
+    WrongEpoch {
+        /// The query's epoch.
+        asked: u32,
+        /// This node's.
+        ours: u32,
+    },
+    /// Tokens of another rule table.
+    #[error("the query was made by another linkage rule table than this node's: both must run the release that the coalition agreed on")]
+    WrongRules,
+    /// Not a keyholder, or no share yet.
+    #[error("this node holds no share of the coalition key for that epoch")]
+    NoShare,
+    /// A batch or a subset that cannot be evaluated.
+    #[error("the batch cannot be evaluated: {why}")]
+    BadBatch {
+        /// What is wrong.
+        why: String,
+    },
+    /// A lead that this party cannot use.
+    #[error("no such lead is open to this party: leads are good only for the member they were given to")]
+    LeadUnknown,
+    /// A lead past its time.
+    #[error("the lead has expired: look the child up again")]
+    LeadExpired,
+    /// A field that no record has.
+    #[error("there is no field called {field:?}: see the list of canonical columns")]
+    UnknownField {
+        /// The name that was asked for.
+        field: String,
+    },
+    /// A leaf the log does not have.
+    #[error("the log has {size} leaves and what was asked for lies beyond")]
+    BeyondLog {
+        /// The log's size.
+        size: u64,
+    },
+    /// A leaf that does not open any more.
+    #[error("leaf {leaf_index} of this node's log is damaged")]
+    DamagedLeaf {
+        /// Index of the leaf.
+        leaf_index: u64,
+    },
+    /// No roster in force.
+    #[error("this node has no roster in force: {why}")]
+    NoRoster {
+        /// Why.
+        why: String,
+    },
+    /// The node cannot answer now.
+    #[error("the node cannot answer now (reference {reference}); nothing was done that was not recorded: ask again with the same message")]
+    Unavailable {
+        /// Where the node's operator finds more.
+        reference: String,
+    },
+}
+
+impl Refusal {
+    /// The stable reason code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownParty => "UNKNOWN_PARTY",
+            Self::Malformed { .. } => "MALFORMED",
+            Self::MessageTooLarge { .. } => "MESSAGE_TOO_LARGE",
+            Self::UnknownCall => "UNKNOWN_CALL",
+            Self::BadSignature { .. } => "BAD_SIGNATURE",
+            Self::PartyMismatch => "PARTY_MISMATCH",
+            Self::WrongAudience => "WRONG_AUDIENCE",
+            Self::Expired => "MESSAGE_EXPIRED",
+            Self::NotYetValid => "MESSAGE_NOT_YET_VALID",
+            Self::LifetimeTooLong { .. } => "LIFETIME_TOO_LONG",
+            Self::MessageIdReused => "MESSAGE_ID_REUSED",
+            Self::RosterSplit => "ROSTER_SPLIT",
+            Self::PurposeNotPermitted { .. } => "PURPOSE_NOT_PERMITTED",
+            Self::RoleMissing { .. } => "ROLE_MISSING",
+            Self::OutOfScope => "OUT_OF_SCOPE",
+            Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::WrongEpoch { .. } => "WRONG_EPOCH",
+            Self::WrongRules => "WRONG_RULES",
+            Self::NoShare => "NO_SHARE",
+            Self::BadBatch { .. } => "BAD_BATCH",
+            Self::LeadUnknown => "LEAD_UNKNOWN",
+            Self::LeadExpired => "LEAD_EXPIRED",
+            Self::UnknownField { .. } => "UNKNOWN_FIELD",
+            Self::BeyondLog { .. } => "BEYOND_LOG",
+            Self::DamagedLeaf { .. } => "DAMAGED_LEAF",
+            Self::NoRoster { .. } => "NO_ROSTER",
+            Self::Unavailable { .. } => "UNAVAILABLE",
+        }
+    }
+
+    fn grpc_code(&self) -> Code {
+        match self {
+            Self::UnknownParty | Self::BadSignature { .. } | Self::PartyMismatch => {
+                Code::Unauthenticated
+            }
+            Self::UnknownCall => Code::Unimplemented,
+            Self::Malformed { .. }
+            | Self::MessageTooLarge { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::BadBatch { .. }
+            | Self::UnknownField { .. } => Code::InvalidArgument,
+            Self::WrongAudience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::RosterSplit
+            | Self::WrongEpoch { .. }
+            | Self::WrongRules
+            | Self::NoShare
+            | Self::LeadExpired
+            | Self::NoRoster { .. } => Code::FailedPrecondition,
+            Self::MessageIdReused => Code::AlreadyExists,
+            Self::PurposeNotPermitted { .. } | Self::RoleMissing { .. } | Self::OutOfScope => {
+                Code::PermissionDenied
+            }
+            Self::QuotaExceeded { .. } => Code::ResourceExhausted,
+            Self::LeadUnknown => Code::NotFound,
+            Self::BeyondLog { .. } => Code::OutOfRange,
+            Self::DamagedLeaf { .. } => Code::DataLoss,
+            Self::Unavailable { .. } => Code::Unavailable,
+        }
+    }
+
+    /// An error of the store, as a peer is told of it: a reference, no more. The operator's log has
+    /// the rest under that reference.
+    pub fn from_store(error: &StoreError, reference: [u8; 4]) -> Self {
+        if let StoreError::DamagedLeaf { leaf_index, .. } = error {
+            tracing::error!(%error, "the log is damaged");
+            return Self::DamagedLeaf {
+                leaf_index: *leaf_index,
+            };
+        }
+        let reference = hex::encode(reference);
+        tracing::error!(%error, %reference, "a query could not be answered");
+        Self::Unavailable { reference }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let mut metadata = HashMap::new();
+        let mut details = ErrorDetails::new();
+        match &refusal {
+            Refusal::QuotaExceeded {
+                quota,
+                used,
+                limit,
+                retry_after_seconds,
+                ..
+            } => {
+                details.set_retry_info(Some(Duration::from_secs(*retry_after_seconds)));
+                details.add_quota_failure_violation(
+                    (*quota).to_owned(),
+                    format!("{used} of {limit} used"),
+                );
+            }
+            Refusal::DamagedLeaf { leaf_index } => {
+                metadata.insert("leaf_index".to_owned(), leaf_index.to_string());
+            }
+            Refusal::Malformed { what, why } => {
+                details.add_bad_request_violation(*what, why.clone());
+            }
+            Refusal::Unavailable { .. } => {
+                details.set_retry_info(Some(Duration::from_secs(1)));
+            }
+            _ => {}
+        }
+        details.set_error_info(refusal.code(), DOMAIN, metadata);
+        Self::with_error_details(refusal.grpc_code(), refusal.to_string(), details)
+    }
+}
+
+/// A refusal as it came back from a peer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct RemoteRefusal {
+    /// The reason code, or the gRPC code's name where the peer gave none.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+    /// The leaf that the peer says is damaged, if it says so.
+    pub leaf_index: Option<u64>,
+    /// Whether asking again may help.
+    pub retryable: bool,
+}
+
+impl From<Status> for RemoteRefusal {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let code = info
+            .as_ref()
+            .filter(|info| info.domain == DOMAIN)
+            .map_or_else(|| format!("{:?}", status.code()), |info| info.reason.clone());
+        let leaf_index = info
+            .as_ref()
+            .and_then(|info| info.metadata.get("leaf_index"))
+            .and_then(|index| index.parse().ok());
+        Self {
+            code,
+            message: status.message().to_owned(),
+            leaf_index,
+            retryable: matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_travels_with_its_code() {
+        let status = Status::from(Refusal::QuotaExceeded {
+            quota: "subjects_per_day",
+            used: 9,
+            limit: 10,
+            asked: 2,
+            retry_after_seconds: 60,
+        });
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let details = status.get_error_details();
+        assert_eq!(
+            details.retry_info().and_then(|info| info.retry_delay),
+            Some(Duration::from_secs(60))
+        );
+        assert!(details.quota_failure().is_some());
+        let remote = RemoteRefusal::from(status);
+        assert_eq!(remote.code, "QUOTA_EXCEEDED");
+        assert!(remote.retryable);
+    }
+
+    #[test]
+    fn a_damaged_leaf_is_named() {
+        let remote = RemoteRefusal::from(Status::from(Refusal::DamagedLeaf { leaf_index: 17 }));
+        assert_eq!(remote.leaf_index, Some(17));
+    }
+
+    #[test]
+    fn a_foreign_status_keeps_its_grpc_code() {
+        let remote = RemoteRefusal::from(Status::deadline_exceeded("late"));
+        assert_eq!(remote.code, "DeadlineExceeded");
+    }
+}

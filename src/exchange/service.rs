@@ -1,0 +1,248 @@
+//! What all acts on the server side share: committing, answering again, and recording refusals.
+
+use std::future::Future;
+
+use super::leaf::Leaf;
+use super::message::{Payload, Query, SignedQuery, open_query, to_wire};
+use super::{Party, Refusal};
+use crate::proto::exchange as pb;
+use crate::roster::{Member, TrustedRoster};
+use crate::store::{
+    Act, Committed, Debit, Effect, Evidence, EvidencePart, Position, StoreError, TagKind,
+};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// How many refusals a day are recorded for one party: enough to see what it tried, and no way to
+/// fill the log.
+const RECORDED_REFUSALS_PER_DAY: u64 = 1_000;
+
+/// Opens a query that came over the connection of `caller`, and records it if it is refused although
+/// its signature held.
+///
+/// # Errors
+/// The refusal.
+pub async fn open<P: Payload>(
+    party: &Party,
+    roster: &TrustedRoster,
+    caller: &Member,
+    message: pb::SignedMessage,
+) -> Result<Query<P>, Refusal> {
+    match open_query(party, roster, caller, message) {
+        Ok(query) => Ok(query),
+        Err(rejected) => {
+            // Unverified ones are not recorded: anyone could send them in another's name.
+            match rejected.signed {
+                Some(signed) => record(party, caller, signed, &rejected.refusal).await,
+                None => tell(caller, &rejected.refusal),
+            }
+            Err(rejected.refusal)
+        }
+    }
+}
+
+/// Builds the signed answer once its place in the log is known.
+pub type AnswerSigner = Box<dyn Fn(&Position) -> Result<Evidence, Refusal> + Send + Sync>;
+
+/// An act that is ready to be committed.
+pub struct Answering {
+    /// Its leaf, without what the query states.
+    pub leaf: Leaf,
+    /// Quotas it draws on, each with its name.
+    pub debits: Vec<(&'static str, Debit)>,
+    /// What else goes with it.
+    pub effects: Vec<Effect>,
+    /// Signs its answer.
+    pub answer: AnswerSigner,
+}
+
+/// Answers `query` once: gives the stored answer to a query that was answered before, else does
+/// what `act` says and commits it, or records that it was refused.
+///
+/// # Errors
+/// The refusal.
+pub async fn answer_once<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+    act: impl Future<Output = Result<Answering, Refusal>>,
+) -> Result<pb::SignedMessage, Refusal> {
+    // Looked at before any work is done: what was answered is answered again, even if the same
+    // could not be answered afresh (a quota used up since, a lead that has expired).
+    match earlier_answer(party, query).await {
+        Ok(None) => {}
+        Ok(Some(earlier)) => return Ok(earlier),
+        Err(refusal) => {
+            if refusal == Refusal::MessageIdReused {
+                record_refusal(party, query, &refusal).await;
+            }
+            return Err(refusal);
+        }
+    }
+    let answering = match act.await {
+        Ok(answering) => answering,
+        Err(refusal) => {
+            record_refusal(party, query, &refusal).await;
+            return Err(refusal);
+        }
+    };
+    let (quotas, debits): (Vec<_>, Vec<_>) = answering.debits.into_iter().unzip();
+    let (leaf, opening) = answering
+        .leaf
+        .set(|entry| {
+            entry.peer = query.issuer.id.as_str().to_owned();
+            entry.message_id = query.message_id.to_vec();
+            entry.query_digest = query.digest.to_vec();
+        })
+        .finish();
+    let mut effects = answering.effects;
+    effects.push(Effect::Keep(EvidencePart::Query, query.evidence.clone()));
+    effects.push(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    let sign = answering.answer;
+    let act = Act {
+        leaf,
+        seen: Some(query.seen(party)),
+        debits: debits.clone(),
+        effects,
+        answer: Some(Box::new(move |position| {
+            sign(position).unwrap_or_else(|refusal| {
+                // Sizes were bounded when the query was opened, so an answer always fits.
+                tracing::error!(%refusal, "an answer could not be signed");
+                Evidence::plain(Vec::new())
+            })
+        })),
+    };
+    match party
+        .ledger()
+        .commit(act)
+        .await
+        .map_err(|error| party.unavailable(&error))?
+    {
+        Committed::Done {
+            answer: Some(answer),
+            ..
+        } => Ok(to_wire(&answer)),
+        Committed::Done { answer: None, .. } => Err(party.unavailable(&StoreError::Closed)),
+        Committed::Repeated { leaf_index } => stored_answer(party, leaf_index).await,
+        Committed::Reused => {
+            let refusal = Refusal::MessageIdReused;
+            record_refusal(party, query, &refusal).await;
+            Err(refusal)
+        }
+        Committed::OverQuota { debit, used } => {
+            let refusal = Refusal::QuotaExceeded {
+                quota: quotas.get(debit).copied().unwrap_or_default(),
+                used,
+                limit: debits.get(debit).map_or(0, |debit| debit.limit),
+                asked: debits.get(debit).map_or(0, |debit| debit.amount),
+                retry_after_seconds: seconds_to_midnight(party),
+            };
+            record_refusal(party, query, &refusal).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// As [`answer_once`], for an act that was tried already.
+///
+/// # Errors
+/// The refusal.
+pub async fn settle<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+    tried: Result<Answering, Refusal>,
+) -> Result<pb::SignedMessage, Refusal> {
+    answer_once(party, query, std::future::ready(tried)).await
+}
+
+async fn earlier_answer<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+) -> Result<Option<pb::SignedMessage>, Refusal> {
+    let seen = query.seen(party);
+    let earlier = party
+        .store()
+        .seen(seen.tag)
+        .await
+        .map_err(|error| party.unavailable(&error))?;
+    match earlier {
+        Some((digest, leaf_index)) if digest == seen.query_digest => {
+            stored_answer(party, leaf_index).await.map(Some)
+        }
+        Some(_) => Err(Refusal::MessageIdReused),
+        None => Ok(None),
+    }
+}
+
+async fn stored_answer(party: &Party, leaf_index: u64) -> Result<pb::SignedMessage, Refusal> {
+    let stored = party
+        .store()
+        .evidence(leaf_index, EvidencePart::Answer)
+        .await
+        .map_err(|error| party.unavailable(&error))?;
+    match stored {
+        Some(answer) => Ok(to_wire(&answer)),
+        None => Err(party.unavailable(&StoreError::Damaged {
+            what: format!("answer behind leaf {leaf_index}"),
+            reason: "missing".to_owned(),
+        })),
+    }
+}
+
+/// Records that a query which passed the gate was refused.
+async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &Refusal) {
+    let signed = SignedQuery {
+        message_id: Some(query.message_id),
+        digest: query.digest,
+        evidence: query.evidence.clone(),
+    };
+    record(party, &query.issuer, signed, refusal).await;
+}
+
+/// Records that a query was refused whose signature held.
+async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Refusal) {
+    let day = party.ambient().now_ms() / DAY_MS;
+    let (leaf, _) = Leaf::new(
+        pb::Act::QueryRefused,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.peer = issuer.id.as_str().to_owned();
+        entry.message_id = query.message_id.map_or_else(Vec::new, Vec::from);
+        entry.query_digest = query.digest.to_vec();
+        entry.reference = refusal.code().to_owned();
+    })
+    .finish();
+    let mut act = Act::alone(leaf).with(Effect::Keep(EvidencePart::Query, query.evidence));
+    act.debits.push(Debit {
+        tag: party.store().tag(
+            TagKind::Quota,
+            &[
+                issuer.id.as_str().as_bytes(),
+                b"refusals",
+                &day.to_be_bytes(),
+            ],
+        ),
+        amount: 1,
+        limit: RECORDED_REFUSALS_PER_DAY,
+    });
+    if let Err(error) = party.ledger().commit(act).await {
+        tracing::error!(%error, "a refusal could not be recorded");
+    }
+    tell(issuer, refusal);
+}
+
+/// One line for the operator, without a word of what was asked.
+fn tell(peer: &Member, refusal: &Refusal) {
+    tracing::warn!(
+        peer = peer.id.as_str(),
+        code = refusal.code(),
+        "a query was refused"
+    );
+}
+
+/// Seconds until the daily quotas begin anew (00:00 UTC).
+#[must_use]
+pub fn seconds_to_midnight(party: &Party) -> u64 {
+    (DAY_MS - party.ambient().now_ms() % DAY_MS).div_ceil(1000)
+}

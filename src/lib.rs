@@ -1,0 +1,17 @@
+//! Wayhome: a federated, minimal-disclosure exchange node.
+
+pub mod ambient;
+pub mod audit;
+pub mod cli;
+pub mod demo;
+pub mod envelope;
+pub mod exchange;
+pub mod linkage;
+pub mod node;
+pub mod oprf;
+pub mod proto;
+pub mod records;
+pub mod roster;
+pub mod store;
+pub mod tlog;
+pub mod vault;

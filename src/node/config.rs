@@ -1,0 +1,113 @@
+//! A node's configuration file.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::{Directory, DirectoryError};
+use crate::exchange::{AllowList, AllowListError, AllowListText};
+use crate::roster::MemberId;
+
+/// `node.toml`.
+#[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Id of the party in the roster.
+    pub member: MemberId,
+    /// Where peers connect to; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The database; a relative path counts from the node's directory.
+    #[serde(default = "default_database")]
+    pub database: String,
+    /// Fields granted at once, by purpose. What is not listed is withheld.
+    #[serde(default)]
+    pub disclosure: AllowListText,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] DirectoryError),
+    /// The file is not a configuration.
+    #[error("node.toml: {0}")]
+    Parse(String),
+    /// The allow-list is wrong.
+    #[error("node.toml: {0}")]
+    AllowList(#[from] AllowListError),
+}
+
+fn default_database() -> String {
+    "sqlite:wayhome.db".to_owned()
+}
+
+impl Config {
+    /// Reads the configuration of a directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the place.
+    pub fn load(directory: &Directory) -> Result<Self, ConfigError> {
+        let text = directory.read("node.toml")?;
+        let config: Self =
+            toml::from_str(&text).map_err(|error| ConfigError::Parse(error.to_string()))?;
+        config.allow_list()?;
+        Ok(config)
+    }
+
+    /// The allow-list, checked.
+    ///
+    /// # Errors
+    /// [`AllowListError`] names purpose and field.
+    pub fn allow_list(&self) -> Result<AllowList, AllowListError> {
+        AllowList::parse(&self.disclosure)
+    }
+
+    /// The database's address with its path made absolute.
+    #[must_use]
+    pub fn database_in(&self, directory: &Directory) -> String {
+        match self.database.strip_prefix("sqlite:") {
+            Some(path) => format!("sqlite:{}", directory.path().join(path).display()),
+            None => self.database.clone(),
+        }
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let body = toml::to_string(self).unwrap_or_default();
+        format!(
+            "# Configuration of a Wayhome node; see docs/operations.md.\n\
+             # [disclosure] lists, by purpose, the fields granted at once after a MATCH.\n\n{body}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::Purpose;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let config = Config {
+            member: "ua".parse().unwrap(),
+            listen: "127.0.0.1:7443".parse().unwrap(),
+            database: default_database(),
+            disclosure: AllowListText(
+                [(Purpose::FamilyTracing, vec!["current_place".to_owned()])].into(),
+            ),
+        };
+        let read: Config = toml::from_str(&config.to_text()).unwrap();
+        assert_eq!(read, config);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused_with_its_name() {
+        let error = toml::from_str::<Config>("member = \"ua\"\nlisten = \"[::1]:1\"\nport = 1\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("port"), "{error}");
+    }
+}

@@ -1,0 +1,129 @@
+//! A node's directory: which file is where.
+//!
+//! ```text
+//! DIR/node.toml            configuration
+//! DIR/member.json          the party's public entry, for the secretariat's roster draft
+//! DIR/root.note            the pinned root document
+//! DIR/roster.note          the newest roster given as a file
+//! DIR/keys/master.key      wraps data keys (vault)
+//! DIR/keys/token.key       second seal on coalition tokens; never backed up
+//! DIR/keys/signing.key     signs messages
+//! DIR/keys/log.key         signs checkpoints
+//! DIR/keys/pseudonym.key   names records in the log
+//! DIR/keys/encryption.key  opens ceremony packages
+//! DIR/keys/tls.key, .crt   TLS identity
+//! DIR/keys/share-N.sealed  share of the coalition key of epoch N
+//! DIR/operator.sock        operator API
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The directory of one node, or of one ombudsman.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+/// A file of the directory that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}; {remedy}")]
+pub struct DirectoryError {
+    path: String,
+    reason: String,
+    remedy: &'static str,
+}
+
+impl Directory {
+    /// The directory at `path`, which need not exist yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A key file in it.
+    #[must_use]
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.0.join("keys").join(name)
+    }
+
+    /// The operator API's socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.file("operator.sock")
+    }
+
+    /// Makes the directory and its `keys` folder, readable by the owner alone.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn create(&self) -> Result<(), DirectoryError> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let keys = self.0.join("keys");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&keys)
+            .map_err(|error| wrong(&keys, &error))
+    }
+
+    /// Reads a text file of the directory.
+    ///
+    /// # Errors
+    /// If it is missing or no UTF-8.
+    pub fn read(&self, name: &str) -> Result<String, DirectoryError> {
+        let path = self.file(name);
+        std::fs::read_to_string(&path).map_err(|error| wrong(&path, &error))
+    }
+
+    /// Reads a text file of the directory, if it is there.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn read_if_there(&self, name: &str) -> Result<Option<String>, DirectoryError> {
+        let path = self.file(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(wrong(&path, &error)),
+        }
+    }
+
+    /// Writes a text file of the directory, whole or not at all.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), DirectoryError> {
+        let path = self.file(name);
+        let fresh = path.with_extension("fresh");
+        std::fs::write(&fresh, text)
+            .and_then(|()| std::fs::File::open(&fresh)?.sync_all())
+            .and_then(|()| std::fs::rename(&fresh, &path))
+            .map_err(|error| wrong(&path, &error))
+    }
+}
+
+fn wrong(path: &Path, error: &io::Error) -> DirectoryError {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "is this the directory of a node? `wayhome init` makes one"
+        }
+        io::ErrorKind::PermissionDenied => "run the command as the user that owns the directory",
+        _ => "check the disk and the directory's permissions",
+    };
+    DirectoryError {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+        remedy,
+    }
+}

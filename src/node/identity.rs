@@ -1,0 +1,320 @@
+//! A party's keys: made once by `wayhome init`, loaded by every command that speaks for the party.
+
+use std::path::Path;
+
+use rand_core::RngCore as _;
+use ring::digest::{SHA256, digest};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::directory::{Directory, DirectoryError};
+use crate::ambient::Ambient;
+use crate::envelope::{KeyName, NoteSigner, SigningKey};
+use crate::exchange::Keyholding;
+use crate::oprf::KeyShare;
+use crate::oprf::pseudonym::PseudonymKey;
+use crate::roster::{Bytes32, MemberId};
+use crate::vault::{self, DataKey, KeyRing, KeyWrapper as _, Place, VaultError};
+
+/// The keys of one party.
+pub struct Identity {
+    /// Signs messages.
+    pub signing: SigningKey,
+    /// Signs checkpoints; an ombudsman has a log key too, with which it will cosign.
+    pub log: NoteSigner,
+    /// Names records in the log.
+    pub pseudonym: PseudonymKey,
+    /// Opens ceremony packages (X25519, RFC 9180).
+    pub encryption: Zeroizing<[u8; 32]>,
+    /// Wraps data keys.
+    pub ring: KeyRing,
+    /// TLS certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its key.
+    pub tls_key: PrivateKeyDer<'static>,
+}
+
+/// The public half of an identity, as the roster states it.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct PublicIdentity {
+    /// Ed25519 public key that verifies messages.
+    pub signing_key: Bytes32,
+    /// SHA-256 of the TLS certificate's SubjectPublicKeyInfo.
+    pub tls_spki_sha256: Bytes32,
+    /// X25519 public key for ceremony packages.
+    pub encryption_key: Bytes32,
+    /// Origin of the log.
+    pub log_origin: String,
+    /// Verifier key of the log's checkpoints.
+    pub log_vkey: String,
+}
+
+/// A key that could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The vault's part.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The directory's part.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A key file that holds something else.
+    #[error("{path} holds no {what}: {why}; restore the file from the node's key backup")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What it should hold.
+        what: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The certificate could not be made.
+    #[error("the TLS certificate could not be made: {0}")]
+    Certificate(String),
+}
+
+impl Identity {
+    /// Makes all keys of the party `member` and writes them into the directory.
+    ///
+    /// # Errors
+    /// If a key file is already there: an identity is never overwritten.
+    pub fn create(
+        directory: &Directory,
+        member: &MemberId,
+        ambient: &Ambient,
+    ) -> Result<Self, IdentityError> {
+        directory.create()?;
+        let secret = |name: &str| -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+            let mut bytes = Zeroizing::new([0; 32]);
+            ambient.rng().fill_bytes(bytes.as_mut());
+            write_secret(&directory.key(name), &*bytes)?;
+            Ok(bytes)
+        };
+        vault::create_file(
+            &KeyRing::generate(&mut ambient.rng()),
+            &directory.key("master.key"),
+        )?;
+        secret("token.key")?;
+        secret("signing.key")?;
+        secret("encryption.key")?;
+        let pseudonym = PseudonymKey::generate(&mut ambient.rng());
+        write_secret(&directory.key("pseudonym.key"), &*pseudonym.to_bytes())?;
+        let log = NoteSigner::new(log_origin(member)?, SigningKey::generate(&mut ambient.rng()));
+        vault::create_secret(&directory.key("log.key"), log.to_secret_text().as_bytes())?;
+        let (certificate, key) = self_signed(member)?;
+        vault::create_secret(&directory.key("tls.key"), key.as_bytes())?;
+        vault::create_secret(&directory.key("tls.crt"), certificate.as_bytes())?;
+        Self::load(directory)
+    }
+
+    /// Loads the keys of a directory.
+    ///
+    /// # Errors
+    /// [`IdentityError`] names the file and what is wrong with it.
+    pub fn load(directory: &Directory) -> Result<Self, IdentityError> {
+        let damaged = |name: &str, what: &'static str, why: String| IdentityError::Damaged {
+            path: directory.key(name).display().to_string(),
+            what,
+            why,
+        };
+        let text = vault::load_secret(&directory.key("log.key"))?;
+        let log = std::str::from_utf8(&text)
+            .map_err(|error| error.to_string())
+            .and_then(|text| {
+                NoteSigner::from_secret_text(text.trim()).map_err(|error| error.to_string())
+            })
+            .map_err(|why| damaged("log.key", "log key", why))?;
+        let pseudonym = read_secret(&directory.key("pseudonym.key"))?;
+        let pseudonym = PseudonymKey::from_bytes(*pseudonym)
+            .map_err(|error| damaged("pseudonym.key", "pseudonym key", error.to_string()))?;
+        let pem = vault::load_secret(&directory.key("tls.crt"))?;
+        let certificate = CertificateDer::from_pem_slice(&pem)
+            .map_err(|error| damaged("tls.crt", "certificate", error.to_string()))?;
+        let pem = vault::load_secret(&directory.key("tls.key"))?;
+        let tls_key = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|error| damaged("tls.key", "private key", error.to_string()))?;
+        Ok(Self {
+            signing: SigningKey::from_seed(&*read_secret(&directory.key("signing.key"))?),
+            log,
+            pseudonym,
+            encryption: read_secret(&directory.key("encryption.key"))?,
+            ring: vault::load_file(&directory.key("master.key"))?,
+            certificate,
+            tls_key,
+        })
+    }
+
+    /// What the store works with: the ring that wraps data keys, and the second seal on coalition
+    /// tokens.
+    ///
+    /// # Errors
+    /// If a key file cannot be read.
+    pub fn store_keys(directory: &Directory) -> Result<(KeyRing, DataKey), IdentityError> {
+        let ring = vault::load_file(&directory.key("master.key"))?;
+        let token = DataKey::from_bytes(&*read_secret(&directory.key("token.key"))?);
+        Ok((ring, token))
+    }
+
+    /// The public half.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn public(&self) -> Result<PublicIdentity, IdentityError> {
+        let spki = spki_sha256(&self.certificate)
+            .map_err(|why| IdentityError::Certificate(why.to_owned()))?;
+        let secret = x25519_dalek::StaticSecret::from(*self.encryption);
+        let log = self.log.note_key();
+        Ok(PublicIdentity {
+            signing_key: Bytes32::new(*self.signing.verifying_key().as_bytes()),
+            tls_spki_sha256: Bytes32::new(spki),
+            encryption_key: Bytes32::new(x25519_dalek::PublicKey::from(&secret).to_bytes()),
+            log_origin: log.name().to_string(),
+            log_vkey: log.to_string(),
+        })
+    }
+
+    /// Seals a share of the coalition key into the directory. An older file of the same epoch is
+    /// replaced: a refreshed share takes the place of the old one, which is thereby destroyed.
+    ///
+    /// # Errors
+    /// If the file system or the vault refuses.
+    pub fn save_share(
+        &self,
+        directory: &Directory,
+        holding: &Keyholding,
+        ambient: &Ambient,
+    ) -> Result<(), IdentityError> {
+        let row = holding.epoch.to_be_bytes();
+        let key = DataKey::generate(&mut ambient.rng());
+        let wrapped = self
+            .ring
+            .wrap(&key, share_place("data_key", &row), &mut ambient.rng())?;
+        let sealed = key.seal(
+            share_place("sealed", &row),
+            &*holding.share.to_bytes(),
+            &mut ambient.rng(),
+        );
+        let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
+        vault::save_secret(
+            &directory.key(&share_name(holding.epoch)),
+            text.as_bytes(),
+        )?;
+        Ok(())
+    }
+
+    /// The shares of the coalition key in the directory, by epoch.
+    ///
+    /// # Errors
+    /// If one does not open.
+    pub fn shares(&self, directory: &Directory) -> Result<Vec<Keyholding>, IdentityError> {
+        let mut epochs: Vec<u32> = std::fs::read_dir(directory.key(""))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| {
+                name.strip_prefix("share-")?
+                    .strip_suffix(".sealed")?
+                    .parse()
+                    .ok()
+            })
+            .collect();
+        epochs.sort_unstable();
+        epochs
+            .into_iter()
+            .map(|epoch| self.load_share(directory, epoch))
+            .collect()
+    }
+
+    fn load_share(&self, directory: &Directory, epoch: u32) -> Result<Keyholding, IdentityError> {
+        let path = directory.key(&share_name(epoch));
+        let damaged = |why: String| IdentityError::Damaged {
+            path: path.display().to_string(),
+            what: "share of the coalition key",
+            why,
+        };
+        let text = vault::load_secret(&path)?;
+        let text = std::str::from_utf8(&text).map_err(|error| damaged(error.to_string()))?;
+        let mut lines = text.lines().map(hex::decode);
+        let (Some(Ok(wrapped)), Some(Ok(sealed))) = (lines.next(), lines.next()) else {
+            return Err(damaged("it is not two lines of hex".to_owned()));
+        };
+        let row = epoch.to_be_bytes();
+        let key = self.ring.unwrap(&wrapped, share_place("data_key", &row))?;
+        let share = key.open(share_place("sealed", &row), &sealed)?;
+        let share = KeyShare::from_bytes(&share).map_err(|error| damaged(error.to_string()))?;
+        Ok(Keyholding { epoch, share })
+    }
+}
+
+/// SHA-256 of a certificate's SubjectPublicKeyInfo: its pin.
+///
+/// # Errors
+/// If it is no X.509 certificate.
+pub fn spki_sha256(certificate: &CertificateDer<'_>) -> Result<[u8; 32], &'static str> {
+    let parsed = webpki::EndEntityCert::try_from(certificate)
+        .map_err(|_| "it is no X.509 version 3 certificate")?;
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, parsed.subject_public_key_info().as_ref()).as_ref());
+    Ok(hash)
+}
+
+/// The name under which a party's certificate and connections go. Trust rests on the pin, not on
+/// the name.
+#[must_use]
+pub fn server_name(member: &MemberId) -> String {
+    format!("{member}.wayhome.internal")
+}
+
+fn log_origin(member: &MemberId) -> Result<KeyName, IdentityError> {
+    KeyName::new(format!("{}/log", server_name(member)))
+        .map_err(|error| IdentityError::Certificate(error.to_string()))
+}
+
+fn self_signed(member: &MemberId) -> Result<(String, Zeroizing<String>), IdentityError> {
+    let wrong = |error: rcgen::Error| IdentityError::Certificate(error.to_string());
+    // The key comes from ring's own system randomness: rcgen has no other way.
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(wrong)?;
+    let mut params = rcgen::CertificateParams::new(vec![server_name(member)]).map_err(wrong)?;
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, member.as_str());
+    params.extended_key_usages = vec![
+        rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+        rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    let certificate = params.self_signed(&key).map_err(wrong)?;
+    Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
+}
+
+fn write_secret(path: &Path, secret: &[u8]) -> Result<(), VaultError> {
+    let text = Zeroizing::new(format!("{}\n", hex::encode(secret)));
+    vault::create_secret(path, text.as_bytes())
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+    let text = vault::load_secret(path)?;
+    let mut secret = Zeroizing::new([0; 32]);
+    let text = std::str::from_utf8(&text).unwrap_or_default();
+    hex::decode_to_slice(text.trim(), secret.as_mut()).map_err(|error| IdentityError::Damaged {
+        path: path.display().to_string(),
+        what: "secret of 32 octets in hex",
+        why: error.to_string(),
+    })?;
+    Ok(secret)
+}
+
+fn share_name(epoch: u32) -> String {
+    format!("share-{epoch}.sealed")
+}
+
+fn share_place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
+    Place {
+        table: "shares",
+        column,
+        row,
+    }
+}

@@ -1,0 +1,19 @@
+//! One running node: its directory, its keys, its servers.
+
+pub mod ceremony;
+pub mod config;
+pub mod directory;
+pub mod identity;
+mod operator;
+mod run;
+mod serve;
+#[cfg(debug_assertions)]
+mod tap;
+pub mod tls;
+
+pub use config::{Config, ConfigError};
+pub use directory::{Directory, DirectoryError};
+pub use identity::{Identity, IdentityError, PublicIdentity};
+pub use operator::client as operator_client;
+pub use run::{NodeError, open_party, run};
+pub use tls::{PinnedPeers, TlsError};

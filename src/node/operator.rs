@@ -1,0 +1,121 @@
+//! The operator API: a member's own people and systems at their own node, over a socket that only
+//! the node's user can open.
+
+mod disclosure;
+mod records;
+mod search;
+mod status;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::Status;
+use tonic::transport::server::Router;
+use tonic::transport::{Channel, Endpoint, Server, Uri};
+
+use crate::exchange::{Party, PeerError, RemoteRefusal};
+use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
+use crate::proto::operator::node_service_server::NodeServiceServer;
+use crate::proto::operator::record_service_server::RecordServiceServer;
+use crate::proto::operator::search_service_server::SearchServiceServer;
+use crate::records::{Column, ReadingRules, Record, RecordRef};
+use crate::store::StoreError;
+
+/// The services for operators.
+#[derive(Clone)]
+pub struct Operator {
+    party: Arc<Party>,
+}
+
+impl Operator {
+    /// The services of one party.
+    #[must_use]
+    pub fn new(party: Arc<Party>) -> Self {
+        Self { party }
+    }
+
+    /// All services on one server.
+    #[must_use]
+    pub fn routes(self) -> Router {
+        Server::builder()
+            .add_service(RecordServiceServer::new(self.clone()))
+            .add_service(SearchServiceServer::new(self.clone()))
+            .add_service(DisclosureServiceServer::new(self.clone()))
+            .add_service(NodeServiceServer::new(self))
+    }
+}
+
+/// A channel to the node whose socket is at `socket`.
+///
+/// # Errors
+/// If no node listens there.
+pub async fn client(socket: &Path) -> Result<Channel, RemoteRefusal> {
+    let path = socket.to_owned();
+    Endpoint::from_static("http://operator.wayhome.internal")
+        .connect_with_connector(tower::service_fn(move |_: Uri| {
+            let path = path.clone();
+            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        }))
+        .await
+        .map_err(|_| RemoteRefusal {
+            code: "NODE_NOT_RUNNING".to_owned(),
+            message: format!(
+                "no node is running at {}: start it with `wayhome --dir DIR run`",
+                socket.display()
+            ),
+            leaf_index: None,
+            retryable: true,
+        })
+}
+
+/// An error of the exchange as the member's own people are told of it: whole.
+fn told(error: &PeerError) -> Status {
+    refused(tonic::Code::Aborted, error.code(), &error.to_string())
+}
+
+fn store_failed(error: &StoreError) -> Status {
+    tracing::error!(%error, "the database failed an operator's request");
+    refused(tonic::Code::Internal, "STORE_FAILED", &error.to_string())
+}
+
+fn invalid(code: &str, message: &str) -> Status {
+    refused(tonic::Code::InvalidArgument, code, message)
+}
+
+fn refused(status: tonic::Code, code: &str, message: &str) -> Status {
+    use tonic_types::{ErrorDetails, StatusExt as _};
+    let details = ErrorDetails::with_error_info(
+        code,
+        crate::exchange::DOMAIN,
+        std::collections::HashMap::new(),
+    );
+    Status::with_error_details(status, message, details)
+}
+
+/// A record of the operator API, read by the same rules as an imported one.
+fn record(fields: &std::collections::HashMap<String, String>) -> Result<Record, Status> {
+    let record_ref = fields
+        .get(Column::RecordRef.name())
+        .map_or("search", String::as_str);
+    let record_ref = RecordRef::new(record_ref)
+        .map_err(|error| invalid("RECORD_REF", &format!("record_ref: {error}")))?;
+    let mut record = Record::new(record_ref);
+    let rules = ReadingRules::default();
+    for (name, text) in fields {
+        let column = Column::from_name(name).ok_or_else(|| {
+            invalid(
+                "UNKNOWN_FIELD",
+                &format!("there is no field called {name:?}: see the canonical columns"),
+            )
+        })?;
+        if column == Column::RecordRef {
+            continue;
+        }
+        record
+            .set(column, text, &rules)
+            .map_err(|error| invalid("FIELD", &format!("{name}: {error}")))?;
+    }
+    Ok(record)
+}

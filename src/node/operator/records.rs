@@ -1,0 +1,203 @@
+//! The register.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Operator, invalid, record, refused, store_failed, told};
+use crate::exchange::{Party, enrol};
+use crate::proto::operator as pb;
+use crate::proto::operator::record_service_server::RecordService;
+
+type Progress = Pin<Box<dyn Stream<Item = Result<pb::PublishRecordsResponse, Status>> + Send>>;
+
+/// Most entries of one page of the list.
+const PAGE: u32 = 1_000;
+
+#[tonic::async_trait]
+impl RecordService for Operator {
+    async fn import_records(
+        &self,
+        request: Request<Streaming<pb::ImportRecordsRequest>>,
+    ) -> Result<Response<pb::ImportRecordsResponse>, Status> {
+        let import_id = self.party.ambient().random::<16>();
+        let outcome = stage_all(&self.party, import_id, request.into_inner()).await;
+        let committed = match outcome {
+            Ok(()) => enrol::commit_import(&self.party, import_id)
+                .await
+                .map_err(|error| store_failed(&error)),
+            Err(status) => Err(status),
+        };
+        match committed {
+            Ok(counts) => Ok(Response::new(pb::ImportRecordsResponse {
+                added: counts.added,
+                changed: counts.changed,
+                unchanged: counts.unchanged,
+                not_searchable: counts.not_searchable,
+            })),
+            Err(status) => {
+                if let Err(error) = self.party.store().discard_import(Some(import_id)).await {
+                    tracing::error!(%error, "a failed import could not be cleared away");
+                }
+                Err(status)
+            }
+        }
+    }
+
+    type PublishRecordsStream = Progress;
+
+    async fn publish_records(
+        &self,
+        _request: Request<pb::PublishRecordsRequest>,
+    ) -> Result<Response<Progress>, Status> {
+        let (sender, receiver) = mpsc::channel(64);
+        let party = Arc::clone(&self.party);
+        tokio::spawn(async move {
+            let outcome = publish(&party, &sender).await;
+            // Whoever asked may have gone away; what was done is done.
+            let _ = sender.send(outcome).await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<pb::ListRecordsRequest>,
+    ) -> Result<Response<pb::ListRecordsResponse>, Status> {
+        let asked = request.into_inner();
+        let store = self.party.store();
+        let failed = |error| store_failed(&error);
+        let limit = match asked.limit {
+            0 => 100,
+            limit => limit.min(PAGE),
+        };
+        let after = if asked.after.is_empty() {
+            0
+        } else {
+            store
+                .record_by_ref(&asked.after)
+                .await
+                .map_err(failed)?
+                .ok_or_else(|| no_such_record())?
+                .record_id
+        };
+        let page = store
+            .records_after(after, u64::from(limit))
+            .await
+            .map_err(failed)?;
+        let (total, _) = store.record_counts().await.map_err(failed)?;
+        let mut records = Vec::with_capacity(page.len());
+        for stored in page {
+            let record = enrol::parse(&stored).map_err(failed)?;
+            records.push(pb::RecordSummary {
+                record_ref: record.record_ref.as_str().to_owned(),
+                state: stored.state.as_str().to_owned(),
+                protection: record.protection.as_str().to_owned(),
+            });
+        }
+        Ok(Response::new(pb::ListRecordsResponse { records, total }))
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<pb::GetRecordRequest>,
+    ) -> Result<Response<pb::GetRecordResponse>, Status> {
+        let stored = self
+            .party
+            .store()
+            .record_by_ref(&request.into_inner().record_ref)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .ok_or_else(no_such_record)?;
+        let record = enrol::parse(&stored).map_err(|error| store_failed(&error))?;
+        let fields = record
+            .fields()
+            .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
+            .collect();
+        Ok(Response::new(pb::GetRecordResponse {
+            record: Some(pb::Record { fields }),
+            state: stored.state.as_str().to_owned(),
+        }))
+    }
+
+    async fn erase_record(
+        &self,
+        request: Request<pb::EraseRecordRequest>,
+    ) -> Result<Response<pb::EraseRecordResponse>, Status> {
+        let leaf_index = enrol::erase(&self.party, &request.into_inner().record_ref)
+            .await
+            .map_err(|error| told(&error))?
+            .ok_or_else(no_such_record)?;
+        Ok(Response::new(pb::EraseRecordResponse { leaf_index }))
+    }
+}
+
+fn no_such_record() -> Status {
+    refused(
+        tonic::Code::NotFound,
+        "NO_SUCH_RECORD",
+        "the register holds no record with that reference: see `wayhome records list`",
+    )
+}
+
+async fn stage_all(
+    party: &Arc<Party>,
+    import_id: [u8; 16],
+    mut parts: Streaming<pb::ImportRecordsRequest>,
+) -> Result<(), Status> {
+    let mut any = false;
+    while let Some(part) = parts.message().await? {
+        let party = Arc::clone(party);
+        let (party, staged) = tokio::task::spawn_blocking(move || {
+            let staged = part
+                .records
+                .iter()
+                .map(|given| Ok(enrol::staged(&party, &record(&given.fields)?)))
+                .collect::<Result<Vec<_>, Status>>();
+            (party, staged)
+        })
+        .await
+        .map_err(|error| refused(tonic::Code::Internal, "IMPORT", &error.to_string()))?;
+        any = true;
+        party
+            .store()
+            .stage_import(import_id, staged?)
+            .await
+            .map_err(|error| store_failed(&error))?;
+    }
+    if any {
+        Ok(())
+    } else {
+        Err(invalid("EMPTY_IMPORT", "the import holds no record"))
+    }
+}
+
+async fn publish(
+    party: &Arc<Party>,
+    progress: &mpsc::Sender<Result<pb::PublishRecordsResponse, Status>>,
+) -> Result<pb::PublishRecordsResponse, Status> {
+    let done = enrol::enrol(party, |done, total| {
+        // A slow reader misses steps, never the outcome.
+        let _ = progress.try_send(Ok(pb::PublishRecordsResponse {
+            done,
+            total,
+            ..pb::PublishRecordsResponse::default()
+        }));
+    })
+    .await
+    .map_err(|error| told(&error))?;
+    let size = enrol::publish(party)
+        .await
+        .map_err(|error| store_failed(&error))?;
+    Ok(pb::PublishRecordsResponse {
+        done,
+        total: done,
+        published: true,
+        index_records: size.records,
+        index_tokens: size.tokens,
+    })
+}

@@ -1,0 +1,37 @@
+//! How the node is.
+
+use tonic::{Request, Response, Status};
+
+use super::{Operator, store_failed};
+use crate::proto::operator as pb;
+use crate::proto::operator::node_service_server::NodeService;
+
+#[tonic::async_trait]
+impl NodeService for Operator {
+    async fn get_status(
+        &self,
+        _request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let store = self.party.store();
+        let failed = |error| store_failed(&error);
+        let (records, _) = store.record_counts().await.map_err(failed)?;
+        let (index_records, index_tokens) = store.index_size().await.map_err(failed)?;
+        let log_size = store.checkpoint().await.map_err(failed)?.map_or(0, |log| log.0);
+        let roster = self.party.roster().ok();
+        let epoch = roster
+            .as_ref()
+            .and_then(|roster| roster.coalition_key())
+            .map_or(0, |key| key.epoch as u32);
+        Ok(Response::new(pb::GetStatusResponse {
+            member: self.party.id().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            roster_version: roster.map_or(0, |roster| u64::from(roster.version())),
+            epoch,
+            keyholder: self.party.share(epoch).is_some(),
+            records,
+            index_records,
+            index_tokens,
+            log_size,
+        }))
+    }
+}

@@ -1,0 +1,120 @@
+//! An act: what a node did, as one leaf of its log, with all that must be true of the database if
+//! and only if the leaf is there.
+
+use std::sync::Arc;
+
+use super::evidence::{Evidence, EvidencePart};
+use super::keys::Tag;
+use super::leads::Lead;
+
+/// One act, to be committed by the [`Ledger`](super::Ledger).
+pub struct Act {
+    /// The leaf's bytes.
+    pub leaf: Vec<u8>,
+    /// If the act answers a query: the query, so that it is answered once.
+    pub seen: Option<Seen>,
+    /// Quotas the act draws on; if one would be exceeded the act is refused whole.
+    pub debits: Vec<Debit>,
+    /// What else becomes true with the leaf.
+    pub effects: Vec<Effect>,
+    /// Builds the signed answer, once the leaf's place is known. Called inside the transaction,
+    /// perhaps more than once: it must not do anything but compute.
+    pub answer: Option<AnswerBuilder>,
+}
+
+impl Act {
+    /// An act of the node alone.
+    #[must_use]
+    pub fn alone(leaf: Vec<u8>) -> Self {
+        Self {
+            leaf,
+            seen: None,
+            debits: Vec::new(),
+            effects: Vec::new(),
+            answer: None,
+        }
+    }
+
+    /// Adds an effect.
+    #[must_use]
+    pub fn with(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+}
+
+/// Builds a signed answer that carries its own receipt.
+pub type AnswerBuilder = Box<dyn Fn(&Position) -> Evidence + Send + Sync>;
+
+/// Where an act stands in the log.
+#[derive(Clone, Debug)]
+pub struct Position {
+    /// Index of the leaf, from 0.
+    pub leaf_index: u64,
+    /// A checkpoint that covers it, as a signed note.
+    pub checkpoint: Arc<str>,
+}
+
+/// A query, as the store remembers it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Tag of issuer and message id ([`TagKind::Seen`](super::TagKind::Seen)).
+    pub tag: Tag,
+    /// SHA-256 of the query's pre-authentication encoding.
+    pub query_digest: [u8; 32],
+    /// When the query expires; forgotten some time after.
+    pub expires_ms: u64,
+}
+
+/// A draw on a quota.
+#[derive(Clone, Debug)]
+pub struct Debit {
+    /// Tag of party, quota and period ([`TagKind::Quota`](super::TagKind::Quota)).
+    pub tag: Tag,
+    /// How much.
+    pub amount: u64,
+    /// How much there is in all.
+    pub limit: u64,
+}
+
+/// A change that goes with a leaf.
+pub enum Effect {
+    /// Keeps a part of the evidence behind the leaf.
+    Keep(EvidencePart, Evidence),
+    /// Hands out a lead.
+    HandOut(Lead),
+    /// Takes staged rows into the register.
+    CommitImport([u8; 16]),
+    /// Makes every enrolled record searchable and drops the rows they replace.
+    Publish,
+    /// Erases all rows of a record.
+    Erase {
+        /// Tag of the record's reference.
+        ref_tag: Tag,
+    },
+}
+
+/// What became of an act.
+pub enum Committed {
+    /// It is durable.
+    Done {
+        /// Where it stands.
+        position: Position,
+        /// The answer, if the act has one.
+        answer: Option<Evidence>,
+    },
+    /// The same query was answered before, by the act at this leaf.
+    Repeated {
+        /// Index of that leaf.
+        leaf_index: u64,
+    },
+    /// Another query was answered under the same message id.
+    Reused,
+    /// A quota does not suffice; nothing was done.
+    OverQuota {
+        /// Which of the act's debits.
+        debit: usize,
+        /// What was used before.
+        used: u64,
+    },
+}

@@ -1,0 +1,84 @@
+//! What can go wrong between the node and its database.
+
+use crate::vault::VaultError;
+
+/// An error of the store. No variant carries personal data: statements are named, values never
+/// shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database could not be opened.
+    #[error("database {location} could not be opened: {reason}; check that the directory exists and is writable, and that the disk is not full")]
+    Open {
+        /// The database's file or host.
+        location: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The address names no database this program knows.
+    #[error("database address {address:?} is not understood: use sqlite:PATH")]
+    Address {
+        /// The address, without a password.
+        address: String,
+    },
+    /// The database was written by a newer program.
+    #[error("database has schema version {found}, and this program knows versions up to {known}: run the newer program")]
+    UnknownSchema {
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// A migration failed.
+    #[error("migration {version} failed: {reason}; the database is as it was before")]
+    Migration {
+        /// The migration's number.
+        version: i64,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A statement failed.
+    #[error("transaction {transaction} failed: {reason}")]
+    Statement {
+        /// The transaction's name.
+        transaction: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+    /// A stored value is not what was stored.
+    #[error("{what} in the database is damaged: {reason}; restore from a backup and compare the log")]
+    Damaged {
+        /// Which value.
+        what: String,
+        /// How it is wrong.
+        reason: String,
+    },
+    /// A leaf of the log does not open or does not have its hash.
+    #[error("leaf {leaf_index} of the log is damaged: {reason}")]
+    DamagedLeaf {
+        /// Index of the leaf, from 0.
+        leaf_index: u64,
+        /// How it is wrong.
+        reason: String,
+    },
+    /// A sealed value did not open.
+    #[error("{what}: {source}")]
+    Sealed {
+        /// Which value.
+        what: &'static str,
+        /// Why not.
+        source: VaultError,
+    },
+    /// The ledger's task has ended: the node is shutting down.
+    #[error("the node is shutting down; ask again in a moment")]
+    Closed,
+}
+
+impl StoreError {
+    pub(crate) fn damaged(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Damaged {
+            what: what.into(),
+            reason: reason.into(),
+        }
+    }
+}

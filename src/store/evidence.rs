@@ -1,0 +1,178 @@
+//! The envelopes behind the log's leaves, and their items, each sealed under its own key.
+
+use zeroize::Zeroizing;
+
+use super::db::{Tx, values};
+use super::{Store, StoreError};
+use crate::envelope::ItemEvidence;
+use crate::vault::Place;
+
+/// Which part of the evidence behind a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvidencePart {
+    /// The signed query.
+    Query = 0,
+    /// The signed answer.
+    Answer = 1,
+    /// The opening of the leaf's commitment.
+    Opening = 2,
+    /// The seed of a blinded batch, with the source of each element. Never served as it is.
+    Seed = 3,
+}
+
+/// A signed message, or an opening, as it is kept.
+#[derive(Clone)]
+pub struct Evidence {
+    /// The serialised envelope, without items; for an opening, the opening.
+    pub envelope: Zeroizing<Vec<u8>>,
+    /// The items, in order.
+    pub items: Vec<ItemEvidence>,
+}
+
+impl Evidence {
+    /// Evidence without items.
+    #[must_use]
+    pub fn plain(bytes: Vec<u8>) -> Self {
+        Self {
+            envelope: Zeroizing::new(bytes),
+            items: Vec::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Reads one part of the evidence behind a leaf.
+    pub async fn evidence(
+        &self,
+        leaf_index: u64,
+        part: EvidencePart,
+    ) -> Result<Option<Evidence>, StoreError> {
+        let Some(row) = self
+            .db
+            .read_one(
+                "read-evidence",
+                "SELECT data_key, sealed FROM evidence WHERE leaf_index = $1 AND part = $2",
+                values![leaf_index, part as i64],
+            )
+            .await?
+        else {
+            return Ok(None);
+        };
+        let at = row_key(leaf_index, part, None);
+        let wrapped = row.blob(0)?;
+        let envelope = self.open_at(leaf_index, "evidence", &at, &wrapped, &row.blob(1)?)?;
+        let rows = self
+            .db
+            .read(
+                "read-evidence-items",
+                "SELECT position, item_hash, data_key, sealed FROM evidence_items
+                 WHERE leaf_index = $1 AND part = $2 ORDER BY position",
+                values![leaf_index, part as i64],
+            )
+            .await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (Some(wrapped), Some(sealed)) = (row.blob_or_null(2)?, row.blob_or_null(3)?) else {
+                items.push(ItemEvidence::Erased(row.array(1)?));
+                continue;
+            };
+            let at = row_key(leaf_index, part, Some(row.uint(0)?));
+            let item = self.open_at(leaf_index, "evidence_items", &at, &wrapped, &sealed)?;
+            items.push(ItemEvidence::Full(item));
+        }
+        Ok(Some(Evidence { envelope, items }))
+    }
+
+    pub(super) fn open_at(
+        &self,
+        leaf_index: u64,
+        table: &'static str,
+        at: &[u8],
+        wrapped: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let damaged = |error: &dyn std::error::Error| {
+            StoreError::damaged(
+                format!("evidence behind leaf {leaf_index}"),
+                error.to_string(),
+            )
+        };
+        let key = self
+            .keys
+            .data_key(wrapped, place(table, "data_key", at))
+            .map_err(|error| damaged(&error))?;
+        key.open(place(table, "sealed", at), sealed)
+            .map_err(|error| damaged(&error))
+    }
+
+    pub(super) async fn keep(
+        &self,
+        tx: &mut Tx,
+        leaf_index: u64,
+        part: EvidencePart,
+        evidence: &Evidence,
+    ) -> Result<(), StoreError> {
+        let at = row_key(leaf_index, part, None);
+        let (wrapped, sealed) = self.seal_at("evidence", &at, &evidence.envelope)?;
+        tx.run(
+            "INSERT INTO evidence (leaf_index, part, data_key, sealed) VALUES ($1, $2, $3, $4)",
+            values![leaf_index, part as i64, wrapped, sealed],
+        )
+        .await?;
+        for (position, item) in evidence.items.iter().enumerate() {
+            let position = position as u64;
+            let (wrapped, sealed) = match item {
+                ItemEvidence::Full(item) => {
+                    let at = row_key(leaf_index, part, Some(position));
+                    let (wrapped, sealed) = self.seal_at("evidence_items", &at, item)?;
+                    (Some(wrapped), Some(sealed))
+                }
+                ItemEvidence::Erased(_) => (None, None),
+            };
+            tx.run(
+                "INSERT INTO evidence_items (leaf_index, part, position, item_hash, data_key, sealed)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                values![
+                    leaf_index,
+                    part as i64,
+                    position,
+                    item.leaf_hash(),
+                    wrapped,
+                    sealed
+                ],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn seal_at(
+        &self,
+        table: &'static str,
+        at: &[u8],
+        plaintext: &[u8],
+    ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let (key, wrapped) = self
+            .keys
+            .new_data_key(place(table, "data_key", at), &self.ambient)?;
+        let sealed = key.seal(
+            place(table, "sealed", at),
+            plaintext,
+            &mut self.ambient.rng(),
+        );
+        Ok((wrapped, sealed))
+    }
+}
+
+pub(super) fn row_key(leaf_index: u64, part: EvidencePart, position: Option<u64>) -> Vec<u8> {
+    let mut key = leaf_index.to_be_bytes().to_vec();
+    key.push(part as u8);
+    if let Some(position) = position {
+        key.extend_from_slice(&position.to_be_bytes());
+    }
+    key
+}
+
+fn place<'a>(table: &'a str, column: &'a str, row: &'a [u8]) -> Place<'a> {
+    Place { table, column, row }
+}

@@ -1,0 +1,174 @@
+//! The lookup index: 16-octet tokens of published records.
+//!
+//! Rows of records that are enrolled but not yet published are in the table too; they are told
+//! apart by their record's state, so that a publication mark is one small update.
+
+use std::collections::HashSet;
+
+use ring::digest::{Context, SHA256};
+
+use super::db::{Tx, Value, values};
+use super::records::RecordState;
+use super::{Store, StoreError};
+use crate::envelope::merkle;
+
+/// A token of a query that a row of the index equals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hit {
+    /// Which token of those probed, by position.
+    pub position: usize,
+    /// The record.
+    pub record_id: u64,
+}
+
+/// Size of the published index, with its root as a publication mark logs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexSize {
+    /// Records.
+    pub records: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// RFC 6962 Merkle root over the index rows (token, then rule) in ascending order.
+    pub root: [u8; 32],
+}
+
+/// Statements take this many tokens at once, so that few different statements are prepared.
+const CHUNK: usize = 480;
+const SMALL_CHUNK: usize = 24;
+
+impl Store {
+    /// Finds the published records whose token equals one of `probes` under the same rule.
+    ///
+    /// A probe is a rule's number and a token; the same hit is reported once.
+    pub async fn probe(&self, probes: &[(u8, [u8; 16])]) -> Result<Vec<Hit>, StoreError> {
+        let mut order: Vec<usize> = (0..probes.len()).collect();
+        order.sort_unstable_by_key(|&position| probes[position].1);
+        let mut hits = Vec::new();
+        let mut seen = HashSet::new();
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let size = if rest.len() <= SMALL_CHUNK {
+                SMALL_CHUNK
+            } else {
+                CHUNK
+            };
+            let (chunk, remainder) = rest.split_at(rest.len().min(size));
+            rest = remainder;
+            let mut bound: Vec<Value> = chunk.iter().map(|&at| probes[at].1.into()).collect();
+            // Repeating the last token keeps the statement's shape constant.
+            bound.resize(size, probes[chunk[chunk.len() - 1]].1.into());
+            let rows = self
+                .db
+                .read_built("probe-index", probe_sql(size), bound)
+                .await?;
+            for row in rows {
+                let token: [u8; 16] = row.array(0)?;
+                let rule = row.uint(1)?;
+                let record_id = row.uint(2)?;
+                let first = chunk.partition_point(|&at| probes[at].1 < token);
+                for &position in &chunk[first..] {
+                    if probes[position].1 != token {
+                        break;
+                    }
+                    let hit = Hit {
+                        position,
+                        record_id,
+                    };
+                    if u64::from(probes[position].0) == rule && seen.insert(hit) {
+                        hits.push(hit);
+                    }
+                }
+            }
+        }
+        Ok(hits)
+    }
+
+    /// Size and root that the index will have after the next publication mark.
+    pub async fn index_after_publishing(&self) -> Result<IndexSize, StoreError> {
+        let rows = self
+            .db
+            .read(
+                "index-root",
+                "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+                 JOIN records r ON r.record_id = i.record_id
+                 WHERE r.state = 1 OR (r.state = 2 AND NOT EXISTS
+                     (SELECT 1 FROM records n WHERE n.replaces = r.record_id AND n.state <> 0))
+                 ORDER BY i.token, i.rule, i.record_id",
+                vec![],
+            )
+            .await?;
+        let mut leaves = Vec::with_capacity(rows.len());
+        let mut records = HashSet::new();
+        for row in &rows {
+            let mut hash = Context::new(&SHA256);
+            hash.update(&[0]);
+            hash.update(&row.blob(0)?);
+            hash.update(&[row.uint(1)? as u8]);
+            let mut leaf = [0; 32];
+            leaf.copy_from_slice(hash.finish().as_ref());
+            leaves.push(leaf);
+            records.insert(row.uint(2)?);
+        }
+        Ok(IndexSize {
+            records: records.len() as u64,
+            tokens: leaves.len() as u64,
+            root: merkle::root_of(leaves),
+        })
+    }
+
+    /// Size of the published index: records and tokens.
+    pub async fn index_size(&self) -> Result<(u64, u64), StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "index-size",
+                "SELECT (SELECT count(*) FROM records WHERE state = 2),
+                        (SELECT count(*) FROM lookup_index i JOIN records r
+                            ON r.record_id = i.record_id WHERE r.state = 2)",
+                vec![],
+            )
+            .await?
+            .ok_or_else(|| StoreError::damaged("index", "no size"))?;
+        Ok((row.uint(0)?, row.uint(1)?))
+    }
+
+    pub(super) async fn publish(tx: &mut Tx) -> Result<(), StoreError> {
+        // Rows that an enrolled or no longer searchable newer row replaces go first.
+        for sql in [
+            "DELETE FROM lookup_index WHERE record_id IN
+                 (SELECT replaces FROM records WHERE replaces IS NOT NULL AND state <> 0)",
+            "DELETE FROM record_tokens WHERE record_id IN
+                 (SELECT replaces FROM records WHERE replaces IS NOT NULL AND state <> 0)",
+            "DELETE FROM records WHERE record_id IN
+                 (SELECT replaces FROM records WHERE replaces IS NOT NULL AND state <> 0)",
+            "UPDATE records SET replaces = NULL WHERE replaces IS NOT NULL AND state <> 0",
+        ] {
+            tx.run(sql, vec![]).await?;
+        }
+        tx.run(
+            "UPDATE records SET state = $1 WHERE state = $2",
+            values![
+                RecordState::Published as i64,
+                RecordState::Enrolled as i64
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn probe_sql(size: usize) -> String {
+    let mut sql = String::from(
+        "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+         JOIN records r ON r.record_id = i.record_id WHERE r.state = 2 AND i.token IN (",
+    );
+    for number in 1..=size {
+        if number > 1 {
+            sql.push(',');
+        }
+        sql.push('$');
+        sql.push_str(&number.to_string());
+    }
+    sql.push(')');
+    sql
+}

@@ -1,0 +1,96 @@
+//! Leads: opaque handles on candidates, each for one asking party, until it expires.
+
+use ring::digest::{SHA256, digest};
+
+use super::db::{Tx, values};
+use super::{Store, StoreError};
+use crate::vault::Place;
+
+/// A lead and what the holder knows of it.
+#[derive(Clone)]
+pub struct Lead {
+    /// The handle, 16 random octets.
+    pub lead_id: [u8; 16],
+    /// The party it was given to.
+    pub party: String,
+    /// The record behind it.
+    pub record_id: u64,
+    /// The grade it was given with, as in the protocol's `Grade`.
+    pub grade: u8,
+    /// When it ceases to be good, in milliseconds since 1970.
+    pub expires_ms: u64,
+}
+
+impl Store {
+    /// Finds a lead by its handle, expired or not.
+    pub async fn lead(&self, lead_id: &[u8; 16]) -> Result<Option<Lead>, StoreError> {
+        let tag = lead_tag(lead_id);
+        let Some(row) = self
+            .db
+            .read_one(
+                "read-lead",
+                "SELECT sealed, expires_ms FROM leads WHERE lead_tag = $1",
+                values![tag],
+            )
+            .await?
+        else {
+            return Ok(None);
+        };
+        let plaintext = self.keys.open("lead", place(&tag), &row.blob(0)?)?;
+        let (head, party) = plaintext
+            .split_first_chunk::<9>()
+            .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
+        let (record_id, grade) = head
+            .split_first_chunk::<8>()
+            .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
+        Ok(Some(Lead {
+            lead_id: *lead_id,
+            party: String::from_utf8(party.to_vec())
+                .map_err(|_| StoreError::damaged("lead", "party is not text"))?,
+            record_id: u64::from_be_bytes(*record_id),
+            grade: grade[0],
+            expires_ms: row.uint(1)?,
+        }))
+    }
+
+    pub(super) async fn hand_out(&self, tx: &mut Tx, lead: &Lead) -> Result<(), StoreError> {
+        let tag = lead_tag(&lead.lead_id);
+        let mut plaintext = lead.record_id.to_be_bytes().to_vec();
+        plaintext.push(lead.grade);
+        plaintext.extend_from_slice(lead.party.as_bytes());
+        let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
+        tx.run(
+            "INSERT INTO leads (lead_tag, sealed, expires_ms) VALUES ($1, $2, $3)",
+            values![tag, sealed, lead.expires_ms],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets leads that expired before `before_ms`, and queries that could be replayed no more.
+    pub async fn forget_expired(&self, before_ms: u64) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin("forget-expired").await?;
+        let leads = tx
+            .run("DELETE FROM leads WHERE expires_ms < $1", values![before_ms])
+            .await?;
+        let seen = tx
+            .run("DELETE FROM seen WHERE expires_ms < $1", values![before_ms])
+            .await?;
+        tx.commit().await?;
+        Ok(leads + seen)
+    }
+}
+
+fn lead_tag(lead_id: &[u8; 16]) -> [u8; 32] {
+    let mut tag = [0; 32];
+    tag.copy_from_slice(digest(&SHA256, lead_id).as_ref());
+    tag
+}
+
+fn place(tag: &[u8; 32]) -> Place<'_> {
+    Place {
+        table: "leads",
+        column: "sealed",
+        row: tag,
+    }
+}

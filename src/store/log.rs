@@ -1,0 +1,173 @@
+//! Reading the log: leaves, checkpoints and the hashes of its perfect subtrees.
+
+use super::db::{Row, Tx, values};
+use super::{Store, StoreError};
+use crate::envelope::merkle::{Hash, leaf_hash};
+use crate::tlog::{Frontier, NodeId};
+use crate::vault::Place;
+
+/// The log's state as the ledger keeps it.
+pub(super) struct LogState {
+    pub(super) frontier: Frontier,
+    pub(super) checkpoint: String,
+}
+
+impl Store {
+    /// The newest checkpoint as a signed note, with the size it states; nothing before the first
+    /// leaf.
+    pub async fn checkpoint(&self) -> Result<Option<(u64, String)>, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "read-checkpoint",
+                "SELECT size, checkpoint FROM log_state WHERE id = 1",
+                vec![],
+            )
+            .await?;
+        row.map(|row| Ok((row.uint(0)?, row.text(1)?))).transpose()
+    }
+
+    /// Up to `count` leaves from `start` on.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedLeaf`] names the first that does not open, or does not have the hash
+    /// that the tree was built from.
+    pub async fn leaves(&self, start: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreError> {
+        let rows = self
+            .db
+            .read(
+                "read-leaves",
+                "SELECT leaf_index, leaf_hash, sealed FROM log_leaves
+                 WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2",
+                values![start, count],
+            )
+            .await?;
+        let mut leaves = Vec::with_capacity(rows.len());
+        for (expected, row) in (start..).zip(&rows) {
+            leaves.push(self.open_leaf(expected, row)?);
+        }
+        Ok(leaves)
+    }
+
+    pub(super) fn open_leaf(&self, leaf_index: u64, row: &Row) -> Result<Vec<u8>, StoreError> {
+        let damaged = |reason: String| StoreError::DamagedLeaf { leaf_index, reason };
+        if row.uint(0)? != leaf_index {
+            return Err(damaged("it is missing".to_owned()));
+        }
+        let at = leaf_index.to_be_bytes();
+        let leaf = self
+            .keys
+            .open("leaf", leaf_place(&at), &row.blob(2)?)
+            .map_err(|error| damaged(error.to_string()))?;
+        if row.blob(1)? != leaf_hash(&leaf) {
+            return Err(damaged("its hash is another".to_owned()));
+        }
+        Ok(leaf.to_vec())
+    }
+
+    /// Hashes of perfect subtrees, in the order asked for.
+    pub async fn log_hashes(&self, nodes: &[NodeId]) -> Result<Vec<Hash>, StoreError> {
+        let mut hashes = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let row = self
+                .db
+                .read_one(
+                    "read-log-node",
+                    "SELECT hash FROM log_nodes WHERE level = $1 AND idx = $2",
+                    values![u64::from(node.level), node.index],
+                )
+                .await?
+                .ok_or_else(|| {
+                    StoreError::damaged(
+                        format!("log node {} at level {}", node.index, node.level),
+                        "missing",
+                    )
+                })?;
+            hashes.push(row.array(0)?);
+        }
+        Ok(hashes)
+    }
+
+    pub(super) async fn log_state(tx: &mut Tx) -> Result<LogState, StoreError> {
+        let Some(row) = tx
+            .read_one(
+                "SELECT size, frontier, checkpoint FROM log_state WHERE id = 1",
+                vec![],
+            )
+            .await?
+        else {
+            return Ok(LogState {
+                frontier: Frontier::new(),
+                checkpoint: String::new(),
+            });
+        };
+        let frontier = Frontier::from_bytes(&row.blob(1)?)
+            .map_err(|error| StoreError::damaged("log frontier", error.to_string()))?;
+        if frontier.size() != row.uint(0)? {
+            return Err(StoreError::damaged("log frontier", "its size is another"));
+        }
+        Ok(LogState {
+            frontier,
+            checkpoint: row.text(2)?,
+        })
+    }
+
+    pub(super) async fn append_leaf(
+        &self,
+        tx: &mut Tx,
+        frontier: &mut Frontier,
+        leaf: &[u8],
+    ) -> Result<u64, StoreError> {
+        let leaf_index = frontier.size();
+        let hash = leaf_hash(leaf);
+        let at = leaf_index.to_be_bytes();
+        let sealed = self.keys.seal(leaf_place(&at), leaf, &self.ambient);
+        tx.run(
+            "INSERT INTO log_leaves (leaf_index, leaf_hash, sealed) VALUES ($1, $2, $3)",
+            values![leaf_index, hash, sealed],
+        )
+        .await?;
+        for (node, hash) in frontier.append(hash) {
+            tx.run(
+                "INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)",
+                values![u64::from(node.level), node.index, hash],
+            )
+            .await?;
+        }
+        Ok(leaf_index)
+    }
+
+    pub(super) async fn save_log_state(
+        tx: &mut Tx,
+        old_size: u64,
+        frontier: &Frontier,
+        checkpoint: &str,
+    ) -> Result<(), StoreError> {
+        // The old size is compared, so that two sequencers can never both extend one tree.
+        let changed = tx
+            .run(
+                "INSERT INTO log_state (id, size, frontier, checkpoint) VALUES (1, $1, $2, $3)
+                 ON CONFLICT (id) DO UPDATE SET size = excluded.size,
+                     frontier = excluded.frontier, checkpoint = excluded.checkpoint
+                 WHERE log_state.size = $4",
+                values![frontier.size(), frontier.to_bytes(), checkpoint, old_size],
+            )
+            .await?;
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::damaged(
+                "log state",
+                "another process extended the log at the same time",
+            ))
+        }
+    }
+}
+
+fn leaf_place(at: &[u8; 8]) -> Place<'_> {
+    Place {
+        table: "log_leaves",
+        column: "sealed",
+        row: at,
+    }
+}

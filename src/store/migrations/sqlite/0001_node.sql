@@ -1,0 +1,118 @@
+-- Everything that could tell who or what a record is, is sealed; the clear columns are
+-- row numbers, sizes, times and keyed tags.
+
+-- A changed record is a new row; the row it replaces stays searchable until the next
+-- publication mark and is then deleted.
+CREATE TABLE records (
+    record_id   INTEGER PRIMARY KEY,
+    ref_tag     BLOB    NOT NULL,         -- keyed tag of the record's reference, 16 octets
+    replaces    INTEGER,                  -- the row whose place this one takes
+    newest      INTEGER NOT NULL,         -- 1 for the newest row of its reference, else 0
+    data_key    BLOB    NOT NULL,         -- wrapped data key
+    sealed      BLOB    NOT NULL,         -- the record, sealed
+    content_tag BLOB    NOT NULL,         -- keyed tag of the content, to tell a change
+    family_tag  BLOB,                     -- keyed tag of the family reference
+    state       INTEGER NOT NULL,         -- 0 pending, 1 enrolled, 2 published, 3 not searchable
+    updated_ms  INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX records_by_ref ON records (ref_tag) WHERE newest = 1;
+CREATE INDEX records_by_state ON records (state, record_id);
+CREATE INDEX records_by_replaced ON records (replaces) WHERE replaces IS NOT NULL;
+CREATE INDEX records_by_family ON records (family_tag) WHERE family_tag IS NOT NULL;
+
+-- Rows of an import that has not been committed yet.
+CREATE TABLE import_rows (
+    import_id   BLOB    NOT NULL,
+    ref_tag     BLOB    NOT NULL,
+    data_key    BLOB    NOT NULL,
+    sealed      BLOB    NOT NULL,
+    content_tag BLOB    NOT NULL,
+    family_tag  BLOB,
+    state       INTEGER NOT NULL,
+    PRIMARY KEY (import_id, ref_tag)
+) WITHOUT ROWID;
+
+-- Coalition tokens of own records, sealed twice: under the record's data key and under
+-- the token key, which is never exported.
+CREATE TABLE record_tokens (
+    record_id INTEGER PRIMARY KEY,
+    epoch     INTEGER NOT NULL,
+    presence  INTEGER NOT NULL,
+    sealed    BLOB    NOT NULL
+);
+
+-- The lookup index: what peers' tokens are compared with.
+CREATE TABLE lookup_index (
+    token     BLOB    NOT NULL,
+    rule      INTEGER NOT NULL,
+    record_id INTEGER NOT NULL,
+    PRIMARY KEY (token, rule, record_id)
+) WITHOUT ROWID;
+CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
+
+CREATE TABLE leads (
+    lead_tag   BLOB    PRIMARY KEY,       -- SHA-256 of the lead
+    sealed     BLOB    NOT NULL,          -- for whom, which record, which grade
+    expires_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Queries answered, so that one is answered once.
+CREATE TABLE seen (
+    seen_tag     BLOB    PRIMARY KEY,     -- keyed tag of issuer and message id
+    query_digest BLOB    NOT NULL,
+    leaf_index   INTEGER NOT NULL,
+    expires_ms   INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX seen_by_expiry ON seen (expires_ms);
+
+CREATE TABLE quotas (
+    quota_tag BLOB    PRIMARY KEY,        -- keyed tag of party, quota and period
+    used      INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- The envelopes behind the log's leaves.
+CREATE TABLE evidence (
+    leaf_index INTEGER NOT NULL,
+    part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed
+    data_key   BLOB    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    PRIMARY KEY (leaf_index, part)
+) WITHOUT ROWID;
+
+-- Their items, each under its own key, so that one can be erased alone.
+CREATE TABLE evidence_items (
+    leaf_index INTEGER NOT NULL,
+    part       INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    item_hash  BLOB    NOT NULL,
+    data_key   BLOB,
+    sealed     BLOB,
+    PRIMARY KEY (leaf_index, part, position)
+) WITHOUT ROWID;
+
+CREATE TABLE log_leaves (
+    leaf_index INTEGER PRIMARY KEY,
+    leaf_hash  BLOB NOT NULL,
+    sealed     BLOB NOT NULL
+);
+
+-- Hashes of the perfect subtrees of the log (RFC 6962).
+CREATE TABLE log_nodes (
+    level INTEGER NOT NULL,
+    idx   INTEGER NOT NULL,
+    hash  BLOB    NOT NULL,
+    PRIMARY KEY (level, idx)
+) WITHOUT ROWID;
+
+CREATE TABLE log_state (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    size       INTEGER NOT NULL,
+    frontier   BLOB    NOT NULL,
+    checkpoint TEXT    NOT NULL
+);
+
+-- Single values, such as the state of the roster's trust store.
+CREATE TABLE settings (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;

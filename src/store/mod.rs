@@ -1,0 +1,78 @@
+//! The node's database: records sealed at rest, the lookup index, the evidence, and the
+//! transparency log with the acts that stand in it.
+//!
+//! All SQL of the project is in this folder. Callers hand over plain values and get plain values
+//! back; sealing happens here, bound to table, column and row, so that a caller cannot forget it.
+//!
+//! Everything that an answer depends on goes through the [`Ledger`]: an [`Act`] and its leaf
+//! become durable in one transaction, and only then does its answer exist.
+
+mod act;
+mod audit_reads;
+mod db;
+mod error;
+mod evidence;
+mod index;
+mod keys;
+mod leads;
+mod ledger;
+mod log;
+mod records;
+mod schema;
+mod seen;
+mod settings;
+
+use std::sync::Arc;
+
+pub use act::{Act, AnswerBuilder, Committed, Debit, Effect, Position, Seen};
+pub use audit_reads::{Behind, KeptPart};
+pub use error::StoreError;
+pub use evidence::{Evidence, EvidencePart};
+pub use index::{Hit, IndexSize};
+pub use keys::{Tag, TagKind};
+pub use leads::Lead;
+pub use ledger::{Ledger, LogSigner};
+pub use records::{ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
+
+use crate::ambient::Ambient;
+use crate::vault::{DataKey, KeyRing};
+use db::Db;
+use keys::StoreKeys;
+
+/// The database of one node. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+    keys: Arc<StoreKeys>,
+    ambient: Ambient,
+}
+
+impl Store {
+    /// Opens the database at `address` (`sqlite:PATH`), migrating it if it is older.
+    ///
+    /// # Errors
+    /// If it cannot be opened, was written by a newer program, or its node key does not open
+    /// under `ring`.
+    pub async fn open(
+        address: &str,
+        ring: KeyRing,
+        token_key: DataKey,
+        ambient: Ambient,
+    ) -> Result<Self, StoreError> {
+        let db = Db::open(address).await?;
+        schema::migrate(&db).await?;
+        let keys = Arc::new(StoreKeys::load(&db, ring, token_key, &ambient).await?);
+        Ok(Self { db, keys, ambient })
+    }
+
+    /// The keyed tag of `parts`.
+    #[must_use]
+    pub fn tag(&self, kind: TagKind, parts: &[&[u8]]) -> Tag {
+        self.keys.tag(kind, parts)
+    }
+
+    /// Closes the database once nothing uses it.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}

@@ -1,0 +1,499 @@
+//! The register: records sealed under data keys of their own, and their coalition tokens.
+
+use zeroize::Zeroizing;
+
+use super::db::{Row, Tx, values};
+use super::keys::{Tag, TagKind, sealed};
+use super::{Store, StoreError};
+use crate::vault::{DataKey, Place};
+
+/// Where a record stands on its way into the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// Its tokens are still to be made.
+    Pending = 0,
+    /// Its tokens are made; searchable from the next publication mark on.
+    Enrolled = 1,
+    /// Searchable.
+    Published = 2,
+    /// Has too few attributes for any rule, or no ground to be searched on.
+    NotSearchable = 3,
+}
+
+impl RecordState {
+    /// The name that operators see.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Enrolled => "enrolled",
+            Self::Published => "published",
+            Self::NotSearchable => "not_searchable",
+        }
+    }
+
+    fn from_int(value: i64) -> Result<Self, StoreError> {
+        match value {
+            0 => Ok(Self::Pending),
+            1 => Ok(Self::Enrolled),
+            2 => Ok(Self::Published),
+            3 => Ok(Self::NotSearchable),
+            _ => Err(StoreError::damaged("record state", "an unknown number")),
+        }
+    }
+}
+
+/// A record to be staged by an import.
+pub struct StagedRecord {
+    /// The holder's reference.
+    pub record_ref: String,
+    /// The serialised record.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// The family's reference, if the record has one.
+    pub family_ref: Option<String>,
+    /// Whether it may and can be searched.
+    pub searchable: bool,
+}
+
+/// A record as it was stored.
+pub struct StoredRecord {
+    /// Its row.
+    pub record_id: u64,
+    /// Its state.
+    pub state: RecordState,
+    /// Tag of its family, if it has one.
+    pub family_tag: Option<Tag>,
+    /// The serialised record.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    ref_tag: Tag,
+    data_key: DataKey,
+}
+
+/// Coalition tokens of one record, with the index rows made of them.
+pub struct RecordTokens {
+    /// Epoch of the coalition key.
+    pub epoch: u32,
+    /// The presence mask.
+    pub presence: u16,
+    /// The serialised coalition tokens.
+    pub tokens: Zeroizing<Vec<u8>>,
+    /// Rule and lookup token of each index row.
+    pub index: Vec<(u8, [u8; 16])>,
+}
+
+/// What committing an import will change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// References not held before.
+    pub added: u64,
+    /// References whose content is new.
+    pub changed: u64,
+    /// References whose content is the same.
+    pub unchanged: u64,
+    /// Of those added or changed: not searchable.
+    pub not_searchable: u64,
+}
+
+impl Store {
+    /// Stages a part of an import. Nothing of it is visible until
+    /// [`Effect::CommitImport`](super::Effect::CommitImport).
+    ///
+    /// # Errors
+    /// If a reference was staged before in the same import, among others.
+    pub async fn stage_import(
+        &self,
+        import_id: [u8; 16],
+        records: Vec<StagedRecord>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("stage-import").await?;
+        for record in records {
+            let ref_tag = self
+                .keys
+                .tag(TagKind::Reference, &[record.record_ref.as_bytes()]);
+            let content_tag = self.keys.tag(
+                TagKind::Content,
+                &[&record.plaintext, &[u8::from(record.searchable)]],
+            );
+            let family_tag = record
+                .family_ref
+                .as_ref()
+                .map(|family| self.keys.tag(TagKind::Family, &[family.as_bytes()]));
+            let (data_key, wrapped) = self
+                .keys
+                .new_data_key(place("data_key", &ref_tag), &self.ambient)?;
+            let sealed = data_key.seal(
+                place("sealed", &ref_tag),
+                &record.plaintext,
+                &mut self.ambient.rng(),
+            );
+            let state = if record.searchable {
+                RecordState::Pending
+            } else {
+                RecordState::NotSearchable
+            };
+            tx.run(
+                "INSERT INTO import_rows
+                     (import_id, ref_tag, data_key, sealed, content_tag, family_tag, state)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                values![
+                    import_id,
+                    ref_tag,
+                    wrapped,
+                    sealed,
+                    content_tag,
+                    family_tag,
+                    state as i64
+                ],
+            )
+            .await?;
+        }
+        tx.commit().await
+    }
+
+    /// What committing a staged import will change.
+    pub async fn import_counts(&self, import_id: [u8; 16]) -> Result<ImportCounts, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "count-import",
+                "SELECT
+                    coalesce(sum(CASE WHEN r.record_id IS NULL THEN 1 ELSE 0 END), 0),
+                    coalesce(sum(CASE WHEN r.content_tag <> i.content_tag THEN 1 ELSE 0 END), 0),
+                    coalesce(sum(CASE WHEN r.content_tag = i.content_tag THEN 1 ELSE 0 END), 0),
+                    coalesce(sum(CASE WHEN i.state = 3 AND
+                        (r.record_id IS NULL OR r.content_tag <> i.content_tag)
+                        THEN 1 ELSE 0 END), 0)
+                 FROM import_rows i
+                 LEFT JOIN records r ON r.ref_tag = i.ref_tag AND r.newest = 1
+                 WHERE i.import_id = $1",
+                values![import_id],
+            )
+            .await?
+            .ok_or_else(|| StoreError::damaged("import", "no counts"))?;
+        Ok(ImportCounts {
+            added: row.uint(0)?,
+            changed: row.uint(1)?,
+            unchanged: row.uint(2)?,
+            not_searchable: row.uint(3)?,
+        })
+    }
+
+    /// Drops a staged import, or, without an id, all that earlier runs left behind.
+    pub async fn discard_import(&self, import_id: Option<[u8; 16]>) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("discard-import").await?;
+        match import_id {
+            Some(id) => {
+                tx.run("DELETE FROM import_rows WHERE import_id = $1", values![id])
+                    .await?
+            }
+            None => tx.run("DELETE FROM import_rows", vec![]).await?,
+        };
+        tx.commit().await
+    }
+
+    pub(super) async fn commit_import(
+        &self,
+        tx: &mut Tx,
+        import_id: [u8; 16],
+    ) -> Result<(), StoreError> {
+        // What is the same as before stays as it is.
+        tx.run(
+            "DELETE FROM import_rows WHERE import_id = $1 AND EXISTS
+                 (SELECT 1 FROM records r WHERE r.ref_tag = import_rows.ref_tag
+                  AND r.newest = 1 AND r.content_tag = import_rows.content_tag)",
+            values![import_id],
+        )
+        .await?;
+        // A changed row that was never published has nothing to keep searchable: its place is
+        // taken by the new row, which replaces what the old one was to replace.
+        tx.run(
+            "UPDATE records SET newest = 0 WHERE newest = 1 AND ref_tag IN
+                 (SELECT ref_tag FROM import_rows WHERE import_id = $1)",
+            values![import_id],
+        )
+        .await?;
+        tx.run(
+            "INSERT INTO records (ref_tag, replaces, newest, data_key, sealed, content_tag,
+                                  family_tag, state, updated_ms)
+             SELECT i.ref_tag,
+                    (SELECT max(r.record_id) FROM records r
+                      WHERE r.ref_tag = i.ref_tag AND r.state = 2),
+                    1, i.data_key, i.sealed, i.content_tag, i.family_tag, i.state, $2
+             FROM import_rows i WHERE i.import_id = $1",
+            values![import_id, self.ambient.now_ms()],
+        )
+        .await?;
+        for sql in [
+            "DELETE FROM lookup_index WHERE record_id IN
+                 (SELECT record_id FROM records WHERE newest = 0 AND state <> 2)",
+            "DELETE FROM record_tokens WHERE record_id IN
+                 (SELECT record_id FROM records WHERE newest = 0 AND state <> 2)",
+            "DELETE FROM records WHERE newest = 0 AND state <> 2",
+        ] {
+            tx.run(sql, vec![]).await?;
+        }
+        tx.run(
+            "DELETE FROM import_rows WHERE import_id = $1",
+            values![import_id],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The newest state of the record with this reference.
+    pub async fn record_by_ref(
+        &self,
+        record_ref: &str,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        let tag = self.keys.tag(TagKind::Reference, &[record_ref.as_bytes()]);
+        let row = self
+            .db
+            .read_one(
+                "read-record",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE ref_tag = $1 AND newest = 1",
+                values![tag],
+            )
+            .await?;
+        row.map(|row| self.open_record(&row)).transpose()
+    }
+
+    /// The record in this row.
+    pub async fn record_by_id(&self, record_id: u64) -> Result<Option<StoredRecord>, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "read-record",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE record_id = $1",
+                values![record_id],
+            )
+            .await?;
+        row.map(|row| self.open_record(&row)).transpose()
+    }
+
+    /// Up to `limit` newest records after row `after`, in the order of rows.
+    pub async fn records_after(
+        &self,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        self.db
+            .read(
+                "list-records",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE record_id > $1 AND newest = 1 ORDER BY record_id LIMIT $2",
+                values![after, limit],
+            )
+            .await?
+            .iter()
+            .map(|row| self.open_record(row))
+            .collect()
+    }
+
+    /// Up to `limit` records whose tokens are still to be made.
+    pub async fn records_to_enrol(&self, limit: u64) -> Result<Vec<StoredRecord>, StoreError> {
+        self.db
+            .read(
+                "records-to-enrol",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE state = 0 ORDER BY record_id LIMIT $1",
+                values![limit],
+            )
+            .await?
+            .iter()
+            .map(|row| self.open_record(row))
+            .collect()
+    }
+
+    /// All newest records of one family.
+    pub async fn family(&self, family_tag: Tag) -> Result<Vec<StoredRecord>, StoreError> {
+        self.db
+            .read(
+                "read-family",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE family_tag = $1 AND newest = 1 ORDER BY record_id",
+                values![family_tag],
+            )
+            .await?
+            .iter()
+            .map(|row| self.open_record(row))
+            .collect()
+    }
+
+    /// How many newest records there are, and how many of them are still to be enrolled.
+    pub async fn record_counts(&self) -> Result<(u64, u64), StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "count-records",
+                "SELECT count(*), coalesce(sum(CASE WHEN state = 0 THEN 1 ELSE 0 END), 0)
+                 FROM records WHERE newest = 1",
+                vec![],
+            )
+            .await?
+            .ok_or_else(|| StoreError::damaged("records", "no count"))?;
+        Ok((row.uint(0)?, row.uint(1)?))
+    }
+
+    /// Presence masks of records, in the order given; nothing for a record without tokens.
+    pub async fn presence(&self, record_id: u64) -> Result<Option<u16>, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "read-presence",
+                "SELECT presence FROM record_tokens WHERE record_id = $1",
+                values![record_id],
+            )
+            .await?;
+        row.map(|row| Ok(row.uint(0)? as u16)).transpose()
+    }
+
+    /// Keeps the tokens of records and their index rows; they are searchable from the next
+    /// publication mark on.
+    pub async fn save_tokens(
+        &self,
+        tokens: Vec<(&StoredRecord, RecordTokens)>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("save-tokens").await?;
+        for (record, tokens) in tokens {
+            // Nothing is kept for a record that was changed or erased in the meantime.
+            let still = tx
+                .run(
+                    "UPDATE records SET state = 1 WHERE record_id = $1 AND state = 0",
+                    values![record.record_id],
+                )
+                .await?;
+            if still == 0 {
+                continue;
+            }
+            let row = record.record_id.to_be_bytes();
+            let inner = record.data_key.seal(
+                tokens_place("inner", &row),
+                &tokens.tokens,
+                &mut self.ambient.rng(),
+            );
+            let outer = self.keys.token_key().seal(
+                tokens_place("sealed", &row),
+                &inner,
+                &mut self.ambient.rng(),
+            );
+            tx.run(
+                "INSERT INTO record_tokens (record_id, epoch, presence, sealed)
+                 VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (record_id) DO UPDATE SET epoch = excluded.epoch,
+                     presence = excluded.presence, sealed = excluded.sealed",
+                values![
+                    record.record_id,
+                    u64::from(tokens.epoch),
+                    u64::from(tokens.presence),
+                    outer
+                ],
+            )
+            .await?;
+            tx.run(
+                "DELETE FROM lookup_index WHERE record_id = $1",
+                values![record.record_id],
+            )
+            .await?;
+            for (rule, token) in &tokens.index {
+                tx.run(
+                    "INSERT INTO lookup_index (token, rule, record_id) VALUES ($1, $2, $3)
+                     ON CONFLICT DO NOTHING",
+                    values![*token, u64::from(*rule), record.record_id],
+                )
+                .await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    /// The coalition tokens of a record, their epoch and its presence mask.
+    pub async fn tokens(
+        &self,
+        record: &StoredRecord,
+    ) -> Result<Option<(u32, u16, Zeroizing<Vec<u8>>)>, StoreError> {
+        let Some(row) = self
+            .db
+            .read_one(
+                "read-tokens",
+                "SELECT epoch, presence, sealed FROM record_tokens WHERE record_id = $1",
+                values![record.record_id],
+            )
+            .await?
+        else {
+            return Ok(None);
+        };
+        let place_row = record.record_id.to_be_bytes();
+        let inner = self
+            .keys
+            .token_key()
+            .open(tokens_place("sealed", &place_row), &row.blob(2)?)
+            .map_err(|source| sealed("coalition tokens", source))?;
+        let tokens = record
+            .data_key
+            .open(tokens_place("inner", &place_row), &inner)
+            .map_err(|source| sealed("coalition tokens", source))?;
+        Ok(Some((row.uint(0)? as u32, row.uint(1)? as u16, tokens)))
+    }
+
+    pub(super) async fn erase(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM lookup_index WHERE record_id IN
+                 (SELECT record_id FROM records WHERE ref_tag = $1)",
+            "DELETE FROM record_tokens WHERE record_id IN
+                 (SELECT record_id FROM records WHERE ref_tag = $1)",
+            "DELETE FROM records WHERE ref_tag = $1",
+        ] {
+            tx.run(sql, values![ref_tag]).await?;
+        }
+        Ok(())
+    }
+
+    fn open_record(&self, row: &Row) -> Result<StoredRecord, StoreError> {
+        let ref_tag: Tag = row.array(3)?;
+        let data_key = self
+            .keys
+            .data_key(&row.blob(4)?, place("data_key", &ref_tag))?;
+        let plaintext = data_key
+            .open(place("sealed", &ref_tag), &row.blob(5)?)
+            .map_err(|source| sealed("record", source))?;
+        let family_tag = row
+            .blob_or_null(2)?
+            .map(|tag| Tag::try_from(tag.as_slice()))
+            .transpose()
+            .map_err(|_| StoreError::damaged("family tag", "not 16 octets"))?;
+        Ok(StoredRecord {
+            record_id: row.uint(0)?,
+            state: RecordState::from_int(row.int(1)?)?,
+            family_tag,
+            plaintext,
+            ref_tag,
+            data_key,
+        })
+    }
+}
+
+impl StoredRecord {
+    /// Tag of the record's reference.
+    #[must_use]
+    pub fn ref_tag(&self) -> Tag {
+        self.ref_tag
+    }
+}
+
+fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
+    Place {
+        table: "records",
+        column,
+        row,
+    }
+}
+
+fn tokens_place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
+    Place {
+        table: "record_tokens",
+        column,
+        row,
+    }
+}

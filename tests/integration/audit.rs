@@ -1,0 +1,515 @@
+//! An ombudsman reads logs from outside, believes nothing unchecked, and names what does not hold.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+use wayhome::audit::reconcile::{Reconciliation, reconcile};
+use wayhome::audit::subject::{SubjectReport, What, subject};
+use wayhome::audit::verify::{Reading, Verification, verify};
+use wayhome::audit::{Auditor, Fault, LastVerified, Place, Rosters};
+use wayhome::node::PinnedPeers;
+use wayhome::proto::operator::DiscloseRequest;
+use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
+use wayhome::roster::{Member, OmbudsmanScope};
+
+use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
+use crate::exchange::{ABROAD, AT_HOME, search};
+
+fn auditor(coalition: &Coalition, id: &str) -> Auditor {
+    let identity = coalition.identity(id);
+    Auditor {
+        id: id.parse().unwrap(),
+        signing_key: identity.signing.clone(),
+        rosters: Rosters::new(Arc::new(coalition.trusted_roster()), Vec::new()),
+        peers: Arc::new(PinnedPeers::new(identity, coalition.ambient.clone())),
+        ambient: coalition.ambient.clone(),
+    }
+}
+
+async fn read(coalition: &Coalition, id: &str, last: Option<&LastVerified>) -> Verification {
+    let reading = Reading {
+        last,
+        only_new: false,
+    };
+    let auditor = auditor(coalition, OMBUDSMAN);
+    let member = coalition.member(id);
+    verify(&auditor, member, reading, &|_, _, _| {}, &mut |_, _, _| {}).await
+}
+
+async fn report(coalition: &Coalition, id: &str, record_ref: &str) -> SubjectReport {
+    let auditor = auditor(coalition, OMBUDSMAN);
+    let member = coalition.member(id);
+    subject(
+        &auditor,
+        member,
+        record_ref,
+        Reading::default(),
+        &|_, _, _| {},
+    )
+    .await
+    .unwrap()
+}
+
+async fn reconciled(coalition: &Coalition) -> Reconciliation {
+    let members: Vec<(&Member, Reading<'_>)> = MEMBERS
+        .iter()
+        .map(|id| (coalition.member(id), Reading::default()))
+        .collect();
+    reconcile(&auditor(coalition, OMBUDSMAN), &members, &|_, _, _| {}).await
+}
+
+fn assert_holds(log: &Verification) {
+    let findings: Vec<String> = log.findings.iter().map(ToString::to_string).collect();
+    assert!(log.holds(), "{findings:#?}");
+    assert!(log.last.is_some());
+}
+
+/// A coalition in which one child was looked up and fields were asked for.
+async fn after_an_exchange() -> Coalition {
+    let coalition = Coalition::start().await;
+    exchange(&coalition).await;
+    coalition
+}
+
+async fn exchange(coalition: &Coalition) {
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    find_and_ask(coalition).await;
+}
+
+async fn find_and_ask(coalition: &Coalition) {
+    let answers = search(coalition, "ua", "UA-1").await;
+    let lead = answers[1].results[0].leads[0].lead.clone();
+    DisclosureServiceClient::new(coalition.operator("ua").await)
+        .disclose(DiscloseRequest {
+            lead,
+            fields: vec!["current_place".to_owned(), "current_carer".to_owned()],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            justification: "The family asks.".to_owned(),
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_logs_hold_and_tell_one_story() {
+    let coalition = after_an_exchange().await;
+    for id in MEMBERS {
+        let log = read(&coalition, id, None).await;
+        assert_holds(&log);
+        assert_eq!(log.evidence, log.size());
+    }
+    let story = reconciled(&coalition).await;
+    let findings: Vec<String> = story.findings.iter().map(ToString::to_string).collect();
+    assert!(story.holds(), "{findings:#?}");
+    assert!(story.matched >= 4, "{}", story.matched);
+    let open: Vec<_> = story
+        .open
+        .iter()
+        .map(|loose| loose.to_json().to_string())
+        .collect();
+    assert!(open.is_empty(), "{open:#?}");
+    assert!(story.refused.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_s_report_says_who_asked_and_what_was_told() {
+    let coalition = after_an_exchange().await;
+    let told = report(&coalition, "pl", "PL-1").await;
+    assert_holds(&told.verification);
+    assert!(told.held && told.subject.is_some());
+    let roster = coalition.trusted_roster();
+    let sentences: Vec<String> = told
+        .events
+        .iter()
+        .map(|event| event.sentence(&roster, &told.member))
+        .collect();
+    let [looked_up, disclosed, audited] = told.events.as_slice() else {
+        panic!("{sentences:#?}");
+    };
+    assert!(matches!(
+        looked_up.what,
+        What::LookedUp {
+            grade: 3,
+            lead: true
+        }
+    ));
+    assert_eq!(looked_up.case_reference, "CASE-1");
+    assert!(matches!(
+        &disclosed.what,
+        What::Disclosed { granted, withheld }
+            if *granted == ["current_place"] && *withheld == ["current_carer"]
+    ));
+    assert!(matches!(audited.what, What::Audited));
+    // Names of fields, never their values.
+    assert!(!sentences.concat().contains("Lublin"), "{sentences:#?}");
+
+    let told = report(&coalition, "ua", "UA-1").await;
+    assert_holds(&told.verification);
+    let abroad: Vec<&What> = told.events.iter().map(|event| &event.what).collect();
+    assert!(
+        abroad
+            .iter()
+            .any(|what| matches!(what, What::AnswerFromAbroad { grade: 3 }))
+    );
+    assert!(abroad.iter().any(|what| matches!(
+        what,
+        What::ToldFromAbroad { granted, .. } if *granted == ["current_place"]
+    )));
+
+    // A reference that no record has is proved to have no entry but this very question.
+    let nobody = report(&coalition, "pl", "PL-2").await;
+    assert_holds(&nobody.verification);
+    assert!(!nobody.held);
+    assert!(matches!(nobody.events.as_slice(), [event] if event.what == What::Audited));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_goes_on_from_the_last_time() {
+    let coalition = after_an_exchange().await;
+    let first = read(&coalition, "pl", None).await;
+    let last = first.last.unwrap();
+    let member = coalition.member("pl");
+    let kept = LastVerified::parse(member, &last.to_text()).unwrap();
+    assert_eq!(kept, last);
+    let touched = last.to_text().replace("\"size\": ", "\"size\": 1");
+    assert!(LastVerified::parse(member, &touched).is_err());
+    assert!(LastVerified::parse(coalition.member("ua"), &last.to_text()).is_err());
+
+    let reading = Reading {
+        last: Some(&kept),
+        only_new: true,
+    };
+    let auditor = auditor(&coalition, OMBUDSMAN);
+    let second = verify(&auditor, member, reading, &|_, _, _| {}, &mut |_, _, _| {}).await;
+    assert_holds(&second);
+    // The reading of the evidence, and this reading itself.
+    assert_eq!((second.start, second.entries.len()), (last.head.size, 2));
+}
+
+/// One stored value, and the places of which one must be named if it is altered.
+struct Stored {
+    table: &'static str,
+    column: &'static str,
+    rowid: Vec<(&'static str, i64)>,
+}
+
+async fn open(coalition: &Coalition, id: &str) -> SqliteConnection {
+    let path = coalition.path(id).join("wayhome.db");
+    SqliteConnection::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap()
+}
+
+impl Stored {
+    fn filter(&self) -> String {
+        let terms: Vec<String> = self
+            .rowid
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        terms.join(" AND ")
+    }
+
+    async fn flip(&self, database: &mut SqliteConnection, seed: usize) {
+        let Self { table, column, .. } = self;
+        let filter = self.filter();
+        let sql = format!("SELECT CAST({column} AS BLOB) FROM {table} WHERE {filter}");
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&mut *database)
+            .await
+            .unwrap();
+        let mut value: Vec<u8> = row.get(0);
+        let at = seed % value.len();
+        value[at] ^= 1 << (seed % 8);
+        let sql = format!("UPDATE {table} SET {column} = $1 WHERE {filter}");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(value)
+            .execute(&mut *database)
+            .await
+            .unwrap();
+    }
+}
+
+/// Every stored octet string of leaves and evidence.
+async fn stored(database: &mut SqliteConnection) -> Vec<Stored> {
+    let mut all = Vec::new();
+    for (table, columns, key) in [
+        (
+            "log_leaves",
+            &["leaf_hash", "sealed"][..],
+            &["leaf_index"][..],
+        ),
+        ("evidence", &["data_key", "sealed"], &["leaf_index", "part"]),
+        (
+            "evidence_items",
+            &["item_hash", "data_key", "sealed"],
+            &["leaf_index", "part", "position"],
+        ),
+    ] {
+        let sql = format!("SELECT {} FROM {table}", key.join(", "));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_all(&mut *database)
+            .await
+            .unwrap();
+        for row in rows {
+            for column in columns {
+                all.push(Stored {
+                    table,
+                    column,
+                    rowid: key
+                        .iter()
+                        .enumerate()
+                        .map(|(at, name)| (*name, row.get::<i64, _>(at)))
+                        .collect(),
+                });
+            }
+        }
+    }
+    all
+}
+
+/// The place that has to be named for a stored value.
+fn place(stored: &Stored) -> (u64, &'static str) {
+    let leaf = stored.rowid[0].1 as u64;
+    let part = match stored.rowid.get(1) {
+        None => "leaf",
+        Some((_, 0)) => "query",
+        Some((_, 1)) => "answer",
+        Some((_, 2)) => "opening",
+        Some(_) => "seed",
+    };
+    (leaf, part)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_flipped_bit_anywhere_is_named() {
+    let mut coalition = after_an_exchange().await;
+    assert_holds(&read(&coalition, "ua", None).await);
+    coalition.stop_node("ua").await;
+    let path = coalition.path("ua").join("wayhome.db");
+    let mut database = open(&coalition, "ua").await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    let all = stored(&mut database).await;
+    database.close().await.unwrap();
+    let sound = std::fs::read(&path).unwrap();
+    assert!(all.len() > 100, "{}", all.len());
+
+    // One after the other would take long: each round alters one value in every seventh place, and
+    // every one of them has to be named, and nothing else.
+    const ROUNDS: usize = 7;
+    for round in 0..ROUNDS {
+        restore(&path, &sound);
+        let mut database = open(&coalition, "ua").await;
+        let altered: Vec<&Stored> = all.iter().skip(round).step_by(ROUNDS).collect();
+        for (number, stored) in altered.iter().enumerate() {
+            stored.flip(&mut database, number * 31 + round).await;
+        }
+        database.close().await.unwrap();
+        coalition.start_node("ua").await;
+        let log = read(&coalition, "ua", None).await;
+        coalition.stop_node("ua").await;
+        let expected: BTreeSet<(u64, &str)> = altered.iter().map(|stored| place(stored)).collect();
+        let damaged_leaves: BTreeSet<u64> = expected
+            .iter()
+            .filter(|(_, part)| *part == "leaf")
+            .map(|(leaf, _)| *leaf)
+            .collect();
+        let named: BTreeSet<(u64, &str)> = log
+            .findings
+            .iter()
+            .map(|finding| {
+                let leaf = finding.place.leaf_index();
+                (leaf.unwrap_or(u64::MAX), finding.place.as_str())
+            })
+            .collect();
+        let missed: Vec<_> = expected
+            .difference(&named)
+            // What stands behind a leaf that cannot be read cannot be judged either.
+            .filter(|(leaf, part)| *part == "leaf" || !damaged_leaves.contains(leaf))
+            .collect();
+        assert!(missed.is_empty(), "round {round}: {missed:?}");
+        let too_many: Vec<String> = log
+            .findings
+            .iter()
+            .filter(|finding| {
+                let leaf = finding.place.leaf_index().unwrap_or(u64::MAX);
+                !expected.contains(&(leaf, finding.place.as_str()))
+            })
+            .map(ToString::to_string)
+            .collect();
+        assert!(too_many.is_empty(), "round {round}: {too_many:#?}");
+        // The root holds all the same: the hashes of damaged leaves were proved.
+        assert!(log.last.is_some(), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_checkpoint_is_named() {
+    let coalition = after_an_exchange().await;
+    let mut database = open(&coalition, "pl").await;
+    let length = checkpoint(&mut database).await.len();
+    for at in (0..length).step_by(29) {
+        let mut text = checkpoint(&mut database).await;
+        let at = at % text.len();
+        text[at] ^= 1;
+        sqlx::query("UPDATE log_state SET checkpoint = CAST($1 AS TEXT)")
+            .bind(text)
+            .execute(&mut database)
+            .await
+            .unwrap();
+        let log = read(&coalition, "pl", None).await;
+        assert!(
+            log.findings
+                .iter()
+                .any(|finding| finding.place == Place::Checkpoint),
+            "octet {at}: {:?}",
+            log.findings
+        );
+        if log.last.is_none() {
+            // The node refuses to go on from a checkpoint that is not its own.
+            break;
+        }
+    }
+}
+
+async fn checkpoint(database: &mut SqliteConnection) -> Vec<u8> {
+    sqlx::query("SELECT CAST(checkpoint AS BLOB) FROM log_state")
+        .fetch_one(database)
+        .await
+        .unwrap()
+        .get(0)
+}
+
+fn restore(path: &Path, sound: &[u8]) {
+    for side in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(path.with_extension(side));
+    }
+    std::fs::write(path, sound).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_taken_back_is_found_out() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    // The state before anyone asked.
+    coalition.stop_node("pl").await;
+    let path = coalition.path("pl").join("wayhome.db");
+    let before = std::fs::read(&path).unwrap();
+    coalition.start_node("pl").await;
+    find_and_ask(&coalition).await;
+    let last = read(&coalition, "pl", None).await.last.unwrap();
+
+    coalition.stop_node("pl").await;
+    restore(&path, &before);
+    coalition.start_node("pl").await;
+    let log = read(&coalition, "pl", Some(&last)).await;
+    assert!(
+        log.findings
+            .iter()
+            .any(|finding| matches!(finding.fault, Fault::CutBack { .. })),
+        "{:?}",
+        log.findings
+    );
+    assert!(log.last.is_none());
+    // Grown past the old size again, it is another history.
+    for _ in 0..last.head.size {
+        read(&coalition, "pl", None).await;
+    }
+    let log = read(&coalition, "pl", Some(&last)).await;
+    let forked = log
+        .findings
+        .iter()
+        .find(|finding| matches!(finding.fault, Fault::Forked { .. }))
+        .unwrap();
+    assert_eq!(forked.to_json()["proof"][0], last.checkpoint);
+
+    // Without any memory of its own, the other side's evidence shows it.
+    let story = reconciled(&coalition).await;
+    let denied = |finding: &&wayhome::audit::Finding| {
+        finding.member.as_str() == "pl" && matches!(finding.fault, Fault::AnswerDenied { .. })
+    };
+    assert!(story.findings.iter().any(|finding| denied(&finding)));
+    assert!(story.findings.iter().any(|finding| {
+        finding.member.as_str() == "pl" && matches!(finding.fault, Fault::BrokenPromise { .. })
+    }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_hides_its_question_is_found_out() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    coalition.stop_node("ua").await;
+    let path = coalition.path("ua").join("wayhome.db");
+    let before = std::fs::read(&path).unwrap();
+    coalition.start_node("ua").await;
+    find_and_ask(&coalition).await;
+    coalition.stop_node("ua").await;
+    restore(&path, &before);
+    coalition.start_node("ua").await;
+
+    let story = reconciled(&coalition).await;
+    let hidden: Vec<_> = story
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding.fault, Fault::QueryDenied { .. }))
+        .collect();
+    // A lookup at each of the two others, and a disclosure.
+    assert_eq!(hidden.len(), 3, "{hidden:?}");
+    assert!(hidden.iter().all(|finding| finding.member.as_str() == "ua"));
+    // Within itself the log holds: only both sides together show it.
+    assert!(story.logs.iter().all(Verification::holds));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_ombudsman_within_its_scope_may_read() {
+    let coalition = Coalition::start_with(|roster| {
+        let ombudsman = roster
+            .members
+            .iter_mut()
+            .find(|member| member.id.as_str() == OMBUDSMAN)
+            .unwrap();
+        ombudsman.roles.ombudsman = Some(OmbudsmanScope::Member("pl".parse().unwrap()));
+    })
+    .await;
+    assert_holds(&read(&coalition, "pl", None).await);
+    let refused = |log: &Verification, code: &str| {
+        assert!(
+            log.findings.iter().any(|finding| matches!(
+                &finding.fault,
+                Fault::Refused { code: found, .. } if found == code
+            )),
+            "{:?}",
+            log.findings
+        );
+    };
+    let log = read(&coalition, "de", None).await;
+    refused(&log, "OUT_OF_SCOPE");
+    // A member is no ombudsman, not even for its peers.
+    let member = auditor(&coalition, "ua");
+    let log = verify(
+        &member,
+        coalition.member("pl"),
+        Reading::default(),
+        &|_, _, _| {},
+        &mut |_, _, _| {},
+    )
+    .await;
+    refused(&log, "ROLE_MISSING");
+    // Both attempts are on record where they were made.
+    let log = read(&coalition, "pl", None).await;
+    assert_holds(&log);
+    assert!(
+        log.leaves()
+            .any(|(_, entry)| &*entry.reference == "ROLE_MISSING")
+    );
+}

@@ -1,0 +1,419 @@
+//! A coalition for tests: real directories, keys, databases and TLS, nodes in this process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use wayhome::ambient::Ambient;
+use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
+use wayhome::exchange::{AllowListText, Keyholding, Peers as _};
+use wayhome::node::{self, Config, Directory, Identity, PinnedPeers};
+use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
+use wayhome::oprf::{CoalitionKey, KeyShare};
+use wayhome::proto::exchange::LogEntry;
+use wayhome::proto::operator::record_service_client::RecordServiceClient;
+use wayhome::proto::operator::{ImportRecordsRequest, PublishRecordsRequest, Record};
+use wayhome::roster::{
+    self, Bytes32, CoalitionKeys, KeyholderRole, Log, Member, MemberKey, OmbudsmanScope, Purpose,
+    Quotas, Roles, Root, RootKey, Roster, Timestamp, TlsPin, TrustedRoot, TrustedRoster,
+};
+use wayhome::store::Store;
+
+/// The members of a test coalition; the first two of three suffice for an evaluation.
+pub const MEMBERS: [&str; 3] = ["ua", "pl", "de"];
+
+/// The ombudsman of a test coalition.
+pub const OMBUDSMAN: &str = "ombudsman";
+
+/// A coalition whose nodes run in this process.
+pub struct Coalition {
+    home: TempDir,
+    pub ambient: Ambient,
+    root_keys: Vec<NoteSigner>,
+    pub roster: Roster,
+    nodes: BTreeMap<String, Node>,
+}
+
+struct Node {
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), node::NodeError>>,
+}
+
+impl Coalition {
+    /// Founds a coalition and starts all of its nodes.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// As [`Coalition::start`], with a change to the roster before it is signed.
+    pub async fn start_with(change: impl FnOnce(&mut Roster)) -> Self {
+        Self::start_at(Ambient::system(), change).await
+    }
+
+    /// As [`Coalition::start_with`], by a clock of the test's own.
+    pub async fn start_at(ambient: Ambient, change: impl FnOnce(&mut Roster)) -> Self {
+        let mut coalition = Self::found_at(ambient, change);
+        for member in MEMBERS {
+            coalition.start_node(member).await;
+        }
+        coalition
+    }
+
+    /// Founds a coalition: keys, root, roster, coalition key. No node runs yet.
+    pub fn found(change: impl FnOnce(&mut Roster)) -> Self {
+        Self::found_at(Ambient::system(), change)
+    }
+
+    /// As [`Coalition::found`], by a clock of the test's own.
+    pub fn found_at(ambient: Ambient, change: impl FnOnce(&mut Roster)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let now = ambient.now();
+        let root_keys: Vec<NoteSigner> = (1..=3)
+            .map(|number| {
+                NoteSigner::new(
+                    KeyName::new(format!("root{number}.test")).unwrap(),
+                    SigningKey::generate(&mut ambient.rng()),
+                )
+            })
+            .collect();
+        let root = Root {
+            coalition: "test".to_owned(),
+            version: 1,
+            expires: Timestamp::from_unix(now + 365 * 86_400),
+            threshold: 2,
+            keys: root_keys
+                .iter()
+                .map(|key| RootKey {
+                    name: key.note_key().name().to_string(),
+                    public_key: Bytes32::new(*key.note_key().verifying_key().as_bytes()),
+                })
+                .collect(),
+        };
+        let root = sign(&root.render_for_signing().unwrap(), &root_keys[..2]);
+        let mut members = Vec::new();
+        for (number, id) in (1..).zip(MEMBERS) {
+            members.push(make_party(&home, id, Some(number), &ambient));
+        }
+        members.push(make_party(&home, OMBUDSMAN, None, &ambient));
+        members.sort_by(|a, b| a.id.cmp(&b.id));
+        let (shares, key) = deal(&ambient);
+        let mut roster = Roster {
+            coalition: "test".to_owned(),
+            version: 1,
+            root_version: 1,
+            issued: Timestamp::from_unix(now),
+            expires: Timestamp::from_unix(now + 90 * 86_400),
+            coalition_key: CoalitionKeys {
+                current: Some(key),
+                ..CoalitionKeys::default()
+            },
+            members,
+        };
+        change(&mut roster);
+        for (id, share) in MEMBERS.iter().zip(shares) {
+            let directory = Directory::new(home.path().join(id));
+            let identity = Identity::load(&directory).unwrap();
+            identity
+                .save_share(&directory, &Keyholding { epoch: 1, share }, &ambient)
+                .unwrap();
+        }
+        for id in MEMBERS.iter().chain([&OMBUDSMAN]) {
+            std::fs::write(home.path().join(id).join("root.note"), &root).unwrap();
+        }
+        let coalition = Self {
+            home,
+            ambient,
+            root_keys,
+            roster,
+            nodes: BTreeMap::new(),
+        };
+        coalition.publish_roster();
+        coalition
+    }
+
+    /// Signs the roster as it stands and puts it into every party's directory.
+    pub fn publish_roster(&self) {
+        let text = self.roster.render_for_signing().unwrap();
+        let note = sign(&text, &self.root_keys[..2]);
+        for id in MEMBERS.iter().chain([&OMBUDSMAN]) {
+            let directory = Directory::new(self.path(id));
+            directory.write("roster.note", &note).unwrap();
+        }
+    }
+
+    /// A party's directory.
+    pub fn path(&self, id: &str) -> PathBuf {
+        self.home.path().join(id)
+    }
+
+    /// Starts one node and waits until it is ready.
+    pub async fn start_node(&mut self, id: &str) {
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let ended = tokio::spawn(node::run(
+            Directory::new(self.path(id)),
+            self.ambient.clone(),
+            async move {
+                let _ = stopped.await;
+            },
+            move |_| {
+                let _ = ready.send(());
+            },
+        ));
+        if is_ready.await.is_err() {
+            panic!("the node of {id} did not start: {:?}", ended.await);
+        }
+        self.nodes.insert(id.to_owned(), Node { stop, ended });
+    }
+
+    /// Stops one node and waits for it.
+    pub async fn stop_node(&mut self, id: &str) {
+        let node = self.nodes.remove(id).unwrap();
+        let _ = node.stop.send(());
+        node.ended.await.unwrap().unwrap();
+    }
+
+    /// A second hand on a node's database, whether the node runs or not.
+    pub async fn store(&self, id: &str) -> Store {
+        let directory = Directory::new(self.path(id));
+        let (ring, token) = Identity::store_keys(&directory).unwrap();
+        let address = Config::load(&directory).unwrap().database_in(&directory);
+        Store::open(&address, ring, token, self.ambient.clone())
+            .await
+            .unwrap()
+    }
+
+    /// The leaves of a node's log from `start` on.
+    pub async fn leaves(&self, id: &str, start: u64) -> Vec<LogEntry> {
+        let store = self.store(id).await;
+        let leaves = store.leaves(start, 1_000_000).await.unwrap();
+        store.close().await;
+        leaves
+            .iter()
+            .map(|leaf| LogEntry::decode(leaf.as_slice()).unwrap())
+            .collect()
+    }
+
+    /// How many leaves a node's log has.
+    pub async fn log_size(&self, id: &str) -> u64 {
+        self.leaves(id, 0).await.len() as u64
+    }
+
+    /// Waits until a running node has taken the roster of this version and recorded it.
+    pub async fn roster_in_force(&self, id: &str, version: u64) {
+        let reference = format!("version={version} ");
+        let taken = async {
+            while !self
+                .leaves(id, 0)
+                .await
+                .iter()
+                .any(|leaf| leaf.reference.starts_with(&reference))
+            {}
+        };
+        tokio::time::timeout(Duration::from_secs(60), taken)
+            .await
+            .unwrap_or_else(|_| panic!("{id} did not take roster {version}"));
+    }
+
+    /// A channel to a node's operator API.
+    pub async fn operator(&self, id: &str) -> Channel {
+        node::operator_client(&self.path(id).join("operator.sock"))
+            .await
+            .unwrap()
+    }
+
+    /// A party's keys.
+    pub fn identity(&self, id: &str) -> Arc<Identity> {
+        Arc::new(Identity::load(&Directory::new(self.path(id))).unwrap())
+    }
+
+    /// A channel to the node of `to` over TLS, as the party `from`.
+    pub async fn channel(&self, from: &str, to: &str) -> Channel {
+        let peers = PinnedPeers::new(self.identity(from), self.ambient.clone());
+        peers.channel(self.member(to)).await.unwrap()
+    }
+
+    /// A party's entry in the roster.
+    pub fn member(&self, id: &str) -> &Member {
+        self.roster.member(id).unwrap()
+    }
+
+    /// The roster as nodes trust it.
+    pub fn trusted_roster(&self) -> TrustedRoster {
+        let read = |name: &str| std::fs::read(self.path("ua").join(name)).unwrap();
+        let root = TrustedRoot::pin(&read("root.note")).unwrap();
+        TrustedRoster::verify(&root, &read("roster.note")).unwrap()
+    }
+
+    /// Imports records into a register and publishes them.
+    pub async fn import(&self, id: &str, records: &[&[(&str, &str)]]) {
+        self.import_unpublished(id, records).await;
+        self.publish(id).await;
+    }
+
+    /// Imports records into a register.
+    pub async fn import_unpublished(&self, id: &str, records: &[&[(&str, &str)]]) {
+        let mut client = RecordServiceClient::new(self.operator(id).await);
+        let records = records
+            .iter()
+            .map(|fields| Record {
+                fields: fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+            })
+            .collect();
+        client
+            .import_records(tokio_stream::iter([ImportRecordsRequest { records }]))
+            .await
+            .unwrap();
+    }
+
+    /// Sets a publication mark.
+    pub async fn publish(&self, id: &str) {
+        let mut client = RecordServiceClient::new(self.operator(id).await);
+        let mut steps = client
+            .publish_records(PublishRecordsRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        let mut published = false;
+        while let Some(step) = steps.message().await.unwrap() {
+            published = step.published;
+        }
+        assert!(published);
+    }
+}
+
+fn sign(text: &str, keys: &[NoteSigner]) -> String {
+    let signers: Vec<&NoteSigner> = keys.iter().collect();
+    Note::sign(text, &signers).unwrap().to_string()
+}
+
+fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambient) -> Member {
+    let directory = Directory::new(home.path().join(id));
+    let identity = Identity::create(&directory, &id.parse().unwrap(), ambient).unwrap();
+    let is_node = keyholder.is_some();
+    // A port that was free a moment ago: the roster states it before the node listens.
+    let listen = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let config = Config {
+        member: id.parse().unwrap(),
+        listen,
+        database: "sqlite:wayhome.db".to_owned(),
+        disclosure: AllowListText(
+            [(
+                Purpose::FamilyTracing,
+                vec!["current_place".to_owned(), "status".to_owned()],
+            )]
+            .into(),
+        ),
+    };
+    directory.write("node.toml", &config.to_text()).unwrap();
+    let public = identity.public().unwrap();
+    let now = ambient.now();
+    let (not_before, not_after) = (
+        Timestamp::from_unix(now - 3600),
+        Timestamp::from_unix(now + 365 * 86_400),
+    );
+    Member {
+        id: id.parse().unwrap(),
+        name: id.to_uppercase(),
+        organisation: "Test".to_owned(),
+        roles: Roles {
+            member: is_node,
+            keyholder: keyholder.map(|identifier| KeyholderRole { identifier }),
+            ombudsman: (!is_node).then_some(OmbudsmanScope::Coalition),
+        },
+        suspended_since: None,
+        addresses: if is_node {
+            vec![listen.to_string().parse().unwrap()]
+        } else {
+            Vec::new()
+        },
+        tls_pins: vec![TlsPin {
+            spki_sha256: public.tls_spki_sha256,
+            not_before,
+            not_after,
+        }],
+        signing_keys: vec![MemberKey {
+            public_key: public.signing_key,
+            not_before,
+            not_after,
+        }],
+        encryption_key: is_node.then_some(public.encryption_key),
+        log: is_node.then_some(Log {
+            origin: public.log_origin,
+            vkey: public.log_vkey,
+        }),
+        witness_vkey: None,
+        purposes: if is_node {
+            vec![Purpose::FamilyTracing, Purpose::Reunification]
+        } else {
+            vec![Purpose::Audit]
+        },
+        quotas: if is_node {
+            Quotas {
+                evaluations_per_day: 10_000,
+                subjects_per_day: 10_000,
+                enrolment_records: 1_000,
+            }
+        } else {
+            Quotas::default()
+        },
+        index_cap: if is_node { 1_000_000 } else { 0 },
+    }
+}
+
+/// A dealerless key generation among the members, two of whom suffice.
+fn deal(ambient: &Ambient) -> (Vec<KeyShare>, roster::CoalitionKey) {
+    let identifiers: BTreeSet<u16> = (1..).take(MEMBERS.len()).collect();
+    let id = CeremonyId::new(ambient.random());
+    let plan = DkgPlan::new(id, 1, 2, identifiers.clone()).unwrap();
+    let parties: BTreeMap<u16, Dkg> = identifiers
+        .iter()
+        .map(|&me| (me, Dkg::start(plan.clone(), me, &mut ambient.rng()).unwrap()))
+        .collect();
+    let public: BTreeMap<u16, PublicMessage> = parties
+        .iter()
+        .map(|(&me, party)| (me, party.public_message().clone()))
+        .collect();
+    let mut inboxes: BTreeMap<u16, BTreeMap<u16, _>> = BTreeMap::new();
+    for (&from, party) in &parties {
+        for (to, message) in party.secret_messages(&public).unwrap() {
+            inboxes.entry(to).or_default().insert(from, message);
+        }
+    }
+    let mut shares = Vec::new();
+    let mut key: Option<CoalitionKey> = None;
+    for (me, party) in &parties {
+        let (share, made) = party.finish(&public, &inboxes[me]).unwrap();
+        shares.push(share);
+        key = Some(made);
+    }
+    let key = key.unwrap();
+    let stated = roster::CoalitionKey {
+        epoch: u64::from(key.epoch()),
+        threshold: key.threshold(),
+        public_key: Bytes32::new(*key.public().as_bytes()),
+        keyholders: key
+            .verifying_shares()
+            .map(|(identifier, share)| roster::Keyholder {
+                member: MEMBERS[usize::from(identifier) - 1].parse().unwrap(),
+                identifier,
+                verifying_share: Bytes32::new(*share.as_bytes()),
+            })
+            .collect(),
+        transcript_sha256: Bytes32::new([7; 32]),
+    };
+    (shares, stated)
+}

@@ -1,0 +1,93 @@
+//! A child is found across borders, and nothing is disclosed but what was asked and allowed.
+
+use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
+use wayhome::proto::operator::search_service_client::SearchServiceClient;
+use wayhome::proto::operator::{DiscloseRequest, SearchRequest, SearchResponse};
+
+use crate::coalition::Coalition;
+
+/// One child as Ukraine's register writes it.
+pub const AT_HOME: &[(&str, &str)] = &[
+    ("record_ref", "UA-1"),
+    ("family_name", "Ковальчук"),
+    ("given_name", "Олександр"),
+    ("patronymic", "Миколайович"),
+    ("sex", "M"),
+    ("date_of_birth", "2014-05-03"),
+    ("place_of_birth", "Маріуполь"),
+    ("mother_family_name", "Ковальчук"),
+    ("mother_given_name", "Олена"),
+    ("consent", "tracing"),
+];
+
+/// The same child as another register writes it.
+pub const ABROAD: &[(&str, &str)] = &[
+    ("record_ref", "PL-1"),
+    ("family_name", "Kowalczuk"),
+    ("given_name", "Aleksander"),
+    ("sex", "M"),
+    ("date_of_birth", "2014-05-03"),
+    ("place_of_birth", "Mariupol"),
+    ("mother_family_name", "Kowalczuk"),
+    ("mother_given_name", "Olena"),
+    ("current_place", "Lublin"),
+    ("current_carer", "foster family 12"),
+    ("consent", "tracing"),
+];
+
+pub async fn search(coalition: &Coalition, from: &str, record_ref: &str) -> Vec<SearchResponse> {
+    let mut results = SearchServiceClient::new(coalition.operator(from).await)
+        .search(SearchRequest {
+            record_refs: vec![record_ref.to_owned()],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            ..SearchRequest::default()
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    let mut answers = Vec::new();
+    while let Some(answer) = results.message().await.unwrap() {
+        answers.push(answer);
+    }
+    answers.sort_by(|a, b| a.member.cmp(&b.member));
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_found_and_two_fields_are_asked_for() {
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    let answers = search(&coalition, "ua", "UA-1").await;
+    let grades: Vec<(&str, &str)> = answers
+        .iter()
+        .map(|answer| (answer.member.as_str(), answer.results[0].grade.as_str()))
+        .collect();
+    assert_eq!(grades, [("de", "NO_MATCH"), ("pl", "MATCH")]);
+    // The size of an answer tells nothing.
+    assert_eq!(answers[0].bytes_sent, answers[1].bytes_sent);
+
+    let lead = answers[1].results[0].leads[0].lead.clone();
+    let told = DisclosureServiceClient::new(coalition.operator("ua").await)
+        .disclose(DiscloseRequest {
+            lead,
+            fields: vec![
+                "current_place".to_owned(),
+                "current_carer".to_owned(),
+                "status".to_owned(),
+            ],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            justification: "The family asks.".to_owned(),
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(told.granted.len(), 1);
+    assert_eq!(told.granted["current_place"], "Lublin");
+    // One refused, one the record lacks: they read alike.
+    assert_eq!(told.withheld, ["current_carer", "status"]);
+}

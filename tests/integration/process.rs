@@ -1,0 +1,106 @@
+//! The program itself as processes: nodes that can be killed, and commands as people type them.
+
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A command of the program in a party's directory.
+pub fn wayhome(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wayhome"));
+    command
+        .arg("--dir")
+        .arg(directory)
+        .env_remove("RUST_LOG")
+        .env_remove("WAYHOME_TEST_TAP")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// The one object that `--json` prints.
+    pub fn object(&self) -> Value {
+        assert_eq!(self.out.lines().count(), 1, "not one line: {self:?}");
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(directory: &Path, arguments: &[&str]) -> Said {
+    finish(wayhome(directory).args(arguments)).await
+}
+
+/// As [`run`], for a command that was put together elsewhere.
+pub async fn finish(command: &mut Command) -> Said {
+    let output = tokio::time::timeout(PATIENCE, command.output())
+        .await
+        .expect("the command did not end")
+        .unwrap();
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A node in a process of its own; dropped, it is killed.
+pub struct NodeProcess(Child);
+
+impl NodeProcess {
+    /// Starts the node of a directory and waits until it is ready.
+    pub async fn start(directory: &Path) -> Self {
+        let log = std::fs::File::create(directory.join("node.log")).unwrap();
+        let mut child = wayhome(directory)
+            .args(["--json", "run"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(PATIENCE, lines.next_line())
+            .await
+            .expect("the node did not become ready")
+            .unwrap()
+            .unwrap_or_default();
+        let log = || std::fs::read_to_string(directory.join("node.log")).unwrap();
+        assert!(line.contains("\"ready\":true"), "{line}\n{}", log());
+        Self(child)
+    }
+
+    /// Kills it on the spot (SIGKILL) and waits until it is gone.
+    pub async fn kill(mut self) {
+        self.0.start_kill().unwrap();
+        self.0.wait().await.unwrap();
+    }
+
+    /// Asks it to stop (SIGTERM) and waits until it has.
+    pub async fn stop(mut self) -> ExitStatus {
+        terminate(&self.0, "TERM").await;
+        tokio::time::timeout(PATIENCE, self.0.wait())
+            .await
+            .expect("the node did not stop")
+            .unwrap()
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub async fn terminate(child: &Child, signal: &str) {
+    let pid = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(sent.await.unwrap().success());
+}

@@ -1,0 +1,418 @@
+//! What the store promises, whatever database is behind it.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
+use wayhome::envelope::merkle::{Hash, leaf_hash};
+use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
+use wayhome::store::{
+    Act, Committed, Debit, Effect, Evidence, EvidencePart, Hit, Lead, Ledger, LogSigner,
+    RecordState, RecordTokens, Seen, StagedRecord, Store, TagKind,
+};
+use wayhome::tlog::proof::{
+    assemble_consistency, assemble_inclusion, consistency_nodes, inclusion_nodes,
+    verify_consistency, verify_inclusion,
+};
+use wayhome::tlog::{Checkpoint, SignedCheckpoint};
+use wayhome::vault::{DataKey, KeyRing};
+use zeroize::Zeroizing;
+
+struct Fixture {
+    home: TempDir,
+    ambient: Ambient,
+    signer: NoteSigner,
+    store: Store,
+    ledger: Ledger,
+}
+
+struct Signer(NoteSigner);
+
+impl LogSigner for Signer {
+    fn sign_checkpoint(&self, size: u64, root: &Hash) -> String {
+        Checkpoint::new(self.0.note_key().name().clone(), size, *root)
+            .and_then(|checkpoint| checkpoint.sign(&self.0))
+            .unwrap()
+            .to_string()
+    }
+}
+
+const TIME_MS: u64 = 1_790_000_000_000;
+
+async fn fixture() -> Fixture {
+    let home = tempfile::tempdir().unwrap();
+    let ambient = Ambient::new(ManualClock::at_ms(TIME_MS), SystemRandomness);
+    let ring = KeyRing::generate(&mut ambient.rng());
+    std::fs::write(home.path().join("ring"), ring.to_text().as_bytes()).unwrap();
+    let signer = NoteSigner::new(
+        KeyName::new("store.test/log").unwrap(),
+        SigningKey::generate(&mut ambient.rng()),
+    );
+    open(home, ambient, signer).await
+}
+
+async fn open(home: TempDir, ambient: Ambient, signer: NoteSigner) -> Fixture {
+    let ring = KeyRing::from_text(&std::fs::read_to_string(home.path().join("ring")).unwrap());
+    let address = format!("sqlite:{}", home.path().join("test.db").display());
+    let store = Store::open(
+        &address,
+        ring.unwrap(),
+        DataKey::from_bytes(&[9; 32]),
+        ambient.clone(),
+    )
+    .await
+    .unwrap();
+    let ledger = Ledger::start(store.clone(), Arc::new(Signer(signer.clone())));
+    Fixture {
+        home,
+        ambient,
+        signer,
+        store,
+        ledger,
+    }
+}
+
+impl Fixture {
+    async fn reopen(self) -> Self {
+        drop(self.ledger);
+        self.store.close().await;
+        open(self.home, self.ambient, self.signer).await
+    }
+
+    async fn done(&self, act: Act) -> u64 {
+        match self.ledger.commit(act).await.unwrap() {
+            Committed::Done { position, .. } => position.leaf_index,
+            _ => panic!("the act was refused"),
+        }
+    }
+
+    async fn import(&self, records: Vec<StagedRecord>) {
+        let id = self.ambient.random();
+        self.store.stage_import(id, records).await.unwrap();
+        self.done(Act::alone(b"import".to_vec()).with(Effect::CommitImport(id)))
+            .await;
+    }
+
+    /// Gives every record that waits one token made of its content.
+    async fn enrol(&self) {
+        let records = self.store.records_to_enrol(100).await.unwrap();
+        let tokens = records
+            .iter()
+            .map(|record| {
+                (
+                    record,
+                    RecordTokens {
+                        epoch: 1,
+                        presence: 3,
+                        tokens: Zeroizing::new(vec![1, 2, 3]),
+                        index: vec![(7, token(&record.plaintext))],
+                    },
+                )
+            })
+            .collect();
+        self.store.save_tokens(tokens).await.unwrap();
+    }
+
+    async fn publish(&self) {
+        self.done(Act::alone(b"publish".to_vec()).with(Effect::Publish))
+            .await;
+    }
+
+    async fn finds(&self, content: &str) -> bool {
+        let hits = self
+            .store
+            .probe(&[(7, token(content.as_bytes()))])
+            .await
+            .unwrap();
+        !hits.is_empty()
+    }
+}
+
+fn token(content: &[u8]) -> [u8; 16] {
+    leaf_hash(content)[..16].try_into().unwrap()
+}
+
+fn staged(record_ref: &str, content: &str) -> StagedRecord {
+    StagedRecord {
+        record_ref: record_ref.to_owned(),
+        plaintext: Zeroizing::new(content.as_bytes().to_vec()),
+        family_ref: Some("family".to_owned()),
+        searchable: true,
+    }
+}
+
+fn answering(leaf: &[u8], seen: Seen) -> Act {
+    Act {
+        leaf: leaf.to_vec(),
+        seen: Some(seen),
+        debits: Vec::new(),
+        effects: Vec::new(),
+        answer: Some(Box::new(|position| {
+            Evidence::plain(position.leaf_index.to_be_bytes().to_vec())
+        })),
+    }
+}
+
+fn seen(store: &Store, id: &[u8], digest: u8) -> Seen {
+    Seen {
+        tag: store.tag(TagKind::Seen, &[b"ua", id]),
+        query_digest: [digest; 32],
+        expires_ms: TIME_MS + 1_000,
+    }
+}
+
+#[tokio::test]
+async fn a_query_is_answered_once_also_after_a_restart() {
+    let fixture = fixture().await;
+    let first = seen(&fixture.store, b"id", 1);
+    let leaf = fixture.done(answering(b"answer", first.clone())).await;
+    let fixture = fixture.reopen().await;
+    for _ in 0..2 {
+        match fixture.ledger.commit(answering(b"again", first.clone())).await.unwrap() {
+            Committed::Repeated { leaf_index } => assert_eq!(leaf_index, leaf),
+            _ => panic!("the query was answered twice"),
+        }
+    }
+    let other = seen(&fixture.store, b"id", 2);
+    assert!(matches!(
+        fixture.ledger.commit(answering(b"other", other)).await.unwrap(),
+        Committed::Reused
+    ));
+    let (size, _) = fixture.store.checkpoint().await.unwrap().unwrap();
+    assert_eq!(size, 1);
+    let stored = fixture.store.evidence(leaf, EvidencePart::Answer).await.unwrap();
+    assert_eq!(stored.unwrap().envelope.as_slice(), leaf.to_be_bytes());
+}
+
+#[tokio::test]
+async fn a_quota_is_drawn_on_to_its_limit_and_not_beyond() {
+    let fixture = fixture().await;
+    let debit = |amount| Debit {
+        tag: fixture.store.tag(TagKind::Quota, &[b"ua", b"day"]),
+        amount,
+        limit: 10,
+    };
+    let act = |amount| {
+        let mut act = Act::alone(b"asked".to_vec());
+        act.debits.push(debit(amount));
+        act
+    };
+    fixture.done(act(7)).await;
+    match fixture.ledger.commit(act(4)).await.unwrap() {
+        Committed::OverQuota { debit, used } => assert_eq!((debit, used), (0, 7)),
+        _ => panic!("the quota was exceeded"),
+    }
+    // What was refused drew nothing.
+    fixture.done(act(3)).await;
+    assert!(matches!(
+        fixture.ledger.commit(act(1)).await.unwrap(),
+        Committed::OverQuota { used: 10, .. }
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_acts_get_consecutive_leaves_under_provable_checkpoints() {
+    let fixture = fixture().await;
+    let acts = (0..300_u32).map(|number| {
+        let ledger = fixture.ledger.clone();
+        tokio::spawn(async move {
+            let leaf = number.to_be_bytes().to_vec();
+            match ledger.commit(Act::alone(leaf)).await.unwrap() {
+                Committed::Done { position, .. } => (number, position),
+                _ => panic!("refused"),
+            }
+        })
+    });
+    let mut positions = Vec::new();
+    for act in acts.collect::<Vec<_>>() {
+        positions.push(act.await.unwrap());
+    }
+    let mut indexes: Vec<u64> = positions.iter().map(|(_, at)| at.leaf_index).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, (0..300).collect::<Vec<u64>>());
+
+    let (size, newest) = fixture.store.checkpoint().await.unwrap().unwrap();
+    let key = fixture.signer.note_key();
+    let head = |note: &str| {
+        SignedCheckpoint::parse(note.as_bytes())
+            .unwrap()
+            .verify(&[key.clone()])
+            .unwrap()
+            .head()
+    };
+    let newest = head(&newest);
+    assert_eq!((size, newest.size), (300, 300));
+    let leaves = fixture.store.leaves(0, 1_000).await.unwrap();
+    for (number, position) in positions {
+        let under = head(&position.checkpoint);
+        let leaf = leaf_hash(&leaves[position.leaf_index as usize]);
+        assert_eq!(leaf, leaf_hash(&number.to_be_bytes()));
+        let nodes = inclusion_nodes(position.leaf_index, under.size).unwrap();
+        let hashes = fixture.store.log_hashes(&nodes).await.unwrap();
+        let proof = assemble_inclusion(position.leaf_index, under.size, &hashes).unwrap();
+        verify_inclusion(&leaf, position.leaf_index, under.size, &proof, &under.root).unwrap();
+        let nodes = consistency_nodes(under.size, newest.size).unwrap();
+        let hashes = fixture.store.log_hashes(&nodes).await.unwrap();
+        let proof = assemble_consistency(under.size, newest.size, &hashes).unwrap();
+        verify_consistency(under.size, newest.size, &proof, &under.root, &newest.root).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_changed_record_stays_searchable_as_it_was_until_the_next_mark() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "old"), staged("A2", "other")]).await;
+    fixture.enrol().await;
+    assert!(!fixture.finds("old").await, "found before the mark");
+    fixture.publish().await;
+    assert!(fixture.finds("old").await);
+
+    fixture.import(vec![staged("A1", "new"), staged("A2", "other")]).await;
+    fixture.enrol().await;
+    assert!(fixture.finds("old").await && !fixture.finds("new").await);
+    let announced = fixture.store.index_after_publishing().await.unwrap();
+    fixture.publish().await;
+    assert!(!fixture.finds("old").await && fixture.finds("new").await);
+    assert!(fixture.finds("other").await);
+    let size = fixture.store.index_size().await.unwrap();
+    assert_eq!((announced.records, announced.tokens), size);
+    assert_eq!(size, (2, 2));
+    assert_eq!(announced.root, fixture.store.index_after_publishing().await.unwrap().root);
+}
+
+#[tokio::test]
+async fn importing_the_same_again_changes_nothing() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "one"), staged("A2", "two")]).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    let id = fixture.ambient.random();
+    let again = vec![staged("A1", "one"), staged("A2", "two!"), staged("A3", "three")];
+    fixture.store.stage_import(id, again).await.unwrap();
+    let counts = fixture.store.import_counts(id).await.unwrap();
+    assert_eq!((counts.added, counts.changed, counts.unchanged), (1, 1, 1));
+    fixture.store.discard_import(Some(id)).await.unwrap();
+    // A discarded import leaves nothing.
+    let counts = fixture.store.record_counts().await.unwrap();
+    assert_eq!(counts, (2, 0));
+    let record = fixture.store.record_by_ref("A2").await.unwrap().unwrap();
+    assert_eq!(record.plaintext.as_slice(), b"two");
+    assert_eq!(record.state, RecordState::Published);
+}
+
+#[tokio::test]
+async fn a_record_changed_twice_before_a_mark_replaces_the_published_one() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "first")]).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    fixture.import(vec![staged("A1", "second")]).await;
+    fixture.import(vec![staged("A1", "third")]).await;
+    fixture.enrol().await;
+    assert!(fixture.finds("first").await);
+    fixture.publish().await;
+    for (content, found) in [("first", false), ("second", false), ("third", true)] {
+        assert_eq!(fixture.finds(content).await, found, "{content}");
+    }
+}
+
+#[tokio::test]
+async fn an_erased_record_is_gone_at_once() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "one")]).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    let ref_tag = fixture.store.tag(TagKind::Reference, &[b"A1"]);
+    fixture
+        .done(Act::alone(b"erase".to_vec()).with(Effect::Erase { ref_tag }))
+        .await;
+    assert!(!fixture.finds("one").await);
+    assert!(fixture.store.record_by_ref("A1").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_searchable_is_never_enrolled() {
+    let fixture = fixture().await;
+    let mut record = staged("A1", "one");
+    record.searchable = false;
+    fixture.import(vec![record]).await;
+    assert!(fixture.store.records_to_enrol(10).await.unwrap().is_empty());
+    let stored = fixture.store.record_by_ref("A1").await.unwrap().unwrap();
+    assert_eq!(stored.state, RecordState::NotSearchable);
+}
+
+#[tokio::test]
+async fn a_token_counts_under_its_own_rule_only() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "one")]).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    let wanted = token(b"one");
+    let mut probes: Vec<(u8, [u8; 16])> = (0..1_200_u32)
+        .map(|number| (7, token(&number.to_be_bytes())))
+        .collect();
+    probes.push((8, wanted));
+    assert!(fixture.store.probe(&probes).await.unwrap().is_empty());
+    probes.push((7, wanted));
+    probes.push((7, wanted));
+    let hits = fixture.store.probe(&probes).await.unwrap();
+    let positions: Vec<usize> = hits.iter().map(|Hit { position, .. }| *position).collect();
+    assert_eq!(positions.len(), 2);
+    assert!(positions.contains(&1_201) && positions.contains(&1_202));
+}
+
+#[tokio::test]
+async fn evidence_is_kept_item_by_item() {
+    let fixture = fixture().await;
+    let kept = Evidence {
+        envelope: Zeroizing::new(b"envelope".to_vec()),
+        items: vec![
+            ItemEvidence::full(b"0123456789abcdef-one".to_vec()),
+            ItemEvidence::full(b"0123456789abcdef-two".to_vec()).erased(),
+        ],
+    };
+    let leaf = fixture
+        .done(Act::alone(b"x".to_vec()).with(Effect::Keep(EvidencePart::Query, kept.clone())))
+        .await;
+    let read = fixture.store.evidence(leaf, EvidencePart::Query).await.unwrap().unwrap();
+    assert!(read.items == kept.items);
+    assert_eq!(read.envelope, kept.envelope);
+    assert!(fixture.store.evidence(leaf, EvidencePart::Answer).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_lead_is_found_by_its_handle_until_it_is_forgotten() {
+    let fixture = fixture().await;
+    let lead = Lead {
+        lead_id: [5; 16],
+        party: "ua".to_owned(),
+        record_id: 42,
+        grade: 3,
+        expires_ms: TIME_MS + 10,
+    };
+    fixture
+        .done(Act::alone(b"x".to_vec()).with(Effect::HandOut(lead)))
+        .await;
+    let found = fixture.store.lead(&[5; 16]).await.unwrap().unwrap();
+    assert_eq!((found.party.as_str(), found.record_id, found.grade), ("ua", 42, 3));
+    assert!(fixture.store.lead(&[6; 16]).await.unwrap().is_none());
+    fixture.store.forget_expired(TIME_MS + 11).await.unwrap();
+    assert!(fixture.store.lead(&[5; 16]).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn another_master_key_opens_nothing() {
+    let fixture = fixture().await;
+    let address = format!("sqlite:{}", fixture.home.path().join("test.db").display());
+    let stranger = KeyRing::generate(&mut fixture.ambient.rng());
+    let error = Store::open(
+        &address,
+        stranger,
+        DataKey::from_bytes(&[9; 32]),
+        fixture.ambient.clone(),
+    )
+    .await
+    .err()
+    .unwrap();
+    assert!(error.to_string().contains("key ring does not hold"), "{error}");
+}
