@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_core::{CryptoRng, RngCore};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// A wall clock.
 ///
@@ -80,10 +81,14 @@ pub struct SystemRandomness;
 impl Randomness for SystemRandomness {
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(
-            clippy::disallowed_types,
+            clippy::disallowed_methods,
             reason = "the one place where the system's randomness is drawn"
         )]
-        rand_core::OsRng.fill_bytes(bytes);
+        let system = SystemRandom::new();
+        // A machine without randomness can do nothing safely: there is nothing to fall back to.
+        system
+            .fill(bytes)
+            .expect("the operating system gives randomness");
     }
 }
 

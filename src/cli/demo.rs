@@ -73,11 +73,15 @@ fn what_to_try(context: &Context, directory: &Path) {
     output.say("");
     output.say("The coalition is running. In another terminal, try:");
     output.say(format_args!("  wayhome --dir {directory}/pl status"));
-    output.say(format_args!("  wayhome --dir {directory}/de records list --limit 10"));
+    output.say(format_args!(
+        "  wayhome --dir {directory}/de records list --limit 10"
+    ));
     output.say(format_args!(
         "  wayhome --dir {directory}/de search --record DE-000001"
     ));
-    output.say(format_args!("  wayhome --dir {directory}/ombudsman audit verify"));
+    output.say(format_args!(
+        "  wayhome --dir {directory}/ombudsman audit verify"
+    ));
     output.say("Ctrl-C stops the nodes and cleans up.");
 }
 
@@ -92,7 +96,8 @@ impl Place {
     fn make(context: &Context, keep: bool) -> Result<Self, CliError> {
         let place = match &context.given_directory {
             Some(given) => {
-                let taken = std::fs::read_dir(given).is_ok_and(|mut entries| entries.next().is_some());
+                let taken =
+                    std::fs::read_dir(given).is_ok_and(|mut entries| entries.next().is_some());
                 if taken {
                     return Err(CliError::input(
                         "NOT_EMPTY",

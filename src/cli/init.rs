@@ -60,9 +60,11 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         disclosure: default_allow_list(),
     };
     let member = public_entry(context, &args, scope, &identity)?;
-    let entry = serde_json::to_string_pretty(&member)
-        .map_err(|error| CliError::failed("JSON", error))?;
-    context.directory.write("member.json", &format!("{entry}\n"))?;
+    let entry =
+        serde_json::to_string_pretty(&member).map_err(|error| CliError::failed("JSON", error))?;
+    context
+        .directory
+        .write("member.json", &format!("{entry}\n"))?;
     context.directory.write("node.toml", &config.to_text())?;
     let path = context.directory.path().display();
     context.output.say(format_args!(
@@ -93,10 +95,7 @@ fn default_allow_list() -> AllowListText {
     let fields = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     AllowListText(
         [
-            (
-                Purpose::FamilyTracing,
-                fields(&["current_place", "status"]),
-            ),
+            (Purpose::FamilyTracing, fields(&["current_place", "status"])),
             (
                 Purpose::Reunification,
                 fields(&["current_place", "status", "last_known_place"]),
@@ -134,7 +133,9 @@ fn public_entry(
         organisation: args.organisation.clone(),
         roles: Roles {
             member: is_node,
-            keyholder: args.keyholder.map(|identifier| KeyholderRole { identifier }),
+            keyholder: args
+                .keyholder
+                .map(|identifier| KeyholderRole { identifier }),
             ombudsman: scope,
         },
         suspended_since: None,

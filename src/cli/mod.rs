@@ -8,6 +8,7 @@ mod audit;
 mod ceremony;
 mod demo;
 mod disclose;
+mod eval;
 mod init;
 mod output;
 mod progress;
@@ -63,6 +64,8 @@ enum Command {
     Roster(roster::Args),
     /// Make the coalition key among keyholders.
     Ceremony(ceremony::Args),
+    /// Measure match quality, and learn weights from data.
+    Eval(eval::Args),
 }
 
 /// What every command is given.
@@ -80,7 +83,10 @@ pub struct Context {
 /// Parses the command line and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     let context = Context {
         directory: Directory::new(cli.dir.clone().unwrap_or_else(|| PathBuf::from("."))),
         given_directory: cli.dir,
@@ -112,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Audit(args) => audit::run(&context, args).await,
             Command::Roster(args) => roster::run(&context, args),
             Command::Ceremony(args) => ceremony::run(&context, args),
+            Command::Eval(args) => eval::run(&context, args).await,
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
@@ -122,4 +129,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Says what is wrong with the command line, or gives the help that it asks for.
+fn misused(error: &clap::Error) -> ExitCode {
+    // A reader that went away is no failure.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    // The arguments could not be read, but whether a machine listens can be seen all the same.
+    let output = Output::new(std::env::args_os().any(|argument| argument == "--json"));
+    let text = error.to_string();
+    // What is wrong is the first paragraph; the usage after it is for people.
+    let wrong = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = wrong.split_whitespace().collect();
+    let error = CliError::input("USAGE", words.join(" ").trim_start_matches("error: "));
+    output.object(&serde_json::json!({"ok": false, "error": error.to_json()}));
+    ExitCode::from(error.exit_code())
 }

@@ -43,6 +43,12 @@ impl CliError {
         Self { told: true, ..self }
     }
 
+    /// What machines are told of it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({"code": self.code, "message": self.message})
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -154,10 +160,7 @@ impl Output {
     /// An error, to standard error; with `--json` also as the object.
     pub fn error(&self, error: &CliError) {
         if self.json && !error.told {
-            print_line(
-                &json!({"ok": false, "error": {"code": error.code, "message": error.message}})
-                    .to_string(),
-            );
+            print_line(&json!({"ok": false, "error": error.to_json()}).to_string());
         }
         eprintln!("error: {error}");
     }

@@ -93,9 +93,11 @@ async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {
             record.record_ref, record.state, record.protection
         ));
     }
-    context
-        .output
-        .say(format_args!("{} of {} records", page.records.len(), page.total));
+    context.output.say(format_args!(
+        "{} of {} records",
+        page.records.len(),
+        page.total
+    ));
     let records: Vec<_> = page
         .records
         .iter()

@@ -72,17 +72,24 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
             .output
             .say("No member that answered holds a matching record.");
     }
-    let answers: Vec<Value> = answers.values().map(|answer| object(&names, answer)).collect();
+    let answers: Vec<Value> = answers
+        .values()
+        .map(|answer| object(&names, answer))
+        .collect();
+    if failed == 0 {
+        context
+            .output
+            .object(&json!({"ok": true, "answers": answers}));
+        return Ok(());
+    }
+    let error = CliError::failed(
+        "SOME_MEMBERS_SILENT",
+        format!("{failed} members gave no answer; what the others answered stands"),
+    );
     context
         .output
-        .object(&json!({"ok": failed == 0, "answers": answers}));
-    if failed > 0 {
-        return Err(CliError::failed(
-            "SOME_MEMBERS_SILENT",
-            format!("{failed} members gave no answer; what the others answered stands"),
-        ));
-    }
-    Ok(())
+        .object(&json!({"ok": false, "error": error.to_json(), "answers": answers}));
+    Err(error.told())
 }
 
 fn described(input: Option<&PathBuf>) -> Result<(Vec<String>, Vec<Record>), CliError> {

@@ -23,7 +23,9 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         status.member, status.version
     ));
     match status.roster_version {
-        0 => output.say("No roster is in force: put the coalition's roster.note into the directory."),
+        0 => {
+            output.say("No roster is in force: put the coalition's roster.note into the directory.")
+        }
         version => output.say(format_args!("Roster {version} is in force.")),
     }
     match (status.epoch, status.keyholder) {

@@ -86,8 +86,17 @@ impl Coalition {
             self.run(
                 id,
                 &[
-                    "init", "--member", id, "--name", name, "--organisation", organisation,
-                    "--listen", &listen, "--keyholder", &number,
+                    "init",
+                    "--member",
+                    id,
+                    "--name",
+                    name,
+                    "--organisation",
+                    organisation,
+                    "--listen",
+                    &listen,
+                    "--keyholder",
+                    &number,
                 ],
             )
             .await?;
@@ -95,9 +104,15 @@ impl Coalition {
         self.run(
             OMBUDSMAN,
             &[
-                "init", "--member", OMBUDSMAN, "--name", "Children's Ombudsman",
-                "--organisation", "Office of the Coalition's Ombudsman",
-                "--ombudsman", "coalition",
+                "init",
+                "--member",
+                OMBUDSMAN,
+                "--name",
+                "Children's Ombudsman",
+                "--organisation",
+                "Office of the Coalition's Ombudsman",
+                "--ombudsman",
+                "coalition",
             ],
         )
         .await?;
@@ -108,10 +123,14 @@ impl Coalition {
     async fn make_root(&self) -> Result<(), DemoError> {
         let office = self.office()?;
         let mut arguments = vec![
-            "roster".to_owned(), "draft-root".to_owned(),
-            "--coalition".to_owned(), "demo".to_owned(),
-            "--threshold".to_owned(), "2".to_owned(),
-            "--out".to_owned(), path(&office.join("root.note")),
+            "roster".to_owned(),
+            "draft-root".to_owned(),
+            "--coalition".to_owned(),
+            "demo".to_owned(),
+            "--threshold".to_owned(),
+            "2".to_owned(),
+            "--out".to_owned(),
+            path(&office.join("root.note")),
         ];
         for number in 1..=3 {
             let name = format!("root{number}.demo");
@@ -171,10 +190,17 @@ impl Coalition {
             .command(
                 &office,
                 &[
-                    "ceremony", "start",
-                    "--roster", &path(&office.join("roster.note")),
-                    "--root", &path(&office.join("root.note")),
-                    "--threshold", &threshold, "--epoch", "1", &ceremony,
+                    "ceremony",
+                    "start",
+                    "--roster",
+                    &path(&office.join("roster.note")),
+                    "--root",
+                    &path(&office.join("root.note")),
+                    "--threshold",
+                    &threshold,
+                    "--epoch",
+                    "1",
+                    &ceremony,
                 ],
             )
             .await?;
@@ -188,8 +214,10 @@ impl Coalition {
             .command(
                 &office,
                 &[
-                    "ceremony", "finish",
-                    "--root", &path(&office.join("root.note")),
+                    "ceremony",
+                    "finish",
+                    "--root",
+                    &path(&office.join("root.note")),
                     &ceremony,
                 ],
             )

@@ -141,12 +141,11 @@ impl Registers {
 }
 
 fn read_register(path: &Path) -> Result<BTreeMap<String, Record>, DemoError> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        DemoError::Registers(format!("{}: {why}", path.display()))
-    };
+    let wrong =
+        |why: &dyn std::fmt::Display| DemoError::Registers(format!("{}: {why}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
-    let import = Import::new(file, Format::Csv, &ImportOptions::default())
-        .map_err(|error| wrong(&error))?;
+    let import =
+        Import::new(file, Format::Csv, &ImportOptions::default()).map_err(|error| wrong(&error))?;
     let mut records = BTreeMap::new();
     for row in import {
         match row.map_err(|error| wrong(&error))? {
@@ -164,9 +163,8 @@ fn read_register(path: &Path) -> Result<BTreeMap<String, Record>, DemoError> {
 }
 
 fn rows(path: &Path) -> Result<Vec<Vec<String>>, DemoError> {
-    let wrong = |why: &dyn std::fmt::Display| {
-        DemoError::Registers(format!("{}: {why}", path.display()))
-    };
+    let wrong =
+        |why: &dyn std::fmt::Display| DemoError::Registers(format!("{}: {why}", path.display()));
     let mut reader = csv::Reader::from_path(path).map_err(|error| wrong(&error))?;
     reader
         .records()

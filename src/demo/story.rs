@@ -134,7 +134,10 @@ async fn find_a_child(
 ) -> Result<Found, DemoError> {
     let drawn = draw(registers, seed);
     for pair in drawn.iter().take(DRAWS) {
-        let own = registers.record("ua", &pair.own).map(line).unwrap_or_default();
+        let own = registers
+            .record("ua", &pair.own)
+            .map(line)
+            .unwrap_or_default();
         say(String::new());
         say(format!("Ukraine looks for a child of its register: {own}."));
         let searched = coalition
@@ -150,7 +153,12 @@ async fn find_a_child(
                 found = Some(text(&result["leads"][0]["lead"]));
             }
         }
-        let sum = |field: &str| answers.iter().filter_map(|answer| answer[field].as_u64()).sum();
+        let sum = |field: &str| {
+            answers
+                .iter()
+                .filter_map(|answer| answer[field].as_u64())
+                .sum()
+        };
         let Some(lead) = found else {
             say("  This child was not found beyond doubt; the draw goes on.".to_owned());
             continue;
@@ -192,7 +200,15 @@ async fn spare_a_sibling(
     let searched = coalition
         .run(
             "ua",
-            &["search", "--record", &negative.own, "--at", &negative.member, "--case", "DEMO-2"],
+            &[
+                "search",
+                "--record",
+                &negative.own,
+                "--at",
+                &negative.member,
+                "--case",
+                "DEMO-2",
+            ],
         )
         .await?;
     let grade = text(&searched["answers"][0]["results"][0]["grade"]);
@@ -213,8 +229,14 @@ async fn ask_for_fields(
         .run(
             "ua",
             &[
-                "disclose", &found.lead, "--fields", &FIELDS.join(","), "--case", "DEMO-1",
-                "--justification", "The family asks where the child is and who cares for it.",
+                "disclose",
+                &found.lead,
+                "--fields",
+                &FIELDS.join(","),
+                "--case",
+                "DEMO-1",
+                "--justification",
+                "The family asks where the child is and who cares for it.",
             ],
         )
         .await?;
@@ -283,7 +305,13 @@ async fn subject_access(
     let told = coalition
         .run(
             OMBUDSMAN,
-            &["audit", "subject", &found.pair.other, "--member", &found.pair.member],
+            &[
+                "audit",
+                "subject",
+                &found.pair.other,
+                "--member",
+                &found.pair.member,
+            ],
         )
         .await?;
     say(format!(
@@ -300,7 +328,9 @@ async fn reconcile(
     coalition: &Coalition,
     say: &(dyn Fn(String) + Sync),
 ) -> Result<Value, DemoError> {
-    let (told, failure) = coalition.try_run(OMBUDSMAN, &["audit", "reconcile"]).await?;
+    let (told, failure) = coalition
+        .try_run(OMBUDSMAN, &["audit", "reconcile"])
+        .await?;
     if let Some(failure) = failure {
         return Err(DemoError::Audit(failure));
     }
@@ -316,8 +346,12 @@ fn tell_figures(found: &Found, seconds: f64, say: &(dyn Fn(String) + Sync)) {
     let at = state(&found.pair.member);
     say(String::new());
     say("What each learned:".to_owned());
-    say(format!("  Ukraine: that {at} holds this child, and the one field it was granted."));
-    say(format!("  {at}: that Ukraine asked, for what purpose, and which of its own records agreed."));
+    say(format!(
+        "  Ukraine: that {at} holds this child, and the one field it was granted."
+    ));
+    say(format!(
+        "  {at}: that Ukraine asked, for what purpose, and which of its own records agreed."
+    ));
     say("  The other members: that Ukraine asked about somebody they do not hold.".to_owned());
     say("  The keyholders: how many tokens each member made, and nothing else.".to_owned());
     say(format!(

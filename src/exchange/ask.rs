@@ -86,7 +86,10 @@ where
         .finish();
     let mut act = Act::alone(leaf)
         .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
-        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
     for (part, evidence) in asking.keep {
         act = act.with(Effect::Keep(part, evidence));
     }
@@ -111,7 +114,10 @@ where
     let act = Act::alone(leaf)
         .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
         .with(Effect::Keep(EvidencePart::Answer, answer.evidence.clone()))
-        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
     done(party.ledger().commit(act).await?)?;
     Ok(Asked {
         answer,
@@ -120,10 +126,7 @@ where
     })
 }
 
-async fn call<R>(
-    peer: &str,
-    send: impl Fn() -> R,
-) -> Result<Option<pb::SignedMessage>, PeerError>
+async fn call<R>(peer: &str, send: impl Fn() -> R) -> Result<Option<pb::SignedMessage>, PeerError>
 where
     R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
 {
@@ -154,9 +157,9 @@ fn done(committed: Committed) -> Result<(), StoreError> {
     match committed {
         Committed::Done { .. } => Ok(()),
         // An act of asking has no guards that could refuse it.
-        Committed::Repeated { .. } | Committed::Reused | Committed::OverQuota { .. } => {
-            Err(StoreError::damaged("ledger", "an unguarded act was refused"))
-        }
+        Committed::Repeated { .. } | Committed::Reused | Committed::OverQuota { .. } => Err(
+            StoreError::damaged("ledger", "an unguarded act was refused"),
+        ),
     }
 }
 

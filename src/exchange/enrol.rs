@@ -43,10 +43,7 @@ pub fn staged(party: &Party, record: &Record) -> StagedRecord {
 ///
 /// # Errors
 /// If the store fails; nothing of the import is then visible.
-pub async fn commit_import(
-    party: &Party,
-    import_id: [u8; 16],
-) -> Result<ImportCounts, StoreError> {
+pub async fn commit_import(party: &Party, import_id: [u8; 16]) -> Result<ImportCounts, StoreError> {
     let _register = party.register.lock().await;
     let counts = party.store().import_counts(import_id).await?;
     let (leaf, opening) = Leaf::new(
@@ -64,7 +61,10 @@ pub async fn commit_import(
     .finish();
     let act = Act::alone(leaf)
         .with(Effect::CommitImport(import_id))
-        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
     party.ledger().commit(act).await?;
     Ok(counts)
 }
@@ -228,9 +228,10 @@ pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
         entry.reference = format!("tokens={} root={}", size.tokens, hex::encode(size.root));
     })
     .finish();
-    let act = Act::alone(leaf)
-        .with(Effect::Publish)
-        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    let act = Act::alone(leaf).with(Effect::Publish).with(Effect::Keep(
+        EvidencePart::Opening,
+        Evidence::plain(opening),
+    ));
     party.ledger().commit(act).await?;
     Ok(size)
 }
@@ -259,7 +260,10 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
         .with(Effect::Erase {
             ref_tag: stored.ref_tag(),
         })
-        .with(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
     match party.ledger().commit(act).await? {
         Committed::Done { position, .. } => Ok(Some(position.leaf_index)),
         _ => Err(PeerError::Store(StoreError::Closed)),
@@ -273,7 +277,11 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
 /// If the store fails.
 pub async fn newest(party: &Party, published: &StoredRecord) -> Result<Option<Record>, StoreError> {
     let record = parse(published)?;
-    match party.store().record_by_ref(record.record_ref.as_str()).await? {
+    match party
+        .store()
+        .record_by_ref(record.record_ref.as_str())
+        .await?
+    {
         Some(newest) if newest.record_id == published.record_id => Ok(Some(record)),
         Some(newest) => parse(&newest).map(Some),
         None => Ok(None),

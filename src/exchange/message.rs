@@ -77,7 +77,12 @@ payload! {
     AuditQuery = "audit-query",
     SubjectAnswer = "subject-answer",
 }
-answer_payload!(EvaluationAnswer, LookupAnswer, DisclosureAnswer, SubjectAnswer);
+answer_payload!(
+    EvaluationAnswer,
+    LookupAnswer,
+    DisclosureAnswer,
+    SubjectAnswer
+);
 
 /// A query that passed the gate.
 pub struct Query<P> {
@@ -118,7 +123,7 @@ pub struct Rejected {
     /// Why.
     pub refusal: Refusal,
     /// What is left of it to be recorded, if its signature held: nobody else could have sent it.
-    pub signed: Option<SignedQuery>,
+    pub signed: Option<Box<SignedQuery>>,
 }
 
 /// A query whose signature held, whatever else is wrong with it.
@@ -195,17 +200,20 @@ pub fn open_query<P: Payload>(
                 what: "message_id",
                 why: "it has not 16 octets".to_owned(),
             }),
-            signed: Some(SignedQuery {
+            signed: Some(Box::new(SignedQuery {
                 message_id,
                 digest,
                 evidence: Evidence {
                     envelope: evidence.envelope,
                     items: Vec::new(),
                 },
-            }),
+            })),
         }),
     }
 }
+
+/// The items' bodies, without salt.
+type Bodies = Vec<Zeroizing<Vec<u8>>>;
 
 /// Steps 3 to 6 of the gate: the items' bodies, and when the query expires.
 fn admit(
@@ -215,7 +223,7 @@ fn admit(
     now_ms: u64,
     header: Option<&pb::Header>,
     evidence: &Evidence,
-) -> Result<(Vec<Zeroizing<Vec<u8>>>, u64), Refusal> {
+) -> Result<(Bodies, u64), Refusal> {
     let header = header.ok_or(Refusal::Malformed {
         what: "header",
         why: "it is missing".to_owned(),
@@ -574,12 +582,12 @@ fn seal_up<P: Payload>(
     payload: &P,
     salted: Vec<Zeroizing<Vec<u8>>>,
 ) -> Result<(Envelope, Evidence), Refusal> {
-    let envelope = Envelope::sign(P::TYPE, payload.encode_to_vec(), key).map_err(
-        |error| Refusal::Malformed {
+    let envelope = Envelope::sign(P::TYPE, payload.encode_to_vec(), key).map_err(|error| {
+        Refusal::Malformed {
             what: "envelope",
             why: error.to_string(),
-        },
-    )?;
+        }
+    })?;
     let evidence = Evidence {
         envelope: Zeroizing::new(envelope_to_wire(&envelope).encode_to_vec()),
         items: salted.into_iter().map(ItemEvidence::Full).collect(),

@@ -56,7 +56,7 @@ pub struct Party {
     trust: RwLock<TrustStore>,
     /// Checked coalition keys, by roster version and epoch.
     coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
-    shares: Vec<Keyholding>,
+    shares: RwLock<Vec<Arc<Keyholding>>>,
     allow_list: AllowList,
     peers: Arc<dyn Peers>,
     rules: &'static RuleTable,
@@ -78,7 +78,7 @@ impl Party {
             ledger: parts.ledger,
             trust: RwLock::new(parts.trust),
             coalition: RwLock::default(),
-            shares: parts.shares,
+            shares: RwLock::new(parts.shares.into_iter().map(Arc::new).collect()),
             allow_list: parts.allow_list,
             peers: parts.peers,
             rules: parts.rules,
@@ -219,11 +219,20 @@ impl Party {
 
     /// This node's share for `epoch`, if it holds one.
     #[must_use]
-    pub fn share(&self, epoch: u32) -> Option<&KeyShare> {
+    pub fn share(&self, epoch: u32) -> Option<Arc<Keyholding>> {
         self.shares
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .find(|holding| holding.epoch == epoch)
-            .map(|holding| &holding.share)
+            .cloned()
+    }
+
+    /// Takes the shares that a ceremony has put into the node's directory, in place of those it
+    /// had.
+    pub fn replace_shares(&self, shares: Vec<Keyholding>) {
+        *self.shares.write().unwrap_or_else(PoisonError::into_inner) =
+            shares.into_iter().map(Arc::new).collect();
     }
 
     /// The pseudonym of one of this node's records.

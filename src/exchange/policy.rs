@@ -23,7 +23,9 @@ pub enum AllowListError {
         field: String,
     },
     /// A column that is never disclosed.
-    #[error("[disclosure] {purpose}: the field {field:?} is the holder's own business and is never disclosed")]
+    #[error(
+        "[disclosure] {purpose}: the field {field:?} is the holder's own business and is never disclosed"
+    )]
     NeverDisclosed {
         /// The purpose under which it stands.
         purpose: Purpose,

@@ -17,7 +17,9 @@ pub const DOMAIN: &str = "wayhome";
 #[non_exhaustive]
 pub enum Refusal {
     /// The caller's certificate is pinned by nobody.
-    #[error("the certificate of this connection belongs to no active party of the roster: check that the roster pins it and that the party is not suspended")]
+    #[error(
+        "the certificate of this connection belongs to no active party of the roster: check that the roster pins it and that the party is not suspended"
+    )]
     UnknownParty,
     /// The message cannot be read.
     #[error("{what} cannot be read: {why}")]
@@ -34,7 +36,9 @@ pub enum Refusal {
         limit: usize,
     },
     /// A call that this node does not offer.
-    #[error("this node offers no such call: both nodes must speak the same version of the protocol")]
+    #[error(
+        "this node offers no such call: both nodes must speak the same version of the protocol"
+    )]
     UnknownCall,
     /// No signature of the calling party holds.
     #[error("the message is not signed by a valid key of the party behind this connection: {why}")]
@@ -64,7 +68,9 @@ pub enum Refusal {
     #[error("another query was answered under this message id: draw a fresh one for each query")]
     MessageIdReused,
     /// Same roster version, other roster.
-    #[error("the message was signed under another roster of the same version: one of the two nodes was given a forged or split roster; compare their digests and tell the secretariat")]
+    #[error(
+        "the message was signed under another roster of the same version: one of the two nodes was given a forged or split roster; compare their digests and tell the secretariat"
+    )]
     RosterSplit,
     /// Purpose not allowed.
     #[error("the roster does not permit this party to ask for the purpose {purpose}")]
@@ -82,7 +88,9 @@ pub enum Refusal {
     #[error("this node is outside the ombudsman's scope in the roster")]
     OutOfScope,
     /// Too much asked.
-    #[error("quota {quota} is used up: {used} of {limit} used, {asked} asked for; more at the start of the next period")]
+    #[error(
+        "quota {quota} is used up: {used} of {limit} used, {asked} asked for; more at the start of the next period"
+    )]
     QuotaExceeded {
         /// The quota's name.
         quota: &'static str,
@@ -96,7 +104,9 @@ pub enum Refusal {
         retry_after_seconds: u64,
     },
     /// Tokens of another key.
-    #[error("the query was made under epoch {asked} of the coalition key and this node works under epoch {ours}: fetch the newest roster")]
+    #[error(
+        "the query was made under epoch {asked} of the coalition key and this node works under epoch {ours}: fetch the newest roster"
+    )]
     WrongEpoch {
         /// The query's epoch.
         asked: u32,
@@ -104,7 +114,9 @@ pub enum Refusal {
         ours: u32,
     },
     /// Tokens of another rule table.
-    #[error("the query was made by another linkage rule table than this node's: both must run the release that the coalition agreed on")]
+    #[error(
+        "the query was made by another linkage rule table than this node's: both must run the release that the coalition agreed on"
+    )]
     WrongRules,
     /// Not a keyholder, or no share yet.
     #[error("this node holds no share of the coalition key for that epoch")]
@@ -116,7 +128,9 @@ pub enum Refusal {
         why: String,
     },
     /// A lead that this party cannot use.
-    #[error("no such lead is open to this party: leads are good only for the member they were given to")]
+    #[error(
+        "no such lead is open to this party: leads are good only for the member they were given to"
+    )]
     LeadUnknown,
     /// A lead past its time.
     #[error("the lead has expired: look the child up again")]
@@ -146,7 +160,9 @@ pub enum Refusal {
         why: String,
     },
     /// The node cannot answer now.
-    #[error("the node cannot answer now (reference {reference}); nothing was done that was not recorded: ask again with the same message")]
+    #[error(
+        "the node cannot answer now (reference {reference}); nothing was done that was not recorded: ask again with the same message"
+    )]
     Unavailable {
         /// Where the node's operator finds more.
         reference: String,
@@ -289,7 +305,10 @@ impl From<Status> for RemoteRefusal {
         let code = info
             .as_ref()
             .filter(|info| info.domain == DOMAIN)
-            .map_or_else(|| format!("{:?}", status.code()), |info| info.reason.clone());
+            .map_or_else(
+                || format!("{:?}", status.code()),
+                |info| info.reason.clone(),
+            );
         let leaf_index = info
             .as_ref()
             .and_then(|info| info.metadata.get("leaf_index"))

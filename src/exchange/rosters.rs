@@ -14,10 +14,7 @@ use crate::store::StoreError;
 pub fn newer(party: &Party, root_version: u64, roster_version: u64) -> pb::GetRosterResponse {
     let root_version = u32::try_from(root_version).unwrap_or(u32::MAX);
     party.with_trust(|trust| pb::GetRosterResponse {
-        roots: trust
-            .roots_above(root_version)
-            .map(str::to_owned)
-            .collect(),
+        roots: trust.roots_above(root_version).map(str::to_owned).collect(),
         roster: trust
             .roster()
             .filter(|roster| u64::from(roster.version()) > roster_version)

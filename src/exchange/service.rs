@@ -33,7 +33,7 @@ pub async fn open<P: Payload>(
         Err(rejected) => {
             // Unverified ones are not recorded: anyone could send them in another's name.
             match rejected.signed {
-                Some(signed) => record(party, caller, signed, &rejected.refusal).await,
+                Some(signed) => record(party, caller, *signed, &rejected.refusal).await,
                 None => tell(caller, &rejected.refusal),
             }
             Err(rejected.refusal)
@@ -96,7 +96,10 @@ pub async fn answer_once<P: Payload>(
         .finish();
     let mut effects = answering.effects;
     effects.push(Effect::Keep(EvidencePart::Query, query.evidence.clone()));
-    effects.push(Effect::Keep(EvidencePart::Opening, Evidence::plain(opening)));
+    effects.push(Effect::Keep(
+        EvidencePart::Opening,
+        Evidence::plain(opening),
+    ));
     let sign = answering.answer;
     let act = Act {
         leaf,

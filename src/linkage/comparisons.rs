@@ -14,13 +14,20 @@ pub(super) struct Shape {
 impl Shape {
     /// The ingredient that the comparison is mainly about.
     pub(super) fn main(&self) -> Option<Ingredient> {
-        self.states.first()?.1.iter().copied().find(|i| !i.optional())
+        self.states
+            .first()?
+            .1
+            .iter()
+            .copied()
+            .find(|i| !i.optional())
     }
 
     /// Whether that ingredient agrees in a state.
     pub(super) fn agrees(&self, state: usize) -> bool {
         let main = self.main();
-        self.states.get(state).is_some_and(|(_, all)| main.is_some_and(|m| all.contains(&m)))
+        self.states
+            .get(state)
+            .is_some_and(|(_, all)| main.is_some_and(|m| all.contains(&m)))
     }
 }
 
@@ -46,10 +53,19 @@ pub(super) const SHAPES: [Shape; 10] = [
             ),
             (
                 "bones",
-                &[I::Family, I::SurnameAny, I::NamesPair, I::FamilyHead, I::FamilyEnds],
+                &[
+                    I::Family,
+                    I::SurnameAny,
+                    I::NamesPair,
+                    I::FamilyHead,
+                    I::FamilyEnds,
+                ],
             ),
             ("swapped", &[I::NamesPair]),
-            ("other_halves", &[I::SurnameAny, I::FamilyHead, I::FamilyEnds]),
+            (
+                "other_halves",
+                &[I::SurnameAny, I::FamilyHead, I::FamilyEnds],
+            ),
             ("other_head", &[I::SurnameAny, I::FamilyHead]),
             ("other_ends", &[I::SurnameAny, I::FamilyEnds]),
             ("other", &[I::SurnameAny]),
@@ -79,7 +95,10 @@ pub(super) const SHAPES: [Shape; 10] = [
                     I::NamesPair,
                 ],
             ),
-            ("same", &[I::Given, I::GivenAny, I::GivenBones, I::NamesPair]),
+            (
+                "same",
+                &[I::Given, I::GivenAny, I::GivenBones, I::NamesPair],
+            ),
             ("class", &[I::Given, I::GivenAny, I::NamesPair]),
             ("any", &[I::GivenAny]),
             ("bones", &[I::GivenBones]),
@@ -88,14 +107,25 @@ pub(super) const SHAPES: [Shape; 10] = [
             ("differ", &[]),
         ],
     },
-    Shape { name: "sex", field: Field::Sex, states: &[("same", &[I::Sex]), ("differ", &[])] },
+    Shape {
+        name: "sex",
+        field: Field::Sex,
+        states: &[("same", &[I::Sex]), ("differ", &[])],
+    },
     Shape {
         name: "date",
         field: Field::Year,
         states: &[
             (
                 "full",
-                &[I::Date, I::MonthDay, I::YearMonth, I::YearDay, I::YearSwap, I::Year],
+                &[
+                    I::Date,
+                    I::MonthDay,
+                    I::YearMonth,
+                    I::YearDay,
+                    I::YearSwap,
+                    I::Year,
+                ],
             ),
             ("month_day", &[I::MonthDay]),
             ("year_month", &[I::YearMonth, I::Year]),
@@ -148,5 +178,7 @@ pub(super) const FREE_FROM: usize = 4;
 
 /// A comparison that depends on another: its number, the other's, and the name of its table for when
 /// the other agrees in its main ingredient.
-pub(super) const CONDITIONS: [(usize, usize, &str); 2] =
-    [(1, FAMILY, "mother_family_if_family"), (3, GIVEN, "sex_if_given")];
+pub(super) const CONDITIONS: [(usize, usize, &str); 2] = [
+    (1, FAMILY, "mother_family_if_family"),
+    (3, GIVEN, "sex_if_given"),
+];

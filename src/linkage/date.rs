@@ -73,7 +73,11 @@ mod tests {
     use super::*;
 
     fn of(y: i32, m: u8, d: u8) -> DateForms {
-        forms(Date { year: y, month: Some(m), day: Some(d) })
+        forms(Date {
+            year: y,
+            month: Some(m),
+            day: Some(d),
+        })
     }
 
     #[test]

@@ -67,7 +67,10 @@ impl RuleTable {
     ) -> Vec<Decision> {
         let decide = |(held, agreed): &(Presence, RuleSet)| self.decide(asked, *held, *agreed);
         let mut out: Vec<Decision> = candidates.iter().map(decide).collect();
-        let best = out.iter().map(|d| d.weight).fold(f64::NEG_INFINITY, f64::max);
+        let best = out
+            .iter()
+            .map(|d| d.weight)
+            .fold(f64::NEG_INFINITY, f64::max);
         for decision in &mut out {
             if decision.grade == Grade::Match && decision.weight < best - EXPLAINED_BITS {
                 decision.grade = Grade::Possible;
@@ -80,7 +83,11 @@ impl RuleTable {
     #[must_use]
     pub fn decide(&self, asked: Presence, held: Presence, agreed: RuleSet) -> Decision {
         if agreed.is_empty() {
-            return Decision { grade: Grade::NoMatch, weight: f64::NEG_INFINITY, more: None };
+            return Decision {
+                grade: Grade::NoMatch,
+                weight: f64::NEG_INFINITY,
+                more: None,
+            };
         }
         let weight = self.model.weight(asked, held, agreed);
         let grade = if weight >= self.model.match_at {
@@ -91,7 +98,11 @@ impl RuleTable {
             Grade::NoMatch
         };
         let more = (grade == Grade::Possible).then(|| step_up(asked, held));
-        Decision { grade, weight, more }
+        Decision {
+            grade,
+            weight,
+            more,
+        }
     }
 }
 
@@ -158,23 +169,42 @@ mod tests {
             ..held
         };
         assert_eq!(decide(&russified, &held).grade, Grade::Match);
-        let adopted = Attributes { family_name: Some("Смирнов"), patronymic: None, ..russified };
+        let adopted = Attributes {
+            family_name: Some("Смирнов"),
+            patronymic: None,
+            ..russified
+        };
         assert!(decide(&adopted, &held).grade >= Grade::Possible);
-        let swapped_date = Attributes { date_of_birth: Date::new(2018, Some(6), Some(14)), ..held };
+        let swapped_date = Attributes {
+            date_of_birth: Date::new(2018, Some(6), Some(14)),
+            ..held
+        };
         assert_eq!(decide(&swapped_date, &held).grade, Grade::Match);
-        let year_only = Attributes { date_of_birth: Date::new(2013, None, None), ..russified };
+        let year_only = Attributes {
+            date_of_birth: Date::new(2013, None, None),
+            ..russified
+        };
         assert_eq!(decide(&year_only, &held).grade, Grade::Match);
     }
 
     #[test]
     fn the_relative_and_the_namesake_are_not() {
         let held = held();
-        let twin =
-            Attributes { given_name: Some("Марія"), sex: Some(Sex::Female), ..held };
+        let twin = Attributes {
+            given_name: Some("Марія"),
+            sex: Some(Sex::Female),
+            ..held
+        };
         assert!(decide(&twin, &held).grade < Grade::Match);
-        let twin_brother = Attributes { given_name: Some("Богдан"), ..held };
+        let twin_brother = Attributes {
+            given_name: Some("Богдан"),
+            ..held
+        };
         assert!(decide(&twin_brother, &held).grade < Grade::Match);
-        let sibling = Attributes { date_of_birth: Date::new(2015, Some(9), Some(2)), ..twin };
+        let sibling = Attributes {
+            date_of_birth: Date::new(2015, Some(9), Some(2)),
+            ..twin
+        };
         assert_eq!(decide(&sibling, &held).grade, Grade::NoMatch);
         let namesake = Attributes {
             patronymic: Some("Іванович"),
@@ -195,8 +225,14 @@ mod tests {
             place_of_birth: None,
             ..held
         };
-        let silent = Attributes { patronymic: None, ..bare };
-        let other = Attributes { patronymic: Some("Іванович"), ..bare };
+        let silent = Attributes {
+            patronymic: None,
+            ..bare
+        };
+        let other = Attributes {
+            patronymic: Some("Іванович"),
+            ..bare
+        };
         assert!(decide(&silent, &held).weight > decide(&other, &held).weight + 3.0);
     }
 
@@ -204,7 +240,10 @@ mod tests {
     fn the_twin_beside_the_child_is_explained_by_it() {
         let held = held();
         let child = table().derive(&held);
-        let twin = table().derive(&Attributes { given_name: Some("Богдан"), ..held });
+        let twin = table().derive(&Attributes {
+            given_name: Some("Богдан"),
+            ..held
+        });
         let all = [
             (child.presence, agreed(&child, &child)),
             (twin.presence, agreed(&child, &twin)),
@@ -221,7 +260,10 @@ mod tests {
         // holder it takes four: two bits.
         let mut classes = Vec::new();
         let asked = Presence::from_bits(0b0000_1111_1111);
-        for held in (0..1 << super::super::PRESENCE_BITS).step_by(7).map(Presence::from_bits) {
+        for held in (0..1 << super::super::PRESENCE_BITS)
+            .step_by(7)
+            .map(Presence::from_bits)
+        {
             let mut seen = None;
             for rule in table().rules() {
                 let one = table().decide(asked, held, [rule.id].into_iter().collect());
@@ -242,7 +284,9 @@ mod tests {
     fn any_pattern_has_a_finite_weight() {
         let mut state = 1u64;
         for n in 0..2_000u64 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(n | 1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(n | 1);
             let masks = [state >> 13, state >> 29].map(|m| Presence::from_bits(m as u16));
             let set = RuleSet(state.rotate_left(23) & state);
             let decision = table().decide(masks[0], masks[1], set);
@@ -251,6 +295,9 @@ mod tests {
         let none = table().decide(Presence::default(), Presence::default(), RuleSet::default());
         assert_eq!(none.grade, Grade::NoMatch);
         let foreign: RuleSet = [RuleId(63)].into_iter().collect();
-        assert_eq!(table().decide(Presence(0), Presence(0), foreign).grade, Grade::NoMatch);
+        assert_eq!(
+            table().decide(Presence(0), Presence(0), foreign).grade,
+            Grade::NoMatch
+        );
     }
 }

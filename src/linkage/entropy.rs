@@ -83,15 +83,25 @@ struct Bits {
 
 impl Bits {
     fn uniform(values: f64) -> Self {
-        Self { shannon: values.log2(), min: values.log2() }
+        Self {
+            shannon: values.log2(),
+            min: values.log2(),
+        }
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { shannon: self.shannon + other.shannon, min: self.min + other.min }
+        Self {
+            shannon: self.shannon + other.shannon,
+            min: self.min + other.min,
+        }
     }
 
     fn most(self, other: Self) -> Self {
-        if other.shannon > self.shannon { other } else { self }
+        if other.shannon > self.shannon {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -105,7 +115,13 @@ static BITS: LazyLock<BTreeMap<&'static str, Bits>> = LazyLock::new(|| {
     let mut commonest: BTreeMap<&'static str, f64> = BTreeMap::new();
     for row in rows() {
         if row.attribute == "bits" {
-            out.insert(row.value, Bits { shannon: row.values, min: row.share });
+            out.insert(
+                row.value,
+                Bits {
+                    shannon: row.values,
+                    min: row.share,
+                },
+            );
             continue;
         }
         let each = row.share / 100.0 / row.values;
@@ -119,7 +135,10 @@ static BITS: LazyLock<BTreeMap<&'static str, Bits>> = LazyLock::new(|| {
     // The family name's own rows are of names as written; its skeleton's bits replace them.
     let given = |sex: &str| out.get(sex).copied().unwrap_or_default();
     let (f, m) = (given("given_f"), given("given_m"));
-    let both = Bits { shannon: 1.0 + (f.shannon + m.shannon) / 2.0, min: 1.0 + f.min.min(m.min) };
+    let both = Bits {
+        shannon: 1.0 + (f.shannon + m.shannon) / 2.0,
+        min: 1.0 + f.min.min(m.min),
+    };
     out.insert("given", both);
     out
 });
@@ -133,7 +152,10 @@ fn date_bits(years: f64, days: f64) -> Bits {
     let other = (1.0 - PLACEHOLDERS) / days;
     let first = other + PLACEHOLDERS;
     let within = -first * first.log2() - (days - 1.0) * other * other.log2();
-    Bits { shannon: years.log2() + within, min: years.log2() - first.log2() }
+    Bits {
+        shannon: years.log2() + within,
+        min: years.log2() - first.log2(),
+    }
 }
 
 /// What an ingredient is about; those of one subject are counted by the most telling.
@@ -163,8 +185,14 @@ fn parts(of: Ingredient) -> Vec<(Subject, Bits, Bits)> {
         I::NamesPair => {
             // Not knowing which name is which takes a bit off.
             let given = bits("given");
-            let given = Bits { shannon: given.shannon - 1.0, min: given.min - 1.0 };
-            vec![(S::Family, bits("family"), bits("family")), (S::Given, given, given)]
+            let given = Bits {
+                shannon: given.shannon - 1.0,
+                min: given.min - 1.0,
+            };
+            vec![
+                (S::Family, bits("family"), bits("family")),
+                (S::Given, given, given),
+            ]
         }
         I::Given | I::GivenAny | I::GivenBones => same(S::Given, bits("given")),
         I::GivenUnlisted => same(S::Given, bits("given_unlisted")),
@@ -195,9 +223,12 @@ pub fn joint(of: &[Ingredient]) -> Joint {
         *known = (known.0.most(all), known.1.most(knowing_year));
     }
     let sum = |keep: &dyn Fn(Subject) -> bool, knowing_year: bool| {
-        subjects.iter().filter(|(s, _)| keep(**s)).fold(Bits::default(), |sum, (_, (all, less))| {
-            sum.plus(if knowing_year { *less } else { *all })
-        })
+        subjects
+            .iter()
+            .filter(|(s, _)| keep(**s))
+            .fold(Bits::default(), |sum, (_, (all, less))| {
+                sum.plus(if knowing_year { *less } else { *all })
+            })
     };
     let not_name = |s: Subject| !matches!(s, Subject::Family | Subject::Given);
     let all = sum(&|_| true, false);
@@ -219,7 +250,11 @@ mod tests {
         let table = RuleTable::shipped().unwrap_or_else(|e| panic!("{e}"));
         for rule in table.rules() {
             for of in [&rule.of, &rule.otherwise, &rule.unlisted] {
-                assert!(of.is_empty() || joint(of).shannon >= FLOOR_BITS, "rule {}", rule.id.0);
+                assert!(
+                    of.is_empty() || joint(of).shannon >= FLOOR_BITS,
+                    "rule {}",
+                    rule.id.0
+                );
             }
         }
         assert!(super::super::siblings::pair_bits() >= FLOOR_BITS);
@@ -241,7 +276,10 @@ mod tests {
     fn dependent_ingredients_are_counted_once() {
         use Ingredient as I;
         let one = joint(&[I::Family, I::Given]);
-        assert_eq!(joint(&[I::Family, I::SurnameAny, I::MotherFamily, I::Given, I::Sex]), one);
+        assert_eq!(
+            joint(&[I::Family, I::SurnameAny, I::MotherFamily, I::Given, I::Sex]),
+            one
+        );
         assert_eq!(one.min_knowing_name, 0.0);
         let dated = joint(&[I::Family, I::Given, I::MonthDay]);
         assert!(dated.min_knowing_name > 5.0 && dated.min_knowing_name < 9.0);
@@ -264,7 +302,10 @@ mod tests {
             1,
         );
         let refused = RuleTable::parse(&weak).err();
-        assert!(matches!(refused, Some(RuleTableError::Entropy { id: 2, .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Some(RuleTableError::Entropy { id: 2, .. })),
+            "{refused:?}"
+        );
         assert!(RuleTable::parse_with_floor(&weak, 0.0).is_ok());
     }
 }

@@ -3,10 +3,10 @@
 use zeroize::Zeroizing;
 
 use super::attributes::{Attributes, Field, Presence, Sex};
+use super::given::Found;
 use super::normalise::{Script, Word, words};
 use super::rules::Ingredient;
 use super::skeleton::{self, Orthographies};
-use super::given::Found;
 use super::surname::Order;
 use super::{date, document, given, patronymic, place, surname};
 
@@ -25,7 +25,10 @@ impl Features {
     #[must_use]
     pub fn of(a: &Attributes<'_>) -> Self {
         let reading = Reading::of(a);
-        let mut out = Self { values: Default::default(), presence: Presence::default() };
+        let mut out = Self {
+            values: Default::default(),
+            presence: Presence::default(),
+        };
         out.names(&reading);
         out.parents(a, &reading);
         out.date(a);
@@ -95,7 +98,11 @@ impl Features {
         if father.is_none() {
             let w = words(a.father_given_name.unwrap_or_default());
             father = w.first().and_then(|w| {
-                given::table().look_up(&w.text, r.spelling).values(Some(Sex::Male)).into_iter().next()
+                given::table()
+                    .look_up(&w.text, r.spelling)
+                    .values(Some(Sex::Male))
+                    .into_iter()
+                    .next()
             });
         }
         if father.is_some() {
@@ -107,15 +114,24 @@ impl Features {
             self.presence.set(Field::MotherFamily);
             self.put(Ingredient::MotherFamily, Some(main.bones.clone()));
         }
+        let parts_of =
+            |text: Option<&str>| surname::parts(&words(text.unwrap_or_default()), r.spelling);
+        let others = parts_of(a.father_family_name)
+            .into_iter()
+            .chain(parts_of(a.other_names));
         let any = &mut self.values[Ingredient::SurnameAny as usize];
-        for part in family {
+        for part in family.into_iter().chain(others) {
             if !any.contains(&part.bones) {
                 any.push(part.bones);
             }
         }
         let w = words(a.mother_given_name.unwrap_or_default());
         let mother = w.first().and_then(|w| {
-            given::table().look_up(&w.text, r.spelling).values(Some(Sex::Female)).into_iter().next()
+            given::table()
+                .look_up(&w.text, r.spelling)
+                .values(Some(Sex::Female))
+                .into_iter()
+                .next()
         });
         if mother.is_some() {
             self.presence.set(Field::MotherGiven);
@@ -187,25 +203,40 @@ impl Reading {
         let mut father = words(a.patronymic.unwrap_or_default());
         let mother = words(a.mother_family_name.unwrap_or_default());
         let birth = words(a.place_of_birth.unwrap_or_default());
-        let all = family.iter().chain(&given).chain(&father).chain(&mother).chain(&birth);
+        let all = family
+            .iter()
+            .chain(&given)
+            .chain(&father)
+            .chain(&mother)
+            .chain(&birth);
         let spelling = skeleton::orthography(all);
         for field in [&mut given, &mut family] {
             if !father.is_empty() || field.len() < 2 {
                 continue;
             }
-            if let Some(at) =
-                field.iter().skip(1).position(|w| patronymic::looks_like_one(&w.text, spelling))
+            if let Some(at) = field
+                .iter()
+                .skip(1)
+                .position(|w| patronymic::looks_like_one(&w.text, spelling))
             {
                 father.push(field.remove(at + 1));
             }
         }
-        let cyrillic = family.iter().chain(&given).any(|w| w.script == Script::Cyrillic);
+        let cyrillic = family
+            .iter()
+            .chain(&given)
+            .any(|w| w.script == Script::Cyrillic);
         let marked = |w: &Word| surname::like_a_surname(w, spelling);
         let slavic = cyrillic
-            || father.iter().any(|w| patronymic::looks_like_one(&w.text, spelling))
+            || father
+                .iter()
+                .any(|w| patronymic::looks_like_one(&w.text, spelling))
             || mother.iter().any(marked);
-        let look_up =
-            |words: &[Word]| words.first().map(|w| given::table().look_up(&w.text, spelling));
+        let look_up = |words: &[Word]| {
+            words
+                .first()
+                .map(|w| given::table().look_up(&w.text, spelling))
+        };
         let (mut first_family, mut first_given) = (look_up(&family), look_up(&given));
         let order = match (family.first(), &first_family, given.first(), &first_given) {
             (Some(f), Some(f_found), Some(g), Some(g_found)) => {
@@ -218,7 +249,15 @@ impl Reading {
             std::mem::swap(&mut first_family, &mut first_given);
         }
         let patronymic = (!father.is_empty()).then(|| father.remove(0));
-        Self { family, first_family, first_given, patronymic, sex: a.sex, spelling, order }
+        Self {
+            family,
+            first_family,
+            first_given,
+            patronymic,
+            sex: a.sex,
+            spelling,
+            order,
+        }
     }
 }
 
@@ -264,20 +303,30 @@ mod tests {
             place_of_birth: Some("Kharkiv"),
             ..CHILD
         };
-        for of in [Ingredient::Family, Ingredient::Given, Ingredient::Patronymic, Ingredient::Place]
-        {
+        for of in [
+            Ingredient::Family,
+            Ingredient::Given,
+            Ingredient::Patronymic,
+            Ingredient::Place,
+        ] {
             alike(&CHILD, &swapped, of);
         }
     }
 
     #[test]
     fn a_patronymic_in_the_given_name() {
-        let inside =
-            Attributes { given_name: Some("Maksym Oleksandrovych"), patronymic: None, ..CHILD };
+        let inside = Attributes {
+            given_name: Some("Maksym Oleksandrovych"),
+            patronymic: None,
+            ..CHILD
+        };
         alike(&CHILD, &inside, Ingredient::Patronymic);
         alike(&CHILD, &inside, Ingredient::Given);
-        let father =
-            Attributes { patronymic: None, father_given_name: Some("Alexander"), ..CHILD };
+        let father = Attributes {
+            patronymic: None,
+            father_given_name: Some("Alexander"),
+            ..CHILD
+        };
         alike(&CHILD, &father, Ingredient::Patronymic);
     }
 
@@ -302,8 +351,11 @@ mod tests {
             ..CHILD
         };
         let any = Features::of(&double);
-        let any: Vec<&str> =
-            any.values(Ingredient::SurnameAny).iter().map(|v| v.as_str()).collect();
+        let any: Vec<&str> = any
+            .values(Ingredient::SurnameAny)
+            .iter()
+            .map(|v| v.as_str())
+            .collect();
         assert_eq!(any, ["KLMNK", "AVNV", "BK"]);
     }
 }

@@ -39,8 +39,10 @@ pub fn compare(a: &Features, b: &Features) -> States {
     let both = a.presence.both(b.presence);
     let state = |shape: &super::comparisons::Shape| {
         let mine = |i: &Ingredient| shape.states.iter().any(|(_, all)| all.contains(i));
-        let holds: Vec<Ingredient> =
-            Ingredient::ALL.into_iter().filter(|i| mine(i) && agrees(*i)).collect();
+        let holds: Vec<Ingredient> = Ingredient::ALL
+            .into_iter()
+            .filter(|i| mine(i) && agrees(*i))
+            .collect();
         // The first state that states nothing untrue. Its optional statements may be missing where
         // it states the comparison's main ingredient, which carries it without them.
         let main = shape.main();
@@ -53,7 +55,10 @@ pub fn compare(a: &Features, b: &Features) -> States {
     let in_full = |s: &super::comparisons::Shape| {
         both.has(s.field) && (s.field != Field::Year || both.has(Field::MonthDay))
     };
-    SHAPES.iter().map(|s| if in_full(s) { state(s) } else { None }).collect()
+    SHAPES
+        .iter()
+        .map(|s| if in_full(s) { state(s) } else { None })
+        .collect()
 }
 
 /// Statements that make a state of their own, so that a missing one is an untrue one.
@@ -113,7 +118,11 @@ pub fn to_toml(rates: &[Rates]) -> String {
         for (state, [m, u]) in &table.states {
             // Nothing is impossible: a rate rounded to 0 would veto a state for good.
             let (m, u) = (m.max(LEAST_RATE), u.max(LEAST_RATE));
-            let _ = writeln!(out, "{state:12} = [{m:.6}, {u:.8}] # {:+.1} bits", (m / u).log2());
+            let _ = writeln!(
+                out,
+                "{state:12} = [{m:.6}, {u:.8}] # {:+.1} bits",
+                (m / u).log2()
+            );
         }
         out.push('\n');
     }
@@ -134,7 +143,9 @@ fn rates(
     for (at, shape) in SHAPES.iter().enumerate() {
         let condition = CONDITIONS.iter().find(|c| c.0 == at);
         for dependent in [false, true] {
-            let Some(before) = &prior[at][usize::from(dependent)] else { continue };
+            let Some(before) = &prior[at][usize::from(dependent)] else {
+                continue;
+            };
             let mut counts: Vec<[f64; 2]> =
                 before.iter().map(|[m, u]| [m * PRIOR, u * PRIOR]).collect();
             let counted = |s: &States| {
@@ -158,7 +169,10 @@ fn rates(
                 (true, Some(c)) => c.2,
                 _ => shape.name,
             };
-            let states = names.zip(&counts).map(|(n, c)| (n, [c[0] / m, c[1] / u])).collect();
+            let states = names
+                .zip(&counts)
+                .map(|(n, c)| (n, [c[0] / m, c[1] / u]))
+                .collect();
             out.push(Rates { table, states });
         }
     }
@@ -186,9 +200,11 @@ mod tests {
             let roll = |salt: u32| n.wrapping_mul(2_654_435_761).wrapping_add(salt) >> 8 & 0x7f;
             let pick = |yes: bool, of: usize| if yes { 0 } else { SHAPES[of].states.len() - 1 };
             let agree = |percent: u32, salt: u32| roll(salt) * 100 < percent * 128;
-            for (name, percent, salt) in
-                [("patronymic", patronymic, 0), ("family", family, 77 << 8), ("mother_given", family, 5 << 9)]
-            {
+            for (name, percent, salt) in [
+                ("patronymic", patronymic, 0),
+                ("family", family, 77 << 8),
+                ("mother_given", family, 5 << 9),
+            ] {
                 states[at(name)] = Some(pick(agree(percent, salt), at(name)));
             }
             states[at("date")] = Some(pick(family > 50, at("date")));
@@ -198,7 +214,10 @@ mod tests {
     }
 
     fn m_of(rates: &[Rates], table: &str) -> f64 {
-        rates.iter().find(|r| r.table == table).map_or(0.0, |r| r.states[0].1[0])
+        rates
+            .iter()
+            .find(|r| r.table == table)
+            .map_or(0.0, |r| r.states[0].1[0])
     }
 
     /// The shipped table with other rates.
@@ -213,7 +232,10 @@ mod tests {
     fn truth_gives_the_rates_back() {
         let found = with_truth(table(), &pairs(4_000, 80, 95), &pairs(4_000, 4, 2));
         assert!((m_of(&found, "patronymic") - 0.80).abs() < 0.03);
-        let u = found.iter().find(|r| r.table == "patronymic").map_or(0.0, |r| r.states[0].1[1]);
+        let u = found
+            .iter()
+            .find(|r| r.table == "patronymic")
+            .map_or(0.0, |r| r.states[0].1[1]);
         assert!((u - 0.04).abs() < 0.02, "{u}");
     }
 
@@ -225,7 +247,11 @@ mod tests {
         let found = without_truth(table(), &mixed, &random, |rates| {
             RuleTable::parse(&with_rates(rates)).ok()
         });
-        assert!((m_of(&found, "patronymic") - 0.80).abs() < 0.05, "{}", m_of(&found, "patronymic"));
+        assert!(
+            (m_of(&found, "patronymic") - 0.80).abs() < 0.05,
+            "{}",
+            m_of(&found, "patronymic")
+        );
     }
 
     #[test]

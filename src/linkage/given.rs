@@ -85,7 +85,9 @@ pub struct GivenNames {
 static TABLE: LazyLock<GivenNames> = LazyLock::new(|| {
     GivenNames::parse(
         include_str!("data/given_names.tsv"),
-        entropy::rows().filter(|r| r.attribute.starts_with("given_")).map(|r| (r.value, r.share)),
+        entropy::rows()
+            .filter(|r| r.attribute.starts_with("given_"))
+            .map(|r| (r.value, r.share)),
     )
 });
 
@@ -121,14 +123,20 @@ impl GivenNames {
         let mut ids: HashMap<&'static str, ClassId> = HashMap::new();
         for line in rows_of(text) {
             let cells: Vec<&'static str> = line.split('\t').collect();
-            let [id, sex, kind, lang, form, ..] = cells[..] else { continue };
+            let [id, sex, kind, lang, form, ..] = cells[..] else {
+                continue;
+            };
             let sex = match sex {
                 "F" => Some(Sex::Female),
                 "M" => Some(Sex::Male),
                 _ => None,
             };
             let class = *ids.entry(id).or_insert_with(|| {
-                out.classes.push(Class { id, sex, share: RARE });
+                out.classes.push(Class {
+                    id,
+                    sex,
+                    share: RARE,
+                });
                 ClassId::try_from(out.classes.len() - 1).unwrap_or(ClassId::MAX)
             });
             let kind = match kind {
@@ -140,7 +148,12 @@ impl GivenNames {
         }
         for (name, share) in shares {
             let text: String = words(name).iter().map(|w| w.text.to_string()).collect();
-            let formal = out.exact.get(&text).into_iter().flatten().find(|m| m.kind == Kind::Formal);
+            let formal = out
+                .exact
+                .get(&text)
+                .into_iter()
+                .flatten()
+                .find(|m| m.kind == Kind::Formal);
             if let Some(class) = formal.map(|m| usize::from(m.class)) {
                 out.classes[class].share = out.classes[class].share.max(share);
             }
@@ -154,8 +167,18 @@ impl GivenNames {
     fn insert(&mut self, form: &str, lang: &str, member: Membership) {
         let text: String = words(form).iter().map(|w| w.text.to_string()).collect();
         let codes = skeleton::codes(&text, spelling_of(lang));
-        add(self.sounds.entry(skeleton::sounds(&codes).to_string()).or_default(), member);
-        add(self.loose.entry(skeleton::loose(&codes).to_string()).or_default(), member);
+        add(
+            self.sounds
+                .entry(skeleton::sounds(&codes).to_string())
+                .or_default(),
+            member,
+        );
+        add(
+            self.loose
+                .entry(skeleton::loose(&codes).to_string())
+                .or_default(),
+            member,
+        );
         add(self.exact.entry(text).or_default(), member);
     }
 
@@ -176,7 +199,10 @@ impl GivenNames {
                 }
             }
         }
-        self.fathers = best.into_iter().map(|(bones, m)| (bones, m.class)).collect();
+        self.fathers = best
+            .into_iter()
+            .map(|(bones, m)| (bones, m.class))
+            .collect();
     }
 
     /// Looks a word up, once for all that is asked of it.
@@ -188,7 +214,10 @@ impl GivenNames {
             table: self,
             latin: text.chars().any(|c| c.is_ascii_alphabetic()),
             exact: self.exact.get(text).map(Vec::as_slice),
-            by_sound: self.sounds.get(&*skeleton::sounds(&codes)).map(Vec::as_slice),
+            by_sound: self
+                .sounds
+                .get(&*skeleton::sounds(&codes))
+                .map(Vec::as_slice),
             by_loose: self.loose.get(&*loose).map(Vec::as_slice),
             bones: skeleton::skeleton(&codes),
             loose,
@@ -266,7 +295,11 @@ impl Found<'_> {
     /// Whether the word is a given name.
     #[must_use]
     pub fn known(&self) -> Known {
-        let members = self.exact.iter().chain(&self.by_loose).flat_map(|m| m.iter());
+        let members = self
+            .exact
+            .iter()
+            .chain(&self.by_loose)
+            .flat_map(|m| m.iter());
         let share = |m: &Membership| self.table.classes[usize::from(m.class)].share;
         let native = members.filter(|m| m.kind != Kind::Counterpart).map(share);
         let share = native.fold(0.0, f64::max);
@@ -290,7 +323,11 @@ impl Found<'_> {
         let members: Vec<Membership> = match (self.exact, self.by_sound.or(self.by_loose)) {
             (Some(exact), _) => {
                 let together = if self.latin { self.by_sound } else { None };
-                exact.iter().chain(together.unwrap_or_default()).copied().collect()
+                exact
+                    .iter()
+                    .chain(together.unwrap_or_default())
+                    .copied()
+                    .collect()
             }
             (None, Some(alike)) => alike.to_vec(),
             (None, None) => return self.repaired(sex).into_iter().collect(),
@@ -351,12 +388,24 @@ mod tests {
     fn values(raw: &str, sex: Option<Sex>) -> Vec<String> {
         let w = words(raw);
         let o = skeleton::orthography(w.iter());
-        table().look_up(&w[0].text, o).values(sex).iter().map(|z| z.to_string()).collect()
+        table()
+            .look_up(&w[0].text, o)
+            .values(sex)
+            .iter()
+            .map(|z| z.to_string())
+            .collect()
     }
 
     #[test]
     fn one_name_in_many_registers() {
-        let all = ["Олександр", "Александр", "Oleksandr", "Aleksandr", "Alexander", "Сашко"];
+        let all = [
+            "Олександр",
+            "Александр",
+            "Oleksandr",
+            "Aleksandr",
+            "Alexander",
+            "Сашко",
+        ];
         let class = values(all[0], Some(Sex::Male));
         assert_eq!(class.len(), 1);
         for form in all {
@@ -366,14 +415,26 @@ mod tests {
 
     #[test]
     fn sex_decides_a_shared_short_form() {
-        assert_eq!(values("Саша", Some(Sex::Male))[0], values("Олександр", None)[0]);
-        assert_eq!(values("Саша", Some(Sex::Female))[0], values("Олександра", None)[0]);
+        assert_eq!(
+            values("Саша", Some(Sex::Male))[0],
+            values("Олександр", None)[0]
+        );
+        assert_eq!(
+            values("Саша", Some(Sex::Female))[0],
+            values("Олександра", None)[0]
+        );
         assert!(values("Саша", None).len() >= 2);
     }
 
     #[test]
     fn a_slip_of_the_pen_is_repaired() {
-        assert_eq!(values("Volodmyr", Some(Sex::Male)), values("Володимир", Some(Sex::Male)));
-        assert_eq!(values("Катеирна", Some(Sex::Female)), values("Катерина", Some(Sex::Female)));
+        assert_eq!(
+            values("Volodmyr", Some(Sex::Male)),
+            values("Володимир", Some(Sex::Male))
+        );
+        assert_eq!(
+            values("Катеирна", Some(Sex::Female)),
+            values("Катерина", Some(Sex::Female))
+        );
     }
 }

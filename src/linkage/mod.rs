@@ -8,14 +8,18 @@
 //! similarity elsewhere is made an equality here, in three steps.
 //!
 //! 1. [`normalise`] and [`skeleton`] take each name to a form that no convention changes;
-//!    [`given`] and [`patronymic`] take given names to equivalence classes; [`date`], [`place`],
-//!    [`surname`] and [`document`] do the like for theirs. The result is a record's
-//!    [`features::Features`].
+//!    [`given`] and [`patronymic`] take given names to equivalence classes and mend slips in them;
+//!    [`date`], [`place`], [`surname`] and [`document`] do the like for theirs. The result is a
+//!    record's [`features::Features`].
 //! 2. [`rules`] combines several of them into each linkage key, so that no key is guessable from one
-//!    attribute, by a table that is data. Some rules leave a part of the date or of the name out, so
-//!    that a slip there leaves other keys intact.
+//!    attribute ([`entropy`]), by a table that is data. Some rules leave a part of the date or of the
+//!    name out, so that a slip there leaves other keys intact.
 //! 3. [`decide`] reads the pattern of rules that agreed as statements about the attributes, and
-//!    weighs them.
+//!    weighs them by a model whose probabilities are data too, learnt by [`fit`]. [`siblings`] weighs
+//!    a family's dates together.
+//!
+//! The tables lie in `data/`: rules and probabilities, given names, patronymics, letters and
+//! orthographies, places, beginnings of surnames, and the statistics that entropy is reckoned on.
 //!
 //! The module is pure: no clock, no randomness, no input or output.
 

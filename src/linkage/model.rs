@@ -92,24 +92,35 @@ struct Pattern {
 impl Model {
     pub(super) fn new(raw: &RawModel, rules: &[Rule]) -> Result<Self, RuleTableError> {
         for name in raw.states.keys().chain(raw.states_bare.keys()) {
-            let known = SHAPES.iter().any(|s| s.name == name)
-                || CONDITIONS.iter().any(|c| c.2 == name);
+            let known =
+                SHAPES.iter().any(|s| s.name == name) || CONDITIONS.iter().any(|c| c.2 == name);
             if !known {
                 return Err(fault(name, "no such comparison"));
             }
         }
         let mut expected = [0.0; MOST_KINDS];
         if raw.kinds.len() < 2 || raw.kinds.len() > MOST_KINDS {
-            return Err(fault("kinds", "between 2 and 6 kinds of pair, the same child first"));
+            return Err(fault(
+                "kinds",
+                "between 2 and 6 kinds of pair, the same child first",
+            ));
         }
         let mut expected_bare = expected;
         for (at, kind) in raw.kinds.iter().enumerate() {
             let bare = kind.expected_bare.unwrap_or(kind.expected);
-            if !(bare.is_finite() && bare > 0.0 && kind.expected.is_finite() && kind.expected > 0.0) {
+            if !(bare.is_finite() && bare > 0.0 && kind.expected.is_finite() && kind.expected > 0.0)
+            {
                 return Err(fault(&kind.kind, "the expected number must be above 0"));
             }
-            if kind.as_same.iter().any(|n| !SHAPES.iter().any(|s| s.name == n)) {
-                return Err(fault(&kind.kind, "as_same names a comparison that does not exist"));
+            if kind
+                .as_same
+                .iter()
+                .any(|n| !SHAPES.iter().any(|s| s.name == n))
+            {
+                return Err(fault(
+                    &kind.kind,
+                    "as_same names a comparison that does not exist",
+                ));
             }
             expected[at] = kind.expected;
             expected_bare[at] = bare;
@@ -153,7 +164,12 @@ impl Model {
                 }
             }
         }
-        let family = [Field::Sex, Field::Patronymic, Field::MotherGiven, Field::MotherFamily];
+        let family = [
+            Field::Sex,
+            Field::Patronymic,
+            Field::MotherGiven,
+            Field::MotherFamily,
+        ];
         let bare = !family.iter().any(|f| asked.has(*f) || held.has(*f));
         let (variables, expected) = if bare {
             (&self.variables_bare, &self.expected_bare)
@@ -164,7 +180,14 @@ impl Model {
         if sums[0] <= 0.0 {
             // Two keys that met by chance, or a table changed between two derivations: no state of
             // the comparisons makes this pattern, so only the agreements are taken at their word.
-            sums = sum(variables, both, Pattern { no: Masks::default(), ..pattern });
+            sums = sum(
+                variables,
+                both,
+                Pattern {
+                    no: Masks::default(),
+                    ..pattern
+                },
+            );
         }
         let [same, rest @ ..] = product(sums, expected);
         let against: f64 = rest.iter().sum();
@@ -192,7 +215,10 @@ impl Model {
     pub(super) fn rates(&self, comparison: usize) -> [Option<Vec<[f64; 2]>>; 2] {
         let variable = &self.variables[comparison];
         let pick = |table: &Vec<Column>| table.iter().map(|c| [c[0], c[1]]).collect();
-        [Some(pick(&variable.odds)), variable.given.as_ref().map(|(_, t)| pick(t))]
+        [
+            Some(pick(&variable.odds)),
+            variable.given.as_ref().map(|(_, t)| pick(t)),
+        ]
     }
 }
 
@@ -205,14 +231,26 @@ fn variables(raw: &RawModel, rules: &[Rule], bare: bool) -> Result<Vec<Variable>
             Some((_, on, name)) => Some((*on, columns(raw, shape, name, bare)?)),
             None => None,
         };
-        let fails: Vec<Masks> =
-            shape.states.iter().map(|(_, holds)| fails_in(shape, holds, rules)).collect();
+        let fails: Vec<Masks> = shape
+            .states
+            .iter()
+            .map(|(_, holds)| fails_in(shape, holds, rules))
+            .collect();
         let mut touches = Masks::default();
         for masks in &fails {
             (0..FORMS).for_each(|f| touches[f] |= masks[f]);
         }
-        let agrees = (0..shape.states.len()).map(|state| shape.agrees(state)).collect();
-        out.push(Variable { field: shape.field, fails, touches, odds, agrees, given });
+        let agrees = (0..shape.states.len())
+            .map(|state| shape.agrees(state))
+            .collect();
+        out.push(Variable {
+            field: shape.field,
+            fails,
+            touches,
+            odds,
+            agrees,
+            given,
+        });
     }
     Ok(out)
 }
@@ -224,17 +262,26 @@ fn columns(
     name: &str,
     bare: bool,
 ) -> Result<Vec<Column>, RuleTableError> {
-    let table = if bare { raw.states_bare.get(name) } else { None };
+    let table = if bare {
+        raw.states_bare.get(name)
+    } else {
+        None
+    };
     let table = table
         .or_else(|| raw.states.get(name))
         .ok_or_else(|| fault(name, "the comparison is missing"))?;
-    if table.keys().any(|k| !shape.states.iter().any(|(s, _)| s == k)) {
+    if table
+        .keys()
+        .any(|k| !shape.states.iter().any(|(s, _)| s == k))
+    {
         return Err(fault(name, "a state that the comparison does not have"));
     }
     let mut out = Vec::new();
     let mut sums = [0.0; 2];
     for (state, _) in shape.states {
-        let [m, u] = *table.get(*state).ok_or_else(|| fault(name, "a state is missing"))?;
+        let [m, u] = *table
+            .get(*state)
+            .ok_or_else(|| fault(name, "a state is missing"))?;
         for (sum, p) in sums.iter_mut().zip([m, u]) {
             if !(p.is_finite() && p > 0.0 && p <= 1.0) {
                 return Err(fault(name, "a probability outside 0 to 1, or 0"));
@@ -243,18 +290,28 @@ fn columns(
         }
         let mut column = [0.0; MOST_KINDS];
         for (slot, kind) in column.iter_mut().zip(&raw.kinds) {
-            *slot = if kind.as_same.iter().any(|n| n == shape.name) { m } else { u };
+            *slot = if kind.as_same.iter().any(|n| n == shape.name) {
+                m
+            } else {
+                u
+            };
         }
         out.push(column);
     }
     if sums.iter().any(|s| (s - 1.0).abs() > 0.01) {
-        return Err(fault(name, "the probabilities of a column do not add up to 1"));
+        return Err(fault(
+            name,
+            "the probabilities of a column do not add up to 1",
+        ));
     }
     Ok(out)
 }
 
 fn fault(variable: &str, what: &'static str) -> RuleTableError {
-    RuleTableError::States { variable: variable.to_owned(), what }
+    RuleTableError::States {
+        variable: variable.to_owned(),
+        what,
+    }
 }
 
 /// The keys that cannot agree while the comparison is in a state where only `holds` hold.
@@ -263,10 +320,16 @@ fn fails_in(shape: &Shape, holds: &[Ingredient], rules: &[Rule]) -> Masks {
     let mut masks = Masks::default();
     for (at, rule) in rules.iter().enumerate() {
         for (form, mask) in masks.iter_mut().enumerate() {
-            let untrue = rule.form(form).iter().any(|i| mine(i) && !holds.contains(i));
+            let untrue = rule
+                .form(form)
+                .iter()
+                .any(|i| mine(i) && !holds.contains(i));
             // Where both names are unlisted and agree, the rule makes its unlisted key instead.
             let instead = form != FORM_UNLISTED
-                && rule.unlisted.iter().any(|i| i.unlisted() && holds.contains(i));
+                && rule
+                    .unlisted
+                    .iter()
+                    .any(|i| i.unlisted() && holds.contains(i));
             if untrue || instead {
                 *mask |= 1 << at;
             }

@@ -44,7 +44,13 @@ pub fn words(raw: &str) -> Vec<Word> {
     let mut current = Zeroizing::new(String::with_capacity(32));
     let mut hyphen = false;
     let mut broke = false;
-    for c in raw.chars().take(MAX_CHARS).nfkc().take(2 * MAX_CHARS).flat_map(char::to_lowercase) {
+    for c in raw
+        .chars()
+        .take(MAX_CHARS)
+        .nfkc()
+        .take(2 * MAX_CHARS)
+        .flat_map(char::to_lowercase)
+    {
         if c.is_alphanumeric() && !is_silent(c) {
             current.push(c);
         } else if is_silent(c) || is_mark(c) {
@@ -84,7 +90,12 @@ fn close(
     current.clear();
     let (text, script) = one_script(text);
     let first = out.is_empty();
-    out.push(Word { text, script, hyphened: *hyphen && !first, after_break: *broke && !first });
+    out.push(Word {
+        text,
+        script,
+        hyphened: *hyphen && !first,
+        after_break: *broke && !first,
+    });
     *hyphen = false;
     *broke = false;
 }
@@ -106,7 +117,10 @@ fn is_mark(c: char) -> bool {
 }
 
 fn is_hyphen(c: char) -> bool {
-    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}')
+    matches!(
+        c,
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
+    )
 }
 
 /// Latin letters and the Cyrillic letters drawn the same way.
@@ -160,7 +174,11 @@ fn one_script(text: Zeroizing<String>) -> (Zeroizing<String>, Script) {
         };
         twin.unwrap_or(c)
     });
-    let script = if to_cyrillic { Script::Cyrillic } else { Script::Latin };
+    let script = if to_cyrillic {
+        Script::Cyrillic
+    } else {
+        Script::Latin
+    };
     (Zeroizing::new(mixed.collect()), script)
 }
 
@@ -178,12 +196,22 @@ mod tests {
     use super::*;
 
     fn joined(raw: &str) -> String {
-        words(raw).iter().map(|w| w.text.to_string()).collect::<Vec<_>>().join(" ")
+        words(raw)
+            .iter()
+            .map(|w| w.text.to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn apostrophes_and_soft_signs_go() {
-        for raw in ["Дем'яненко", "Дем’яненко", "Демʼяненко", "ДЕМ`ЯНЕНКО", "Дем\u{2032}яненко"] {
+        for raw in [
+            "Дем'яненко",
+            "Дем’яненко",
+            "Демʼяненко",
+            "ДЕМ`ЯНЕНКО",
+            "Дем\u{2032}яненко",
+        ] {
             assert_eq!(joined(raw), "демяненко");
         }
         assert_eq!(joined("Melʹnik"), joined("Mel'nik"));

@@ -19,7 +19,9 @@ static IRREGULAR: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut out = HashMap::new();
     for line in rows_of(include_str!("data/patronymics.tsv")) {
         let cells: Vec<&'static str> = line.split('\t').collect();
-        let [class, _, _, son, daughter, ..] = cells[..] else { continue };
+        let [class, _, _, son, daughter, ..] = cells[..] else {
+            continue;
+        };
         for form in [son, daughter] {
             if let Some(word) = words(form).first() {
                 out.entry(plain(&word.text).to_string()).or_insert(class);
@@ -48,7 +50,10 @@ pub fn father(word: &str, spelling: Orthographies) -> Option<Zeroizing<String>> 
     if let Some(class) = IRREGULAR.get(bones.as_str()) {
         return Some(Zeroizing::new((*class).to_owned()));
     }
-    let stem = ENDINGS.iter().find_map(|e| bones.strip_suffix(e)).unwrap_or(&bones);
+    let stem = ENDINGS
+        .iter()
+        .find_map(|e| bones.strip_suffix(e))
+        .unwrap_or(&bones);
     Some(Zeroizing::new(format!("~{stem}")))
 }
 
@@ -73,15 +78,34 @@ mod tests {
     fn of(raw: &str) -> String {
         let w = words(raw);
         let o = skeleton::orthography(w.iter());
-        father(&w[0].text, o).map(|z| z.to_string()).unwrap_or_default()
+        father(&w[0].text, o)
+            .map(|z| z.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
     fn sons_and_daughters_have_one_father() {
         for all in [
-            &["Олександрович", "Олександрівна", "Александровна", "Oleksandrovych"][..],
-            &["Миколайович", "Миколаївна", "Николаевич", "Nikolayevna", "Mykołajowycz"],
-            &["Дмитрович", "Дмитрівна", "Дмитриевич", "Dmitriewitsch", "Dmytrovytch"],
+            &[
+                "Олександрович",
+                "Олександрівна",
+                "Александровна",
+                "Oleksandrovych",
+            ][..],
+            &[
+                "Миколайович",
+                "Миколаївна",
+                "Николаевич",
+                "Nikolayevna",
+                "Mykołajowycz",
+            ],
+            &[
+                "Дмитрович",
+                "Дмитрівна",
+                "Дмитриевич",
+                "Dmitriewitsch",
+                "Dmytrovytch",
+            ],
             &["Іванович", "Ивановна", "Ivanivna", "Iwanowna"],
         ] {
             for form in all {

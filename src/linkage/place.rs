@@ -29,21 +29,27 @@ static PLACES: LazyLock<Places> = LazyLock::new(|| {
     };
     for line in rows_of(include_str!("data/places.tsv")) {
         let mut cells = line.split('\t');
-        let (Some(kind), Some(form)) = (cells.next(), cells.next()) else { continue };
+        let (Some(kind), Some(form)) = (cells.next(), cells.next()) else {
+            continue;
+        };
         match kind {
             "generic" => {
-                out.generic.extend(words(form).iter().map(|w| w.text.to_string()));
+                out.generic
+                    .extend(words(form).iter().map(|w| w.text.to_string()));
             }
             "country" => {
-                out.countries.insert(bones(&words(form), skeleton::orthography_named("en")));
+                out.countries
+                    .insert(bones(&words(form), skeleton::orthography_named("en")));
             }
             "town" => {
-                out.towns.insert(bones(&words(form), skeleton::orthography_named("en")));
+                out.towns
+                    .insert(bones(&words(form), skeleton::orthography_named("en")));
             }
             _ => {
                 let Some(to) = cells.next() else { continue };
                 let en = skeleton::orthography_named("en");
-                out.aliases.insert(bones(&words(form), en), bones(&words(to), en));
+                out.aliases
+                    .insert(bones(&words(form), en), bones(&words(to), en));
             }
         }
     }
@@ -57,9 +63,15 @@ pub fn settlement(place: &[Word], spelling: Orthographies) -> Option<Zeroizing<S
     let meaningful = |w: &&Word| !places.generic.contains(&*w.text);
     let mut start = 0;
     while start < place.len() {
-        let len = 1 + place[start + 1..].iter().take_while(|w| !w.after_break).count();
-        let part: Vec<Word> =
-            place[start..start + len].iter().filter(meaningful).cloned().collect();
+        let len = 1 + place[start + 1..]
+            .iter()
+            .take_while(|w| !w.after_break)
+            .count();
+        let part: Vec<Word> = place[start..start + len]
+            .iter()
+            .filter(meaningful)
+            .cloned()
+            .collect();
         let key = Zeroizing::new(bones(&part, spelling));
         if !key.is_empty() && !places.countries.contains(&*key) {
             return Some(match places.aliases.get(&*key) {
@@ -79,7 +91,10 @@ pub fn address_numbers(address: &[Word]) -> Option<Zeroizing<String>> {
     let mut out = Zeroizing::new(String::new());
     let mut digits = 0;
     let mut numbers = 0;
-    for word in address.iter().filter(|w| w.text.chars().all(|c| c.is_ascii_digit())) {
+    for word in address
+        .iter()
+        .filter(|w| w.text.chars().all(|c| c.is_ascii_digit()))
+    {
         digits += word.text.len();
         numbers += 1;
         out.push('-');
@@ -114,7 +129,13 @@ mod tests {
 
     #[test]
     fn one_town_in_many_registers() {
-        for raw in ["м. Харків", "г. Харьков, Украина", "Kharkiv", "Kharkov, Ukraine", "ХАРКІВ"] {
+        for raw in [
+            "м. Харків",
+            "г. Харьков, Украина",
+            "Kharkiv",
+            "Kharkov, Ukraine",
+            "ХАРКІВ",
+        ] {
             assert_eq!(key(raw), key("Харків"), "{raw}");
         }
         assert_eq!(key("Дніпропетровськ"), key("Dnipro"));

@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 use zeroize::Zeroizing;
 
 use super::attributes::{Attributes, Field, Presence};
-use super::model::Model;
 use super::entropy;
 use super::features::Features;
+use super::model::Model;
 
 /// Number of a rule, part of every key made by it. Never reused for another meaning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -159,7 +159,10 @@ impl Ingredient {
     /// Whether it is a value that the tables of names and places do not list.
     #[must_use]
     pub fn unlisted(self) -> bool {
-        matches!(self, Self::GivenUnlisted | Self::GivenUnlistedHead | Self::PlaceUnlisted)
+        matches!(
+            self,
+            Self::GivenUnlisted | Self::GivenUnlistedHead | Self::PlaceUnlisted
+        )
     }
 
     /// Whether a record with the field may still have no value (a skeleton too short to halve, a
@@ -234,7 +237,9 @@ impl Rule {
     pub(super) fn filled_by(&self, presence: Presence) -> bool {
         let dates = [Field::Year, Field::Month, Field::MonthDay];
         let fields = self.of.iter().map(|i| i.field());
-        fields.filter(|f| !dates.contains(f)).all(|f| presence.has(f))
+        fields
+            .filter(|f| !dates.contains(f))
+            .all(|f| presence.has(f))
     }
 }
 
@@ -283,7 +288,9 @@ pub enum RuleTableError {
         ingredient: String,
     },
     /// The key would be guessable.
-    #[error("rule {id}: {bits:.1} bits of entropy, under the floor of {floor} bits; add an attribute")]
+    #[error(
+        "rule {id}: {bits:.1} bits of entropy, under the floor of {floor} bits; add an attribute"
+    )]
     Entropy {
         /// The rule.
         id: u8,
@@ -395,7 +402,11 @@ impl RuleTable {
                 .fold(entropy::Joint::MOST, entropy::Joint::least);
             if of.is_empty() || joint.shannon < floor {
                 let bits = if of.is_empty() { 0.0 } else { joint.shannon };
-                return Err(RuleTableError::Entropy { id: r.id, bits, floor });
+                return Err(RuleTableError::Entropy {
+                    id: r.id,
+                    bits,
+                    floor,
+                });
             }
             slot_rules.extend(std::iter::repeat_n(id, r.slots));
             rules.push(Rule {
@@ -408,13 +419,22 @@ impl RuleTable {
             });
         }
         if slot_rules.len() > MAX_SLOTS {
-            return Err(RuleTableError::Slots { slots: slot_rules.len() });
+            return Err(RuleTableError::Slots {
+                slots: slot_rules.len(),
+            });
         }
         let model = Model::new(&raw.model, &rules)?;
         let siblings = super::siblings::SiblingRules::new(&raw.siblings, floor)?;
         let mut sum = [0; 32];
         sum.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-        Ok(Self { version: raw.version, digest: sum, rules, slot_rules, model, siblings })
+        Ok(Self {
+            version: raw.version,
+            digest: sum,
+            rules,
+            slot_rules,
+            model,
+            siblings,
+        })
     }
 
     /// Version that the table states.
@@ -455,7 +475,10 @@ impl RuleTable {
         for rule in &self.rules {
             derive_rule(rule, &features, &mut keys);
         }
-        Derived { keys, presence: features.presence }
+        Derived {
+            keys,
+            presence: features.presence,
+        }
     }
 
     /// Whether the record can be found at all: at least one rule has a key.
@@ -468,9 +491,13 @@ impl RuleTable {
 fn ingredients_of(id: u8, words: &[String]) -> Result<Vec<Ingredient>, RuleTableError> {
     let mut of = Vec::new();
     for word in words {
-        let known = Ingredient::ALL.into_iter().find(|i| i.name() == word).ok_or_else(|| {
-            RuleTableError::Ingredient { id, ingredient: word.clone() }
-        })?;
+        let known = Ingredient::ALL
+            .into_iter()
+            .find(|i| i.name() == word)
+            .ok_or_else(|| RuleTableError::Ingredient {
+                id,
+                ingredient: word.clone(),
+            })?;
         if !of.contains(&known) {
             of.push(known);
         }
@@ -496,7 +523,10 @@ fn derive_rule(rule: &Rule, features: &Features, keys: &mut Vec<LinkageKey>) {
             text.push(0x1f);
             text.extend_from_slice(value.as_bytes());
         }
-        keys.push(LinkageKey { rule: rule.id, text });
+        keys.push(LinkageKey {
+            rule: rule.id,
+            text,
+        });
     }
 }
 
@@ -517,22 +547,41 @@ mod tests {
 
     #[test]
     fn a_bad_table_is_refused_with_the_row_named() {
-        assert_eq!(refusal("id = 2\n", "id = 1\n"), RuleTableError::Id { id: 1 });
-        assert_eq!(refusal("id = 2\n", "id = 64\n"), RuleTableError::Id { id: 64 });
-        let unknown = refusal("of = [\"family\", \"date\"]", "of = [\"shoe_size\", \"date\"]");
+        assert_eq!(
+            refusal("id = 2\n", "id = 1\n"),
+            RuleTableError::Id { id: 1 }
+        );
+        assert_eq!(
+            refusal("id = 2\n", "id = 64\n"),
+            RuleTableError::Id { id: 64 }
+        );
+        let unknown = refusal(
+            "of = [\"family\", \"date\"]",
+            "of = [\"shoe_size\", \"date\"]",
+        );
         assert!(matches!(unknown, RuleTableError::Ingredient { id: 2, .. }));
         let bare = refusal("of = [\"family\", \"date\"]", "of = []");
         assert!(matches!(bare, RuleTableError::Entropy { id: 2, .. }));
-        assert!(matches!(refusal("slots = 5", "slots = 50"), RuleTableError::Slots { .. }));
-        assert!(matches!(refusal("version = 1", "version = \"x\""), RuleTableError::Syntax(_)));
-        assert!(matches!(refusal("differ ", "differs "), RuleTableError::States { .. }));
+        assert!(matches!(
+            refusal("slots = 5", "slots = 50"),
+            RuleTableError::Slots { .. }
+        ));
+        assert!(matches!(
+            refusal("version = 1", "version = \"x\""),
+            RuleTableError::Syntax(_)
+        ));
+        assert!(matches!(
+            refusal("differ ", "differs "),
+            RuleTableError::States { .. }
+        ));
         let pair = refusal("triple_rule = 61", "triple_rule = 60");
         assert!(matches!(pair, RuleTableError::Id { id: 60 }));
     }
 
     #[test]
     fn tables_are_told_apart_by_their_digest() {
-        let other = RuleTable::parse(&SHIPPED_TEXT.replace("possible_at = -6.0", "possible_at = -5.0"));
+        let other =
+            RuleTable::parse(&SHIPPED_TEXT.replace("possible_at = -6.0", "possible_at = -5.0"));
         let shipped = RuleTable::shipped().unwrap_or_else(|e| panic!("{e}"));
         assert!(other.is_ok_and(|o| o.digest() != shipped.digest()));
     }
@@ -557,7 +606,11 @@ mod tests {
         let mut slots = table.slot_rules().iter();
         for key in &derived.keys {
             assert_eq!(key.text.first(), Some(&key.rule.0));
-            assert!(slots.any(|s| *s == key.rule), "rule {} out of its slots", key.rule.0);
+            assert!(
+                slots.any(|s| *s == key.rule),
+                "rule {} out of its slots",
+                key.rule.0
+            );
         }
         assert!(table.searchable(&derived));
     }

@@ -57,11 +57,17 @@ pub(super) struct SiblingRules {
 impl SiblingRules {
     pub(super) fn new(raw: &RawSiblings, floor: f64) -> Result<Self, RuleTableError> {
         if raw.pair_rule > 63 || raw.triple_rule > 63 || raw.pair_rule == raw.triple_rule {
-            return Err(RuleTableError::Id { id: raw.triple_rule });
+            return Err(RuleTableError::Id {
+                id: raw.triple_rule,
+            });
         }
         let bits = pair_bits();
         if bits < floor {
-            return Err(RuleTableError::Entropy { id: raw.pair_rule, bits, floor });
+            return Err(RuleTableError::Entropy {
+                id: raw.pair_rule,
+                bits,
+                floor,
+            });
         }
         let (pair, triple) = (RuleId(raw.pair_rule), RuleId(raw.triple_rule));
         let mut slots = vec![pair; MOST_SIBLINGS];
@@ -69,9 +75,19 @@ impl SiblingRules {
         let prior = (raw.expected / raw.families).log2();
         if !prior.is_finite() {
             let what = "families and expected must be above 0";
-            return Err(RuleTableError::States { variable: "siblings".to_owned(), what });
+            return Err(RuleTableError::States {
+                variable: "siblings".to_owned(),
+                what,
+            });
         }
-        Ok(Self { slots, pair, triple, prior, possible_at: raw.possible_at, pair_alone: raw.pair_alone })
+        Ok(Self {
+            slots,
+            pair,
+            triple,
+            prior,
+            possible_at: raw.possible_at,
+            pair_alone: raw.pair_alone,
+        })
     }
 }
 
@@ -88,7 +104,9 @@ pub fn pair_bits() -> f64 {
     entropy::joint(&[Ingredient::Date]).shannon + 1.0 + next_child_bits()
 }
 
-/// Which keys met between one asked family and one held family, each distinct key counted once.
+/// Which keys met between one asked family and one held family, over all their children together,
+/// each distinct key counted once. (Of a single child and record it may be counted too: less is
+/// found.)
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct GroupEvidence {
     /// Pair keys that met.
@@ -114,7 +132,9 @@ impl RuleTable {
     /// when the child or every sibling lacks a full date or a sex.
     #[must_use]
     pub fn derive_siblings(&self, family: &[Attributes<'_>], which: usize) -> Vec<LinkageKey> {
-        let Some(child) = family.get(which).and_then(Sibling::of) else { return Vec::new() };
+        let Some(child) = family.get(which).and_then(Sibling::of) else {
+            return Vec::new();
+        };
         let mut others: Vec<Sibling> = family
             .iter()
             .enumerate()
@@ -156,19 +176,37 @@ impl RuleTable {
     /// by a wildcard adds those of the wildcard.
     #[must_use]
     pub fn decide_group(&self, evidence: GroupEvidence) -> Decision {
-        if evidence.pairs == 0 {
-            return Decision { grade: Grade::NoMatch, weight: f64::NEG_INFINITY, more: None };
+        if evidence == GroupEvidence::default() {
+            return Decision {
+                grade: Grade::NoMatch,
+                weight: f64::NEG_INFINITY,
+                more: None,
+            };
         }
-        let children = f64::midpoint(1.0, (1.0 + 8.0 * f64::from(evidence.pairs)).sqrt());
-        let wildcard = if evidence.triples > 0 { WILDCARD_BITS } else { 0.0 };
+        // A triple key holds a pair's two dates, whether or not the pair's own key was counted.
+        let pairs = evidence.pairs.max(1);
+        let children = f64::midpoint(1.0, (1.0 + 8.0 * f64::from(pairs)).sqrt());
+        let wildcard = if evidence.triples > 0 {
+            WILDCARD_BITS
+        } else {
+            0.0
+        };
         let bits = pair_bits() + next_child_bits() * (children - 2.0) + wildcard;
         let weight = self.siblings.prior + bits;
-        // A pair key meets a stranger's family in one of some 400 families asked of 20,000: too often
-        // to give hope by itself, unless the table's owner decides so.
+        // The one pair key of two children meets a stranger's family in 3 of 1,000 families asked
+        // against 20,000: too often to give hope by itself, unless the table's owner decides so.
         let enough = self.siblings.pair_alone || evidence.pairs > 1 || evidence.triples > 0;
         let possible = enough && weight >= self.siblings.possible_at;
-        let grade = if possible { Grade::Possible } else { Grade::NoMatch };
-        Decision { grade, weight, more: None }
+        let grade = if possible {
+            Grade::Possible
+        } else {
+            Grade::NoMatch
+        };
+        Decision {
+            grade,
+            weight,
+            more: None,
+        }
     }
 }
 
@@ -228,16 +266,32 @@ mod tests {
         };
         let held = all(b);
         let met: Vec<_> = all(a).into_iter().filter(|k| held.contains(k)).collect();
-        let pairs = met.iter().filter(|k| k.0 == table().sibling_pair_rule()).count();
-        GroupEvidence { pairs: pairs as u16, triples: (met.len() - pairs) as u16 }
+        let pairs = met
+            .iter()
+            .filter(|k| k.0 == table().sibling_pair_rule())
+            .count();
+        GroupEvidence {
+            pairs: pairs as u16,
+            triples: (met.len() - pairs) as u16,
+        }
     }
 
     #[test]
     fn three_children_are_found_by_their_dates_alone() {
         use Sex::{Female, Male};
-        let a = [child(Female, 2010, 5, 3), child(Male, 2012, 7, 19), child(Male, 2015, 2, 28)];
+        let a = [
+            child(Female, 2010, 5, 3),
+            child(Male, 2012, 7, 19),
+            child(Male, 2015, 2, 28),
+        ];
         let same = evidence(&a, &[a[2], a[0], a[1]]);
-        assert_eq!(same, GroupEvidence { pairs: 3, triples: 9 });
+        assert_eq!(
+            same,
+            GroupEvidence {
+                pairs: 3,
+                triples: 9
+            }
+        );
         let slip = [a[0], a[1], child(Male, 2015, 2, 23)];
         let near = evidence(&a, &slip);
         assert_eq!((near.pairs, near.triples > 0), (1, true));
@@ -247,7 +301,10 @@ mod tests {
         let pair = evidence(&a[..2], &a);
         assert_eq!(table().decide_group(pair).grade, Grade::NoMatch);
         let other = [child(Female, 2010, 5, 4), child(Male, 2012, 7, 18), a[2]];
-        assert_eq!(table().decide_group(evidence(&a, &other)).grade, Grade::NoMatch);
+        assert_eq!(
+            table().decide_group(evidence(&a, &other)).grade,
+            Grade::NoMatch
+        );
     }
 
     #[test]
@@ -266,8 +323,10 @@ mod tests {
         let alone = [child(Sex::Male, 2012, 1, 5)];
         assert!(table().derive_siblings(&alone, 0).is_empty());
         assert!(table().derive_siblings(&alone, 7).is_empty());
-        let vague =
-            Attributes { date_of_birth: Date::new(2012, None, None), ..Attributes::default() };
+        let vague = Attributes {
+            date_of_birth: Date::new(2012, None, None),
+            ..Attributes::default()
+        };
         assert!(table().derive_siblings(&[alone[0], vague], 0).is_empty());
     }
 }

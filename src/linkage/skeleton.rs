@@ -39,30 +39,49 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
         else {
             continue;
         };
-        marks.push((index_of(&mut orthographies, name), letters, score.parse().unwrap_or(0)));
+        marks.push((
+            index_of(&mut orthographies, name),
+            letters,
+            score.parse().unwrap_or(0),
+        ));
     }
     let mut rows: HashMap<char, Vec<Row>> = HashMap::new();
     for line in rows_of(include_str!("data/skeleton.tsv")) {
         let cells: Vec<&'static str> = line.split('\t').collect();
-        let [_, names, letters, codes] = cells[..] else { continue };
+        let [_, names, letters, codes] = cells[..] else {
+            continue;
+        };
         let mask = match names {
             "*" => Orthographies::MAX,
-            list => list.split(',').fold(0, |m, n| m | 1 << index_of(&mut orthographies, n)),
+            list => list
+                .split(',')
+                .fold(0, |m, n| m | 1 << index_of(&mut orthographies, n)),
         };
         let letters: Vec<char> = letters.chars().collect();
-        let Some(&first) = letters.first() else { continue };
-        rows.entry(first).or_default().push(Row { letters, orthographies: mask, codes });
+        let Some(&first) = letters.first() else {
+            continue;
+        };
+        rows.entry(first).or_default().push(Row {
+            letters,
+            orthographies: mask,
+            codes,
+        });
     }
     for bucket in rows.values_mut() {
         // Longest first; among equals the row for one orthography before the row for all.
         bucket.sort_by_key(|r| (usize::MAX - r.letters.len(), r.orthographies.count_ones()));
     }
-    Tables { rows, marks, orthographies }
+    Tables {
+        rows,
+        marks,
+        orthographies,
+    }
 });
 
 /// Lines of a committed table without comments and blank lines.
 pub(super) fn rows_of(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'))
+    text.lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
 }
 
 fn index_of(names: &mut Vec<&'static str>, name: &'static str) -> usize {
@@ -98,15 +117,25 @@ pub fn orthography<'a>(words: impl Iterator<Item = &'a Word>) -> Orthographies {
 /// The orthography of that name, English where the tables have none of that name.
 #[must_use]
 pub fn orthography_named(name: &str) -> Orthographies {
-    1 << TABLES.orthographies.iter().position(|n| *n == name).unwrap_or(0)
+    1 << TABLES
+        .orthographies
+        .iter()
+        .position(|n| *n == name)
+        .unwrap_or(0)
 }
 
 /// The reading to try beside an orthography: ch, on which they differ most, as English reads it where
 /// the record seems German, Polish or Czech, and as German does where it seems anything else.
 #[must_use]
 pub fn other_reading(orthography: Orthographies) -> Orthographies {
-    let german = ["de", "pl", "cs"].iter().fold(0, |m, n| m | orthography_named(n));
-    orthography_named(if orthography & german == 0 { "de" } else { "en" })
+    let german = ["de", "pl", "cs"]
+        .iter()
+        .fold(0, |m, n| m | orthography_named(n));
+    orthography_named(if orthography & german == 0 {
+        "de"
+    } else {
+        "en"
+    })
 }
 
 /// The sound codes of a word: consonant classes in upper case, vowel classes in lower case, digits
@@ -147,7 +176,9 @@ pub fn codes(text: &str, orthography: Orthographies) -> Zeroizing<String> {
 
 fn match_row<'t>(tables: &'t Tables, rest: &[char], mask: Orthographies) -> Option<&'t Row> {
     let bucket = tables.rows.get(rest.first()?)?;
-    bucket.iter().find(|r| r.orthographies & mask != 0 && rest.starts_with(&r.letters))
+    bucket
+        .iter()
+        .find(|r| r.orthographies & mask != 0 && rest.starts_with(&r.letters))
 }
 
 /// Consonant classes, doubled ones single, with a leading `A` where the word starts with a vowel.
@@ -236,7 +267,10 @@ mod tests {
     fn bones(raw: &str) -> String {
         let w = words(raw);
         let o = orthography(w.iter());
-        w.iter().map(|w| skeleton(&codes(&w.text, o)).to_string()).collect::<Vec<_>>().join(" ")
+        w.iter()
+            .map(|w| skeleton(&codes(&w.text, o)).to_string())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[track_caller]
@@ -258,16 +292,57 @@ mod tests {
             "Chevtchenko",
             "Szewczenko",
         ]);
-        same(&["Кравчук", "Kravchuk", "Kravčuk", "Krawtschuk", "Kravtchouk", "Krawczuk"]);
-        same(&["Щербак", "Shcherbak", "Ŝerbak", "Schtscherbak", "Chtcherbak", "Szczerbak"]);
-        same(&["Яценко", "Yatsenko", "Iatsenko", "Âcenko", "Jazenko", "Jacenko"]);
-        same(&["Мельник", "Melnyk", "Mel'nyk", "Melʹnik", "Mielnik", "Melnik"]);
+        same(&[
+            "Кравчук",
+            "Kravchuk",
+            "Kravčuk",
+            "Krawtschuk",
+            "Kravtchouk",
+            "Krawczuk",
+        ]);
+        same(&[
+            "Щербак",
+            "Shcherbak",
+            "Ŝerbak",
+            "Schtscherbak",
+            "Chtcherbak",
+            "Szczerbak",
+        ]);
+        same(&[
+            "Яценко",
+            "Yatsenko",
+            "Iatsenko",
+            "Âcenko",
+            "Jazenko",
+            "Jacenko",
+        ]);
+        same(&[
+            "Мельник",
+            "Melnyk",
+            "Mel'nyk",
+            "Melʹnik",
+            "Mielnik",
+            "Melnik",
+        ]);
     }
 
     #[test]
     fn gendered_endings_go() {
-        same(&["Вишневський", "Вишневська", "Вишневская", "Vyshnevskyi", "Wyschnewska"]);
-        same(&["Кузнєцов", "Кузнєцова", "Кузнецова", "Kuznetsov", "Kusnjezowa", "Kuzniecowa"]);
+        same(&[
+            "Вишневський",
+            "Вишневська",
+            "Вишневская",
+            "Vyshnevskyi",
+            "Wyschnewska",
+        ]);
+        same(&[
+            "Кузнєцов",
+            "Кузнєцова",
+            "Кузнецова",
+            "Kuznetsov",
+            "Kusnjezowa",
+            "Kuzniecowa",
+        ]);
         same(&["Зубрицька", "Зубрицкая", "Zubrytska", "Zubrycka"]);
         same(&["Рудий", "Руда", "Рудая", "Rudyi", "Rudyj"]);
     }

@@ -51,7 +51,13 @@ fn first_vowels(codes: &str) -> Zeroizing<String> {
         Some(rest) if rest.starts_with(['a', 'o', 'u']) => rest,
         _ => inner,
     };
-    Zeroizing::new(inner.chars().filter(char::is_ascii_lowercase).take(2).collect())
+    Zeroizing::new(
+        inner
+            .chars()
+            .filter(char::is_ascii_lowercase)
+            .take(2)
+            .collect(),
+    )
 }
 
 /// Family names made of a given name follow it into the other language: Пилипенко, Филиппенко.
@@ -67,7 +73,9 @@ fn stem(bones: Zeroizing<String>) -> Zeroizing<String> {
 static STEMS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let bones = |word: &str| {
         let spelling = skeleton::orthography_named("en");
-        words(word).first().map(|w| skeleton::skeleton(&skeleton::codes(&w.text, spelling)))
+        words(word)
+            .first()
+            .map(|w| skeleton::skeleton(&skeleton::codes(&w.text, spelling)))
     };
     rows_of(include_str!("data/surname_stems.tsv"))
         .filter_map(|line| line.split_once('\t'))
@@ -78,7 +86,10 @@ static STEMS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
 /// The first two sounds of a skeleton: what survives a slip further on. Absent from one of fewer.
 #[must_use]
 pub fn head(bones: &str) -> Option<Zeroizing<String>> {
-    let end = bones.char_indices().nth(2).map_or(bones.len(), |(at, _)| at);
+    let end = bones
+        .char_indices()
+        .nth(2)
+        .map_or(bones.len(), |(at, _)| at);
     (bones.chars().count() >= 2).then(|| Zeroizing::new(bones[..end].to_owned()))
 }
 
@@ -143,7 +154,9 @@ const ENDINGS: [&str; 14] = [
 #[must_use]
 pub fn like_a_surname(word: &Word, spelling: Orthographies) -> bool {
     let loose = skeleton::loose(&skeleton::codes(&word.text, spelling));
-    ENDINGS.iter().any(|e| loose.len() > e.len() + 1 && loose.ends_with(e))
+    ENDINGS
+        .iter()
+        .any(|e| loose.len() > e.len() + 1 && loose.ends_with(e))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The module as a whole: real spellings of real names, and input of any kind.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::features::Features;
@@ -20,81 +18,239 @@ struct Spelt {
 const SPELT: [Spelt; 4] = [
     Spelt {
         family: &[
-            "Щербак", "Щербак", "Shcherbak", "Shcherbak", "Ŝerbak", "Serbak", "Schtscherbak",
-            "Chtcherbak", "Szczerbak", "Ščerbak", "Scherbak", "Shcherbak", "Shcherbak",
+            "Щербак",
+            "Щербак",
+            "Shcherbak",
+            "Shcherbak",
+            "Ŝerbak",
+            "Serbak",
+            "Schtscherbak",
+            "Chtcherbak",
+            "Szczerbak",
+            "Ščerbak",
+            "Scherbak",
+            "Shcherbak",
+            "Shcherbak",
         ],
         given: &[
-            "Андрій", "Андрей", "Andrii", "Andriy", "Andrìj", "Andrij", "Andrij", "Andriï",
-            "Andrij", "Andrij", "Andriy", "Andrey", "Andrei",
+            "Андрій",
+            "Андрей",
+            "Andrii",
+            "Andriy",
+            "Andrìj",
+            "Andrij",
+            "Andrij",
+            "Andriï",
+            "Andrij",
+            "Andrij",
+            "Andriy",
+            "Andrey",
+            "Andrei",
         ],
         patronymic: &[
-            "Миколайович", "Николаевич", "Mykolaiovych", "Mykolayovych", "Mikolajovič",
-            "Mikolajovic", "Mykolajowytsch", "Mykolaïovytch", "Mykołajowycz", "Mykolajovyč",
-            "Mykolayovych", "Nikolayevich", "Nikolaevich",
+            "Миколайович",
+            "Николаевич",
+            "Mykolaiovych",
+            "Mykolayovych",
+            "Mikolajovič",
+            "Mikolajovic",
+            "Mykolajowytsch",
+            "Mykolaïovytch",
+            "Mykołajowycz",
+            "Mykolajovyč",
+            "Mykolayovych",
+            "Nikolayevich",
+            "Nikolaevich",
         ],
         place: &[
-            "Харків", "Харьков", "Kharkiv", "Kharkiv", "Harkìv", "Harkiv", "Charkiw", "Kharkiv",
-            "Charków", "Charkiv", "Kharkiv", "Khar’kov", "Kharkov",
+            "Харків",
+            "Харьков",
+            "Kharkiv",
+            "Kharkiv",
+            "Harkìv",
+            "Harkiv",
+            "Charkiw",
+            "Kharkiv",
+            "Charków",
+            "Charkiv",
+            "Kharkiv",
+            "Khar’kov",
+            "Kharkov",
         ],
     },
     Spelt {
         family: &[
-            "Яценко", "Яценко", "Yatsenko", "Yatsenko", "Âcenko", "Acenko", "Jazenko", "Iatsenko",
-            "Jacenko", "Jacenko", "Yatsenko", "Yatsenko", "Iatsenko",
+            "Яценко",
+            "Яценко",
+            "Yatsenko",
+            "Yatsenko",
+            "Âcenko",
+            "Acenko",
+            "Jazenko",
+            "Iatsenko",
+            "Jacenko",
+            "Jacenko",
+            "Yatsenko",
+            "Yatsenko",
+            "Iatsenko",
         ],
         given: &[
             "Юлія", "Юлия", "Yuliia", "Yuliya", "Ûlìâ", "Yulia", "Julija", "Ioulia", "Julija",
             "Julija", "Yuliya", "Yuliya", "Iuliia",
         ],
         patronymic: &[
-            "Олександрівна", "Александровна", "Oleksandrivna", "Oleksandrivna", "Oleksandrìvna",
-            "Oleksandrivna", "Oleksandriwna", "Oleksandrivna", "Ołeksandriwna", "Oleksandrivna",
-            "Oleksandrivna", "Aleksandrovna", "Aleksandrovna",
+            "Олександрівна",
+            "Александровна",
+            "Oleksandrivna",
+            "Oleksandrivna",
+            "Oleksandrìvna",
+            "Oleksandrivna",
+            "Oleksandriwna",
+            "Oleksandrivna",
+            "Ołeksandriwna",
+            "Oleksandrivna",
+            "Oleksandrivna",
+            "Aleksandrovna",
+            "Aleksandrovna",
         ],
         place: &[
-            "Запоріжжя", "Запорожье", "Zaporizhzhia", "Zaporizhzhya", "Zaporìžžâ", "Zaporizza",
-            "Saporischschja", "Zaporijjia", "Zaporiżżia", "Zaporižžja", "Zaporizhia",
-            "Zaporozh’ye", "Zaporozhe",
+            "Запоріжжя",
+            "Запорожье",
+            "Zaporizhzhia",
+            "Zaporizhzhya",
+            "Zaporìžžâ",
+            "Zaporizza",
+            "Saporischschja",
+            "Zaporijjia",
+            "Zaporiżżia",
+            "Zaporižžja",
+            "Zaporizhia",
+            "Zaporozh’ye",
+            "Zaporozhe",
         ],
     },
     Spelt {
         family: &[
-            "Вишневська", "Вишневская", "Vyshnevska", "Vyshnevs’ka", "Višnevsʹka", "Visnevska",
-            "Wyschnewska", "Vychnevska", "Wysznewska", "Vyšnevska", "Vyshnevska", "Vishnevskaya",
+            "Вишневська",
+            "Вишневская",
+            "Vyshnevska",
+            "Vyshnevs’ka",
+            "Višnevsʹka",
+            "Visnevska",
+            "Wyschnewska",
+            "Vychnevska",
+            "Wysznewska",
+            "Vyšnevska",
+            "Vyshnevska",
+            "Vishnevskaya",
             "Vishnevskaia",
         ],
         given: &[
-            "Катерина", "Екатерина", "Kateryna", "Kateryna", "Katerina", "Katerina", "Kateryna",
-            "Kateryna", "Kateryna", "Kateryna", "Katerina", "Yekaterina", "Ekaterina",
+            "Катерина",
+            "Екатерина",
+            "Kateryna",
+            "Kateryna",
+            "Katerina",
+            "Katerina",
+            "Kateryna",
+            "Kateryna",
+            "Kateryna",
+            "Kateryna",
+            "Katerina",
+            "Yekaterina",
+            "Ekaterina",
         ],
         patronymic: &[
-            "Дмитрівна", "Дмитриевна", "Dmytrivna", "Dmytrivna", "Dmitrìvna", "Dmitrivna",
-            "Dmytriwna", "Dmytrivna", "Dmytriwna", "Dmytrivna", "Dmytrivna", "Dmitriyevna",
+            "Дмитрівна",
+            "Дмитриевна",
+            "Dmytrivna",
+            "Dmytrivna",
+            "Dmitrìvna",
+            "Dmitrivna",
+            "Dmytriwna",
+            "Dmytrivna",
+            "Dmytriwna",
+            "Dmytrivna",
+            "Dmytrivna",
+            "Dmitriyevna",
             "Dmitrievna",
         ],
         place: &[
-            "Чернігів", "Чернигов", "Chernihiv", "Chernihiv", "Černìgìv", "Cernigiv",
-            "Tschernihiw", "Tchernihiv", "Czernihów", "Černihiv", "Chernihiv", "Chernigov",
+            "Чернігів",
+            "Чернигов",
+            "Chernihiv",
+            "Chernihiv",
+            "Černìgìv",
+            "Cernigiv",
+            "Tschernihiw",
+            "Tchernihiv",
+            "Czernihów",
+            "Černihiv",
+            "Chernihiv",
+            "Chernigov",
             "Chernigov",
         ],
     },
     Spelt {
         family: &[
-            "Кузнєцов", "Кузнецов", "Kuznietsov", "Kuznyetsov", "Kuznêcov", "Kuznecov",
-            "Kusnjezow", "Kouznietsov", "Kuzniecow", "Kuzněcov", "Kuznetsov", "Kuznetsov",
+            "Кузнєцов",
+            "Кузнецов",
+            "Kuznietsov",
+            "Kuznyetsov",
+            "Kuznêcov",
+            "Kuznecov",
+            "Kusnjezow",
+            "Kouznietsov",
+            "Kuzniecow",
+            "Kuzněcov",
+            "Kuznetsov",
+            "Kuznetsov",
             "Kuznetsov",
         ],
         given: &[
-            "Євген", "Евгений", "Yevhen", "Yevhen", "Êvgen", "Evgen", "Jewhen", "Yevhen", "Jewhen",
-            "Jevhen", "Yevhen", "Yevgeniy", "Evgenii",
+            "Євген",
+            "Евгений",
+            "Yevhen",
+            "Yevhen",
+            "Êvgen",
+            "Evgen",
+            "Jewhen",
+            "Yevhen",
+            "Jewhen",
+            "Jevhen",
+            "Yevhen",
+            "Yevgeniy",
+            "Evgenii",
         ],
         patronymic: &[
-            "Ілліч", "Ильич", "Illich", "Illich", "Ìllìč", "Illic", "Illitsch", "Illitch", "Illicz",
-            "Illič", "Illich", "Il’ich", "Ilich",
+            "Ілліч",
+            "Ильич",
+            "Illich",
+            "Illich",
+            "Ìllìč",
+            "Illic",
+            "Illitsch",
+            "Illitch",
+            "Illicz",
+            "Illič",
+            "Illich",
+            "Il’ich",
+            "Ilich",
         ],
         place: &[
-            "Миколаїв", "Николаев", "Mykolaiv", "Mykolayiv", "Mikolaïv", "Mikolaiv", "Mykolajiw",
-            "Mykolaïv", "Mykołajiw", "Mykolajiv", "Mykolaiv", "Nikolayev", "Nikolaev",
+            "Миколаїв",
+            "Николаев",
+            "Mykolaiv",
+            "Mykolayiv",
+            "Mikolaïv",
+            "Mikolaiv",
+            "Mykolajiw",
+            "Mykolaïv",
+            "Mykołajiw",
+            "Mykolajiv",
+            "Mykolaiv",
+            "Nikolayev",
+            "Nikolaev",
         ],
     },
 ];
@@ -123,7 +279,12 @@ fn one_child_in_every_convention() {
                 Ingredient::Place,
             ] {
                 let shown = |f: &Features| f.values(of).first().map(|v| v.to_string());
-                assert_eq!(shown(&other), shown(&first), "{} of {name} ({n})", of.name());
+                assert_eq!(
+                    shown(&other),
+                    shown(&first),
+                    "{} of {name} ({n})",
+                    of.name()
+                );
             }
         }
     }
@@ -132,9 +293,32 @@ fn one_child_in_every_convention() {
 #[test]
 fn one_given_name_among_the_languages() {
     for forms in [
-        &["Олександр", "Александр", "Oleksandr", "Alexander", "Alexandre", "Сашко", "Sasha"][..],
-        &["Катерина", "Екатерина", "Catherine", "Katharina", "Катя", "Katia"],
-        &["Олена", "Елена", "Yelena", "Jelena", "Helen", "Hélène", "Лена"],
+        &[
+            "Олександр",
+            "Александр",
+            "Oleksandr",
+            "Alexander",
+            "Alexandre",
+            "Сашко",
+            "Sasha",
+        ][..],
+        &[
+            "Катерина",
+            "Екатерина",
+            "Catherine",
+            "Katharina",
+            "Катя",
+            "Katia",
+        ],
+        &[
+            "Олена",
+            "Елена",
+            "Yelena",
+            "Jelena",
+            "Helen",
+            "Hélène",
+            "Лена",
+        ],
         &["Микола", "Николай", "Mykola", "Nicolas", "Nikolaus", "Коля"],
         &["Іван", "Иван", "Ivan", "Iwan", "John", "Ваня", "Івась"],
         &["Єва", "Ева", "Yeva", "Jewa", "Ieva"],
@@ -142,13 +326,23 @@ fn one_given_name_among_the_languages() {
         &["Мар'яна", "Марьяна", "Mariana", "Marjana"],
     ] {
         let read = |form: &str| {
-            let child = Attributes { given_name: Some(form), ..Attributes::default() };
+            let child = Attributes {
+                given_name: Some(form),
+                ..Attributes::default()
+            };
             let features = Features::of(&child);
-            features.values(Ingredient::GivenAny).iter().map(|v| v.to_string()).collect::<Vec<_>>()
+            features
+                .values(Ingredient::GivenAny)
+                .iter()
+                .map(|v| v.to_string())
+                .collect::<Vec<_>>()
         };
         let class = read(forms[0]).into_iter().next();
         for form in forms {
-            assert!(class.as_ref().is_some_and(|c| read(form).contains(c)), "{form}: {class:?}");
+            assert!(
+                class.as_ref().is_some_and(|c| read(form).contains(c)),
+                "{form}: {class:?}"
+            );
         }
     }
 }
@@ -217,15 +411,23 @@ proptest! {
 }
 
 #[test]
-fn ten_megabytes_in_every_field_take_no_longer_than_a_name() {
-    for filler in ["я", "ch", "e\u{301}", "\u{fdfa}", " a", "1", "\u{200b}", "-"] {
+fn of_ten_megabytes_only_the_beginning_is_looked_at() {
+    for filler in [
+        "я", "ch", "e\u{301}", "\u{fdfa}", " a", "1", "\u{200b}", "-",
+    ] {
         let long = filler.repeat(10_000_000 / filler.len());
-        let texts = vec![Some(long); 13];
-        let _ = shipped();
-        let before = Instant::now();
-        let derived = shipped().derive(&record(&texts, Date::new(2014, None, None), None));
-        // A generous bound: what is refused is work in proportion to the input.
-        assert!(before.elapsed() < Duration::from_millis(500), "{filler:?}");
-        assert!(derived.keys.len() <= shipped().slots());
+        let short: String = long.chars().take(normalise::MAX_CHARS).collect();
+        let derive = |text: &str| {
+            let texts = vec![Some(text.to_owned()); 13];
+            let derived = shipped().derive(&record(&texts, Date::new(2014, None, None), None));
+            derived
+                .keys
+                .iter()
+                .map(|k| k.text.to_vec())
+                .collect::<Vec<_>>()
+        };
+        let keys = derive(&long);
+        assert_eq!(keys, derive(&short), "{filler:?}");
+        assert!(keys.len() <= shipped().slots());
     }
 }

@@ -56,7 +56,12 @@ impl Neighbours {
         let mut found: Vec<u32> = Vec::new();
         each_rest(word.as_bytes(), |hash| {
             let start = self.rests.partition_point(|r| r.0 < hash);
-            found.extend(self.rests[start..].iter().take_while(|r| r.0 == hash).map(|r| r.1));
+            found.extend(
+                self.rests[start..]
+                    .iter()
+                    .take_while(|r| r.0 == hash)
+                    .map(|r| r.1),
+            );
         });
         found.sort_unstable();
         found.dedup();
@@ -78,7 +83,10 @@ fn each_rest(text: &[u8], mut visit: impl FnMut(u32)) {
             if i == j && i < n {
                 continue;
             }
-            let kept = text.iter().enumerate().filter(|(at, _)| *at != i && *at != j);
+            let kept = text
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| *at != i && *at != j);
             // FNV-1a.
             visit(kept.fold(0x811c_9dc5, |h: u32, (_, b)| {
                 (h ^ u32::from(*b)).wrapping_mul(0x0100_0193)
@@ -97,7 +105,9 @@ fn slips(a: &[u8], b: &[u8]) -> usize {
     for (i, x) in a.iter().enumerate() {
         let mut row = [i + 1; ROW];
         for (j, y) in b.iter().enumerate() {
-            row[j + 1] = (last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1);
+            row[j + 1] = (last[j] + usize::from(x != y))
+                .min(last[j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 row[j + 1] = row[j + 1].min(before[j - 1] + 1);
             }

@@ -115,9 +115,7 @@ impl Directory {
 
 fn wrong(path: &Path, error: &io::Error) -> DirectoryError {
     let remedy = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "is this the directory of a node? `wayhome init` makes one"
-        }
+        io::ErrorKind::NotFound => "is this the directory of a node? `wayhome init` makes one",
         io::ErrorKind::PermissionDenied => "run the command as the user that owns the directory",
         _ => "check the disk and the directory's permissions",
     };

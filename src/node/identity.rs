@@ -103,7 +103,10 @@ impl Identity {
         secret("encryption.key")?;
         let pseudonym = PseudonymKey::generate(&mut ambient.rng());
         write_secret(&directory.key("pseudonym.key"), &*pseudonym.to_bytes())?;
-        let log = NoteSigner::new(log_origin(member)?, SigningKey::generate(&mut ambient.rng()));
+        let log = NoteSigner::new(
+            log_origin(member)?,
+            SigningKey::generate(&mut ambient.rng()),
+        );
         vault::create_secret(&directory.key("log.key"), log.to_secret_text().as_bytes())?;
         let (certificate, key) = self_signed(member)?;
         vault::create_secret(&directory.key("tls.key"), key.as_bytes())?;
@@ -199,10 +202,7 @@ impl Identity {
             &mut ambient.rng(),
         );
         let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
-        vault::save_secret(
-            &directory.key(&share_name(holding.epoch)),
-            text.as_bytes(),
-        )?;
+        vault::save_secret(&directory.key(&share_name(holding.epoch)), text.as_bytes())?;
         Ok(())
     }
 

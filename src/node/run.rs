@@ -58,6 +58,14 @@ pub enum NodeError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// No root is pinned yet.
+    #[error(
+        "{path} is missing: ask the coalition's secretariat for its signed root document, compare its digest by another way, and put it there"
+    )]
+    NoRoot {
+        /// Where it belongs.
+        path: String,
+    },
     /// The pinned root, or the kept state of the roster.
     #[error("{place}: {source} ({code})", code = source.code())]
     Roster {
@@ -110,16 +118,9 @@ pub async fn open_party(
     let config = Config::load(directory)?;
     let identity = Identity::load(directory)?;
     let shares = identity.shares(directory)?;
-    let rules =
-        RuleTable::shipped().map_err(|error| NodeError::Rules(error.to_string()))?;
+    let rules = RuleTable::shipped().map_err(|error| NodeError::Rules(error.to_string()))?;
     let (ring, token) = Identity::store_keys(directory)?;
-    let store = Store::open(
-        &config.database_in(directory),
-        ring,
-        token,
-        ambient.clone(),
-    )
-    .await?;
+    let store = Store::open(&config.database_in(directory), ring, token, ambient.clone()).await?;
     store.discard_import(None).await?;
     let identity = Arc::new(identity);
     let trust = trust_store(directory, &store).await?;
@@ -153,7 +154,11 @@ pub async fn open_party(
 }
 
 async fn trust_store(directory: &Directory, store: &Store) -> Result<TrustStore, NodeError> {
-    let root = directory.read("root.note")?;
+    let root = directory
+        .read_if_there("root.note")?
+        .ok_or_else(|| NodeError::NoRoot {
+            path: directory.file("root.note").display().to_string(),
+        })?;
     let at = |place: &'static str| move |source| NodeError::Roster { place, source };
     match store.setting("trust_store").await? {
         Some(state) => {
@@ -298,10 +303,12 @@ fn operator_server(
     listener: UnixListener,
     stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
-    Operator::new(Arc::clone(party)).routes().serve_with_incoming_shutdown(
-        tokio_stream::wrappers::UnixListenerStream::new(listener),
-        until(stopped),
-    )
+    Operator::new(Arc::clone(party))
+        .routes()
+        .serve_with_incoming_shutdown(
+            tokio_stream::wrappers::UnixListenerStream::new(listener),
+            until(stopped),
+        )
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -310,11 +317,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Looks for a newer roster in the directory and at the peers, and keeps house.
-async fn watch_directory(
-    directory: Directory,
-    party: Arc<Party>,
-    stopped: watch::Receiver<bool>,
-) {
+async fn watch_directory(directory: Directory, party: Arc<Party>, stopped: watch::Receiver<bool>) {
     let mut last_seen = None;
     let mut ticks: u64 = 0;
     let housekeeping_ticks = HOUSEKEEPING.as_secs() / ROSTER_WATCH.as_secs();
@@ -328,6 +331,11 @@ async fn watch_directory(
             last_seen = modified;
             if let Err(error) = adopt_roster_file(&directory, &party).await {
                 tracing::error!(%error, "the roster in the directory could not be taken");
+            }
+            // A new roster may state a coalition key whose share a ceremony has just made.
+            match Identity::load(&directory).and_then(|identity| identity.shares(&directory)) {
+                Ok(shares) => party.replace_shares(shares),
+                Err(error) => tracing::error!(%error, "the node's shares could not be read"),
             }
         }
         if ticks.is_multiple_of(housekeeping_ticks) {
@@ -351,10 +359,18 @@ async fn ask_for_rosters(party: &Arc<Party>) {
             }
             Ok(Ok(Update::Unchanged)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(peer = member.id.as_str(), code = error.code(), "a peer's roster was refused");
+                tracing::warn!(
+                    peer = member.id.as_str(),
+                    code = error.code(),
+                    "a peer's roster was refused"
+                );
             }
             Err(error) => {
-                tracing::info!(peer = member.id.as_str(), code = error.code(), "a peer gave no roster");
+                tracing::info!(
+                    peer = member.id.as_str(),
+                    code = error.code(),
+                    "a peer gave no roster"
+                );
             }
         }
     }

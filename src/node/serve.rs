@@ -14,9 +14,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 use tonic::body::Body;
 use tonic::codegen::http;
+use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
 
 use super::identity::spki_sha256;
@@ -204,7 +204,9 @@ pub fn with_reason(response: http::Response<Body>) -> http::Response<Body> {
     let refusal = match status.code() {
         _ if !status.details().is_empty() => return response,
         Code::Unimplemented => Refusal::UnknownCall,
-        Code::OutOfRange | Code::ResourceExhausted => Refusal::MessageTooLarge { limit: MAX_MESSAGE },
+        Code::OutOfRange | Code::ResourceExhausted => {
+            Refusal::MessageTooLarge { limit: MAX_MESSAGE }
+        }
         Code::Internal | Code::InvalidArgument => Refusal::Malformed {
             what: "request",
             why: "it is no message of this protocol".to_owned(),

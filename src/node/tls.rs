@@ -293,10 +293,7 @@ impl Peers for PinnedPeers {
             }
             let key = Bytes32::sha256(shape.as_bytes());
             let known = |channels: &HashMap<Bytes32, Channel>| channels.get(&key).cloned();
-            let mut channels = self
-                .channels
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(channel) = known(&channels) {
                 return Ok(channel);
             }

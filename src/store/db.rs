@@ -143,7 +143,11 @@ impl Db {
     pub async fn open(address: &str) -> Result<Self, StoreError> {
         let Some(path) = address.strip_prefix("sqlite:") else {
             return Err(StoreError::Address {
-                address: address.split('@').next_back().unwrap_or_default().to_owned(),
+                address: address
+                    .split('@')
+                    .next_back()
+                    .unwrap_or_default()
+                    .to_owned(),
             });
         };
         let opening = |error: sqlx::Error| StoreError::Open {
@@ -238,6 +242,15 @@ impl Tx {
     /// Runs a statement and returns how many rows it touched.
     pub async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
         query(sql, values)
+            .execute(&mut *self.inner)
+            .await
+            .map(|result| result.rows_affected())
+            .map_err(|error| failed(self.name, &error))
+    }
+
+    /// As [`Tx::run`], for a statement put together at run time from constant parts.
+    pub async fn run_built(&mut self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
+        bound(sqlx::query(sqlx::AssertSqlSafe(sql)), values)
             .execute(&mut *self.inner)
             .await
             .map(|result| result.rows_affected())

@@ -8,7 +8,9 @@ use crate::vault::VaultError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The database could not be opened.
-    #[error("database {location} could not be opened: {reason}; check that the directory exists and is writable, and that the disk is not full")]
+    #[error(
+        "database {location} could not be opened: {reason}; check that the directory exists and is writable, and that the disk is not full"
+    )]
     Open {
         /// The database's file or host.
         location: String,
@@ -22,7 +24,9 @@ pub enum StoreError {
         address: String,
     },
     /// The database was written by a newer program.
-    #[error("database has schema version {found}, and this program knows versions up to {known}: run the newer program")]
+    #[error(
+        "database has schema version {found}, and this program knows versions up to {known}: run the newer program"
+    )]
     UnknownSchema {
         /// The version found.
         found: i64,
@@ -46,7 +50,9 @@ pub enum StoreError {
         reason: String,
     },
     /// A stored value is not what was stored.
-    #[error("{what} in the database is damaged: {reason}; restore from a backup and compare the log")]
+    #[error(
+        "{what} in the database is damaged: {reason}; restore from a backup and compare the log"
+    )]
     Damaged {
         /// Which value.
         what: String,

@@ -3,11 +3,12 @@
 //! Rows of records that are enrolled but not yet published are in the table too; they are told
 //! apart by their record's state, so that a publication mark is one small update.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ring::digest::{Context, SHA256};
 
-use super::db::{Tx, Value, values};
+use super::db::{Row, Tx, Value, values};
+use super::keys::Tag;
 use super::records::RecordState;
 use super::{Store, StoreError};
 use crate::envelope::merkle;
@@ -19,6 +20,15 @@ pub struct Hit {
     pub position: usize,
     /// The record.
     pub record_id: u64,
+}
+
+/// What a decision needs to know of a held record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The presence mask.
+    pub presence: u16,
+    /// Tag of its family, if it has one.
+    pub family_tag: Option<Tag>,
 }
 
 /// Size of the published index, with its root as a publication mark logs it.
@@ -47,20 +57,11 @@ impl Store {
         let mut seen = HashSet::new();
         let mut rest = order.as_slice();
         while !rest.is_empty() {
-            let size = if rest.len() <= SMALL_CHUNK {
-                SMALL_CHUNK
-            } else {
-                CHUNK
-            };
+            let size = chunk_size(rest.len());
             let (chunk, remainder) = rest.split_at(rest.len().min(size));
             rest = remainder;
-            let mut bound: Vec<Value> = chunk.iter().map(|&at| probes[at].1.into()).collect();
-            // Repeating the last token keeps the statement's shape constant.
-            bound.resize(size, probes[chunk[chunk.len() - 1]].1.into());
-            let rows = self
-                .db
-                .read_built("probe-index", probe_sql(size), bound)
-                .await?;
+            let bound = chunk.iter().map(|&at| probes[at].1.into()).collect();
+            let rows = self.read_in("probe-index", PROBE, size, bound).await?;
             for row in rows {
                 let token: [u8; 16] = row.array(0)?;
                 let rule = row.uint(1)?;
@@ -81,6 +82,54 @@ impl Store {
             }
         }
         Ok(hits)
+    }
+
+    /// What decisions need to know of records that were hit, by record id. A record that is gone
+    /// since is not among them.
+    pub async fn held(&self, record_ids: &[u64]) -> Result<HashMap<u64, Held>, StoreError> {
+        let mut held = HashMap::with_capacity(record_ids.len());
+        let mut rest = record_ids;
+        while !rest.is_empty() {
+            let size = chunk_size(rest.len());
+            let (chunk, remainder) = rest.split_at(rest.len().min(size));
+            rest = remainder;
+            let bound = chunk.iter().map(|&record_id| record_id.into()).collect();
+            for row in self.read_in("read-held", HELD, size, bound).await? {
+                let family_tag = row
+                    .blob_or_null(2)?
+                    .map(|tag| Tag::try_from(tag.as_slice()))
+                    .transpose()
+                    .map_err(|_| StoreError::damaged("family tag", "not 16 octets"))?;
+                let presence = row.uint(1)? as u16;
+                let record = Held {
+                    presence,
+                    family_tag,
+                };
+                held.insert(row.uint(0)?, record);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Runs `head IN (..)` over at most `size` values. Repeating the last of them keeps the
+    /// statement's shape constant.
+    async fn read_in(
+        &self,
+        name: &'static str,
+        head: &'static str,
+        size: usize,
+        mut bound: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Some(last) = bound.last().cloned() {
+            bound.resize(size, last);
+        }
+        let mut sql = String::from(head);
+        for number in 1..=size {
+            sql.push_str(if number == 1 { " ($" } else { ",$" });
+            sql.push_str(&number.to_string());
+        }
+        sql.push(')');
+        self.db.read_built(name, sql, bound).await
     }
 
     /// Size and root that the index will have after the next publication mark.
@@ -147,28 +196,25 @@ impl Store {
         }
         tx.run(
             "UPDATE records SET state = $1 WHERE state = $2",
-            values![
-                RecordState::Published as i64,
-                RecordState::Enrolled as i64
-            ],
+            values![RecordState::Published as i64, RecordState::Enrolled as i64],
         )
         .await?;
         Ok(())
     }
 }
 
-fn probe_sql(size: usize) -> String {
-    let mut sql = String::from(
-        "SELECT i.token, i.rule, i.record_id FROM lookup_index i
-         JOIN records r ON r.record_id = i.record_id WHERE r.state = 2 AND i.token IN (",
-    );
-    for number in 1..=size {
-        if number > 1 {
-            sql.push(',');
-        }
-        sql.push('$');
-        sql.push_str(&number.to_string());
+/// A cross join, for it makes SQLite look tokens up and then their records. By itself it begins with
+/// all published records and goes through the whole index.
+const PROBE: &str = "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+    CROSS JOIN records r WHERE r.record_id = i.record_id AND r.state = 2 AND i.token IN";
+
+const HELD: &str = "SELECT r.record_id, t.presence, r.family_tag FROM records r
+    JOIN record_tokens t ON t.record_id = r.record_id WHERE r.record_id IN";
+
+fn chunk_size(rest: usize) -> usize {
+    if rest <= SMALL_CHUNK {
+        SMALL_CHUNK
+    } else {
+        CHUNK
     }
-    sql.push(')');
-    sql
 }

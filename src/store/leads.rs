@@ -71,7 +71,10 @@ impl Store {
     pub async fn forget_expired(&self, before_ms: u64) -> Result<u64, StoreError> {
         let mut tx = self.db.begin("forget-expired").await?;
         let leads = tx
-            .run("DELETE FROM leads WHERE expires_ms < $1", values![before_ms])
+            .run(
+                "DELETE FROM leads WHERE expires_ms < $1",
+                values![before_ms],
+            )
             .await?;
         let seen = tx
             .run("DELETE FROM seen WHERE expires_ms < $1", values![before_ms])

@@ -108,6 +108,14 @@ async fn commit_group(
     let state = Store::log_state(&mut tx).await?;
     let mut frontier = state.frontier;
     let old_size = frontier.size();
+    // What is signed next extends what was signed last, or nothing is signed: a frontier that was
+    // altered in the database would otherwise become a fork under this node's own signature.
+    if old_size > 0 && signer.sign_checkpoint(old_size, &frontier.root()) != state.checkpoint {
+        return Err(StoreError::damaged(
+            "log checkpoint",
+            "it is not the one of the stored tree",
+        ));
+    }
     let mut outcomes = Vec::with_capacity(acts.len());
     for act in acts {
         let refusal = guard(&mut tx, act).await?;
@@ -128,7 +136,6 @@ async fn commit_group(
     let checkpoint: Arc<str> = signer
         .sign_checkpoint(frontier.size(), &frontier.root())
         .into();
-    debug_assert_ne!(*state.checkpoint, *checkpoint);
     let mut done = Vec::with_capacity(acts.len());
     for (act, outcome) in acts.iter().zip(outcomes) {
         done.push(match outcome {
@@ -196,12 +203,7 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
     Ok(None)
 }
 
-async fn apply(
-    store: &Store,
-    tx: &mut Tx,
-    act: &Act,
-    leaf_index: u64,
-) -> Result<(), StoreError> {
+async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result<(), StoreError> {
     if let Some(seen) = &act.seen {
         tx.run(
             "INSERT INTO seen (seen_tag, query_digest, leaf_index, expires_ms)

@@ -9,6 +9,7 @@
 
 mod act;
 mod audit_reads;
+mod bulk;
 mod db;
 mod error;
 mod evidence;
@@ -26,9 +27,10 @@ use std::sync::Arc;
 
 pub use act::{Act, AnswerBuilder, Committed, Debit, Effect, Position, Seen};
 pub use audit_reads::{Behind, KeptPart};
+pub use bulk::IndexedRecord;
 pub use error::StoreError;
 pub use evidence::{Evidence, EvidencePart};
-pub use index::{Hit, IndexSize};
+pub use index::{Held, Hit, IndexSize};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
 pub use ledger::{Ledger, LogSigner};

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::bulk::{IndexRow, insert_index};
 use super::db::{Row, Tx, values};
 use super::keys::{Tag, TagKind, sealed};
 use super::{Store, StoreError};
@@ -106,7 +107,14 @@ impl Store {
         records: Vec<StagedRecord>,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("stage-import").await?;
-        for record in records {
+        let staged_before = tx
+            .read_one(
+                "SELECT count(*) FROM import_rows WHERE import_id = $1",
+                values![import_id],
+            )
+            .await?
+            .map_or(Ok(0), |row| row.uint(0))?;
+        for (position, record) in (staged_before..).zip(records) {
             let ref_tag = self
                 .keys
                 .tag(TagKind::Reference, &[record.record_ref.as_bytes()]);
@@ -133,10 +141,12 @@ impl Store {
             };
             tx.run(
                 "INSERT INTO import_rows
-                     (import_id, ref_tag, data_key, sealed, content_tag, family_tag, state)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                     (import_id, position, ref_tag, data_key, sealed, content_tag, family_tag,
+                      state)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 values![
                     import_id,
+                    position,
                     ref_tag,
                     wrapped,
                     sealed,
@@ -219,7 +229,7 @@ impl Store {
                     (SELECT max(r.record_id) FROM records r
                       WHERE r.ref_tag = i.ref_tag AND r.state = 2),
                     1, i.data_key, i.sealed, i.content_tag, i.family_tag, i.state, $2
-             FROM import_rows i WHERE i.import_id = $1",
+             FROM import_rows i WHERE i.import_id = $1 ORDER BY i.position",
             values![import_id, self.ambient.now_ms()],
         )
         .await?;
@@ -336,19 +346,6 @@ impl Store {
         Ok((row.uint(0)?, row.uint(1)?))
     }
 
-    /// Presence masks of records, in the order given; nothing for a record without tokens.
-    pub async fn presence(&self, record_id: u64) -> Result<Option<u16>, StoreError> {
-        let row = self
-            .db
-            .read_one(
-                "read-presence",
-                "SELECT presence FROM record_tokens WHERE record_id = $1",
-                values![record_id],
-            )
-            .await?;
-        row.map(|row| Ok(row.uint(0)? as u16)).transpose()
-    }
-
     /// Keeps the tokens of records and their index rows; they are searchable from the next
     /// publication mark on.
     pub async fn save_tokens(
@@ -356,6 +353,7 @@ impl Store {
         tokens: Vec<(&StoredRecord, RecordTokens)>,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("save-tokens").await?;
+        let mut index = Vec::new();
         for (record, tokens) in tokens {
             // Nothing is kept for a record that was changed or erased in the meantime.
             let still = tx
@@ -396,15 +394,13 @@ impl Store {
                 values![record.record_id],
             )
             .await?;
-            for (rule, token) in &tokens.index {
-                tx.run(
-                    "INSERT INTO lookup_index (token, rule, record_id) VALUES ($1, $2, $3)
-                     ON CONFLICT DO NOTHING",
-                    values![*token, u64::from(*rule), record.record_id],
-                )
-                .await?;
-            }
+            index.extend(tokens.index.iter().map(|&(rule, token)| IndexRow {
+                token,
+                rule,
+                record_id: record.record_id,
+            }));
         }
+        insert_index(&mut tx, index).await?;
         tx.commit().await
     }
 

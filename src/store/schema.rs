@@ -15,7 +15,10 @@ pub async fn migrate(db: &Db) -> Result<(), StoreError> {
     tx.run_script("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
         .await?;
     let found = match tx
-        .read_one("SELECT max(version) FROM schema_version WHERE version IS NOT NULL HAVING count(*) > 0", vec![])
+        .read_one(
+            "SELECT max(version) FROM schema_version WHERE version IS NOT NULL HAVING count(*) > 0",
+            vec![],
+        )
         .await?
     {
         Some(row) => row.int(0)?,

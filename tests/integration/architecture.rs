@@ -57,7 +57,10 @@ fn imports_run_downwards() {
             .unwrap_or_else(|| panic!("{module} is missing from the table of modules"));
         for (line, imported) in imports(&fs::read_to_string(&file).unwrap()) {
             if imported != module && !may.contains(imported.as_str()) {
-                wrong.push(format!("{}:{line}: {module} imports {imported}", file.display()));
+                wrong.push(format!(
+                    "{}:{line}: {module} imports {imported}",
+                    file.display()
+                ));
             }
         }
     }

@@ -381,7 +381,12 @@ fn deal(ambient: &Ambient) -> (Vec<KeyShare>, roster::CoalitionKey) {
     let plan = DkgPlan::new(id, 1, 2, identifiers.clone()).unwrap();
     let parties: BTreeMap<u16, Dkg> = identifiers
         .iter()
-        .map(|&me| (me, Dkg::start(plan.clone(), me, &mut ambient.rng()).unwrap()))
+        .map(|&me| {
+            (
+                me,
+                Dkg::start(plan.clone(), me, &mut ambient.rng()).unwrap(),
+            )
+        })
         .collect();
     let public: BTreeMap<u16, PublicMessage> = parties
         .iter()

@@ -146,8 +146,15 @@ async fn ask(
     pb::DisclosureQuery::send(channel, draft.sign()).await
 }
 
-async fn refused(coalition: &Coalition, from: &str, draft: Draft<pb::DisclosureQuery>) -> (Code, String, String) {
-    let status = ask(coalition, from, draft).await.err().expect("it was answered");
+async fn refused(
+    coalition: &Coalition,
+    from: &str,
+    draft: Draft<pb::DisclosureQuery>,
+) -> (Code, String, String) {
+    let status = ask(coalition, from, draft)
+        .await
+        .err()
+        .expect("it was answered");
     let (code, reason) = refusal(&status);
     (code, reason, status.message().to_owned())
 }
@@ -182,8 +189,15 @@ async fn what_is_allowed_is_told_and_all_else_is_withheld_alike() {
             Told {
                 granted: vec![("current_place".to_owned(), "Lublin".to_owned())],
                 withheld: withheld(&[
-                    "current_carer", "record_ref", "protection", "consent", "family_ref",
-                    "source", "status", "note", "family_name",
+                    "current_carer",
+                    "record_ref",
+                    "protection",
+                    "consent",
+                    "family_ref",
+                    "source",
+                    "status",
+                    "note",
+                    "family_name",
                 ]),
             }
         );
@@ -203,7 +217,10 @@ async fn a_lead_is_good_for_the_member_it_was_given_to_and_no_other() {
     let fields = ["current_place"];
     let foreign = disclosure(&coalition, "de", "pl", &lead, &fields);
     let foreign = refused(&coalition, "de", foreign).await;
-    assert_eq!((foreign.0, foreign.1.as_str()), (Code::NotFound, "LEAD_UNKNOWN"));
+    assert_eq!(
+        (foreign.0, foreign.1.as_str()),
+        (Code::NotFound, "LEAD_UNKNOWN")
+    );
     // Nothing tells a lead of another member from one that was never given.
     let invented = disclosure(&coalition, "ua", "pl", &[7; 16], &fields);
     assert_eq!(refused(&coalition, "ua", invented).await, foreign);
@@ -226,7 +243,12 @@ async fn a_lead_is_good_for_the_member_it_was_given_to_and_no_other() {
     // The one that it was given to can use it, and more than once.
     for _ in 0..2 {
         let own = disclosure(&coalition, "ua", "pl", &lead, &fields);
-        assert_eq!(told(&ask(&coalition, "ua", own).await.unwrap()).granted.len(), 1);
+        assert_eq!(
+            told(&ask(&coalition, "ua", own).await.unwrap())
+                .granted
+                .len(),
+            1
+        );
     }
 }
 
@@ -262,9 +284,16 @@ async fn a_request_names_known_fields_and_says_why() {
     let lead = lead.unwrap();
     let good = || disclosure(&coalition, "ua", "pl", &lead, &["current_place"]);
     let with_fields = |fields: &[&str]| disclosure(&coalition, "ua", "pl", &lead, fields);
-    let (code, reason, message) =
-        refused(&coalition, "ua", with_fields(&["current_place", "shoe_size"])).await;
-    assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "UNKNOWN_FIELD"));
+    let (code, reason, message) = refused(
+        &coalition,
+        "ua",
+        with_fields(&["current_place", "shoe_size"]),
+    )
+    .await;
+    assert_eq!(
+        (code, reason.as_str()),
+        (Code::InvalidArgument, "UNKNOWN_FIELD")
+    );
     assert!(message.contains("shoe_size"), "{message}");
     // A name that is no name is cut, so that no status carries a page.
     let long = "x".repeat(5_000);
@@ -282,22 +311,44 @@ async fn a_request_names_known_fields_and_says_why() {
         ("no field", with_fields(&[])),
         ("too many fields", with_fields(&many)),
         ("no mask", good().payload(|query| query.fields = None)),
-        ("a short lead", disclosure(&coalition, "ua", "pl", &lead[..15], &["status"])),
-        ("no lead", disclosure(&coalition, "ua", "pl", &[], &["status"])),
+        (
+            "a short lead",
+            disclosure(&coalition, "ua", "pl", &lead[..15], &["status"]),
+        ),
+        (
+            "no lead",
+            disclosure(&coalition, "ua", "pl", &[], &["status"]),
+        ),
         ("no justification", justified(&[])),
         ("an empty one", justified(&[Vec::new()])),
-        ("two of them", justified(&[b"The family".to_vec(), b"asks.".to_vec()])),
-        ("one that is too long", justified(&[vec![b'x'; MAX_JUSTIFICATION + 1]])),
+        (
+            "two of them",
+            justified(&[b"The family".to_vec(), b"asks.".to_vec()]),
+        ),
+        (
+            "one that is too long",
+            justified(&[vec![b'x'; MAX_JUSTIFICATION + 1]]),
+        ),
         ("one that is no text", justified(&[vec![0xff; 8]])),
         ("no purpose", good().payload(|query| query.purpose = 0)),
-        ("no legal basis", good().payload(|query| query.legal_basis = 0)),
-        ("a sentence for a case", good().payload(|query| {
-            query.case_reference = "about a boy".to_owned();
-        })),
+        (
+            "no legal basis",
+            good().payload(|query| query.legal_basis = 0),
+        ),
+        (
+            "a sentence for a case",
+            good().payload(|query| {
+                query.case_reference = "about a boy".to_owned();
+            }),
+        ),
     ];
     for (what, draft) in cases {
         let (code, reason, _) = refused(&coalition, "ua", draft).await;
-        assert_eq!((code, reason.as_str()), (Code::InvalidArgument, "MALFORMED"), "{what}");
+        assert_eq!(
+            (code, reason.as_str()),
+            (Code::InvalidArgument, "MALFORMED"),
+            "{what}"
+        );
     }
     let not_permitted = good().payload(|query| query.set_purpose(pb::Purpose::ChildProtection));
     let (code, reason, _) = refused(&coalition, "ua", not_permitted).await;
@@ -305,9 +356,13 @@ async fn a_request_names_known_fields_and_says_why() {
         (code, reason.as_str()),
         (Code::PermissionDenied, "PURPOSE_NOT_PERMITTED")
     );
-    ask(&coalition, "ua", justified(&[vec![b'x'; MAX_JUSTIFICATION]]))
-        .await
-        .unwrap();
+    ask(
+        &coalition,
+        "ua",
+        justified(&[vec![b'x'; MAX_JUSTIFICATION]]),
+    )
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -324,18 +379,39 @@ async fn what_may_be_the_child_and_who_is_under_protection_is_not_told_of() {
         .map(|(reference, _, child)| record(reference, child, &[("consent", "tracing")]))
         .collect();
     import(&coalition, "de", &unprotected).await;
-    for (reference, expected) in [("2", "POSSIBLE"), ("3", "NO_MATCH"), ("4", "NO_MATCH"), ("1", "NO_MATCH")] {
+    for (reference, expected) in [
+        ("2", "POSSIBLE"),
+        ("3", "NO_MATCH"),
+        ("4", "NO_MATCH"),
+        ("1", "NO_MATCH"),
+    ] {
         let answers = search(&coalition, "ua", reference).await;
         let grades: Vec<(&str, &str)> = answers
             .iter()
             .map(|answer| (answer.member.as_str(), answer.results[0].grade.as_str()))
             .collect();
-        assert_eq!(grades, [("de", "MATCH"), ("pl", expected)], "child {reference}");
-        assert_eq!(answers[0].bytes_received.abs_diff(answers[1].bytes_received) <= 2, true);
+        assert_eq!(
+            grades,
+            [("de", "MATCH"), ("pl", expected)],
+            "child {reference}"
+        );
+        assert_eq!(
+            answers[0]
+                .bytes_received
+                .abs_diff(answers[1].bytes_received)
+                <= 2,
+            true
+        );
     }
     // A person has to look first: of a record that only may be the child, nothing is told.
     let (_, lead) = found(&coalition, "2").await;
-    let draft = disclosure(&coalition, "ua", "pl", &lead.unwrap(), &["current_place", "status"]);
+    let draft = disclosure(
+        &coalition,
+        "ua",
+        "pl",
+        &lead.unwrap(),
+        &["current_place", "status"],
+    );
     assert_eq!(
         told(&ask(&coalition, "ua", draft).await.unwrap()),
         Told {
@@ -397,7 +473,10 @@ async fn the_same_request_is_answered_with_the_very_same_octets() {
     let leaves = coalition.leaves("pl", before).await;
     assert_eq!(leaves.len(), 1);
     assert!(leaves[0].act() == Act::DisclosureAnswered);
-    assert_eq!((leaves[0].count, leaves[0].reference.as_str()), (1, "current_place"));
+    assert_eq!(
+        (leaves[0].count, leaves[0].reference.as_str()),
+        (1, "current_place")
+    );
     assert_eq!(leaves[0].subject.len(), 16);
 }
 
@@ -423,11 +502,19 @@ async fn an_erased_record_is_gone_with_its_lead() {
 
 #[tokio::test]
 async fn protection_counts_from_the_moment_it_is_set() {
-    for (protection, consent) in [("human_only", "tracing"), ("silent", "tracing"), ("none", "none")] {
+    for (protection, consent) in [
+        ("human_only", "tracing"),
+        ("silent", "tracing"),
+        ("none", "none"),
+    ] {
         let (coalition, _) = scene(&[(0, "none", "tracing")]).await;
         let (_, lead) = found(&coalition, "1").await;
         let (reference, _, child) = CHILDREN[0];
-        let more = [("protection", protection), ("consent", consent), ("current_place", "Lublin")];
+        let more = [
+            ("protection", protection),
+            ("consent", consent),
+            ("current_place", "Lublin"),
+        ];
         let changed = record(reference, &child, &more);
         // No publication mark: protection does not wait for one.
         coalition.import_unpublished("pl", &[&changed]).await;
@@ -436,6 +523,10 @@ async fn protection_counts_from_the_moment_it_is_set() {
             Ok(answer) => assert_eq!(told(&answer).granted, [], "{protection}, {consent}"),
             Err(refused) => assert_eq!(refusal(&refused).1, "LEAD_UNKNOWN"),
         }
-        assert_ne!(found(&coalition, "1").await.0, "MATCH", "{protection}, {consent}");
+        assert_ne!(
+            found(&coalition, "1").await.0,
+            "MATCH",
+            "{protection}, {consent}"
+        );
     }
 }

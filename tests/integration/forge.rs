@@ -160,7 +160,12 @@ pub fn full(salted: Vec<u8>) -> pb::Item {
 }
 
 /// A lookup of `subjects` children whom nobody holds.
-pub fn lookup(coalition: &Coalition, from: &str, to: &str, subjects: usize) -> Draft<pb::LookupQuery> {
+pub fn lookup(
+    coalition: &Coalition,
+    from: &str,
+    to: &str,
+    subjects: usize,
+) -> Draft<pb::LookupQuery> {
     let bodies: Vec<Vec<u8>> = (0..subjects)
         .map(|_| stranger(&coalition.ambient).encode_to_vec())
         .collect();
@@ -192,7 +197,9 @@ pub fn stranger(ambient: &Ambient) -> pb::LookupSubject {
 
 /// Blinded elements, as a member makes them.
 pub fn blinded(ambient: &Ambient, count: usize) -> Vec<u8> {
-    let inputs: Vec<Vec<u8>> = (0..count).map(|_| ambient.random::<16>().to_vec()).collect();
+    let inputs: Vec<Vec<u8>> = (0..count)
+        .map(|_| ambient.random::<16>().to_vec())
+        .collect();
     let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let seed = BatchSeed::generate(&mut ambient.rng());
     oprf::blind(&seed, &inputs)
@@ -275,7 +282,11 @@ sent! {
 }
 
 /// Sends any bytes as the request of a call.
-pub async fn send_raw(channel: &Channel, call: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+pub async fn send_raw(
+    channel: &Channel,
+    call: &'static str,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
     let mut grpc = Grpc::new(channel.clone()).max_encoding_message_size(4 * MAX_MESSAGE);
     grpc.ready()
         .await

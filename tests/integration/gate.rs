@@ -153,17 +153,37 @@ async fn a_message_must_be_signed_by_the_party_that_sends_it() {
 
     let by_another = scene.lookup().signed_by(&scene.coalition, "de").sign();
     scene
-        .refuses::<pb::LookupQuery>("signed by de, sent by ua", "ua", by_another, bad_signature, Failed)
+        .refuses::<pb::LookupQuery>(
+            "signed by de, sent by ua",
+            "ua",
+            by_another,
+            bad_signature,
+            Failed,
+        )
         .await;
     let whole = lookup(&scene.coalition, "de", HOLDER, 1).sign();
     scene
-        .refuses::<pb::LookupQuery>("de's own message, sent by ua", "ua", whole, bad_signature, Failed)
+        .refuses::<pb::LookupQuery>(
+            "de's own message, sent by ua",
+            "ua",
+            whole,
+            bad_signature,
+            Failed,
+        )
         .await;
     let stranger = Draft::signed_by(scene.lookup(), &scene.coalition, OMBUDSMAN).sign();
     scene
-        .refuses::<pb::LookupQuery>("signed by the ombudsman", "ua", stranger, bad_signature, Failed)
+        .refuses::<pb::LookupQuery>(
+            "signed by the ombudsman",
+            "ua",
+            stranger,
+            bad_signature,
+            Failed,
+        )
         .await;
-    let in_its_name = scene.lookup().header(|header| header.issuer = "de".to_owned());
+    let in_its_name = scene
+        .lookup()
+        .header(|header| header.issuer = "de".to_owned());
     scene
         .refuses::<pb::LookupQuery>(
             "ua signs in the name of de",
@@ -192,7 +212,10 @@ async fn a_message_must_be_signed_by_the_party_that_sends_it() {
         .refuses::<pb::LookupQuery>("seventeen signatures", "ua", many, malformed, Failed)
         .await;
     for (what, change) in [
-        ("a short signature", (|signature| signature.sig.truncate(63)) as fn(&mut pb::Signature)),
+        (
+            "a short signature",
+            (|signature| signature.sig.truncate(63)) as fn(&mut pb::Signature),
+        ),
         ("a short key id", |signature| signature.key_id.truncate(31)),
     ] {
         let mut short = scene.lookup().sign();
@@ -208,7 +231,13 @@ async fn a_message_must_be_signed_by_the_party_that_sends_it() {
         .await;
     let other_call = disclosure(&scene.coalition, "ua", HOLDER, &[1; 16], &["status"]).sign();
     scene
-        .refuses::<pb::LookupQuery>("another call's message", "ua", other_call, bad_signature, Failed)
+        .refuses::<pb::LookupQuery>(
+            "another call's message",
+            "ua",
+            other_call,
+            bad_signature,
+            Failed,
+        )
         .await;
     let no_type = scene.lookup().of_type("").sign();
     scene
@@ -224,14 +253,32 @@ async fn a_payload_is_read_only_after_its_signature_held() {
     let signed = |payload: Vec<u8>| sign_bytes(pb::LookupQuery::TYPE, payload, &key, Vec::new());
 
     scene
-        .refuses::<pb::LookupQuery>("an empty payload", "ua", signed(Vec::new()), malformed, Held)
+        .refuses::<pb::LookupQuery>(
+            "an empty payload",
+            "ua",
+            signed(Vec::new()),
+            malformed,
+            Held,
+        )
         .await;
     scene
-        .refuses::<pb::LookupQuery>("noise for a payload", "ua", signed(vec![0xff; 40]), malformed, Held)
+        .refuses::<pb::LookupQuery>(
+            "noise for a payload",
+            "ua",
+            signed(vec![0xff; 40]),
+            malformed,
+            Held,
+        )
         .await;
     let headless = pb::LookupQuery::default().encode_to_vec();
     scene
-        .refuses::<pb::LookupQuery>("a payload without a header", "ua", signed(headless), malformed, Held)
+        .refuses::<pb::LookupQuery>(
+            "a payload without a header",
+            "ua",
+            signed(headless),
+            malformed,
+            Held,
+        )
         .await;
     let good = scene.lookup().sign();
     let mut cut = good.envelope.clone().unwrap().payload;
@@ -394,12 +441,27 @@ async fn items_are_those_that_were_signed() {
     let cases: Vec<(&str, Draft<pb::LookupQuery>)> = vec![
         ("one missing", two().items(|items| items.truncate(1))),
         ("all missing", two().items(Vec::clear)),
-        ("one too many", two().items(|items| items.push(another(&scene)))),
-        ("one twice", two().items(|items| items[1] = items[0].clone())),
+        (
+            "one too many",
+            two().items(|items| items.push(another(&scene))),
+        ),
+        (
+            "one twice",
+            two().items(|items| items[1] = items[0].clone()),
+        ),
         ("in another order", two().items(|items| items.swap(0, 1))),
-        ("one exchanged", two().items(|items| items[0] = another(&scene))),
-        ("one empty", two().items(|items| items[0] = full(Vec::new()))),
-        ("one without a form", two().items(|items| items[0].form = None)),
+        (
+            "one exchanged",
+            two().items(|items| items[0] = another(&scene)),
+        ),
+        (
+            "one empty",
+            two().items(|items| items[0] = full(Vec::new())),
+        ),
+        (
+            "one without a form",
+            two().items(|items| items[0].form = None),
+        ),
         (
             "one with another salt",
             two().items(|items| {
@@ -453,14 +515,24 @@ async fn a_lookup_asks_what_it_may_in_the_form_that_is_fixed() {
         ("no purpose", malformed, |query| query.purpose = 0),
         ("an unknown purpose", malformed, |query| query.purpose = 99),
         ("no legal basis", malformed, |query| query.legal_basis = 0),
-        ("an unknown legal basis", malformed, |query| query.legal_basis = -1),
+        ("an unknown legal basis", malformed, |query| {
+            query.legal_basis = -1
+        }),
         ("a case reference that is a sentence", malformed, |query| {
             query.case_reference = "the boy with the red scarf".to_owned();
         }),
-        ("another epoch", (Code::FailedPrecondition, "WRONG_EPOCH"), |query| query.epoch = 2),
-        ("another rule table", (Code::FailedPrecondition, "WRONG_RULES"), |query| {
-            query.rules_digest = vec![3; 32];
-        }),
+        (
+            "another epoch",
+            (Code::FailedPrecondition, "WRONG_EPOCH"),
+            |query| query.epoch = 2,
+        ),
+        (
+            "another rule table",
+            (Code::FailedPrecondition, "WRONG_RULES"),
+            |query| {
+                query.rules_digest = vec![3; 32];
+            },
+        ),
     ];
     for (what, expected, change) in cases {
         let message = scene.lookup().payload(change).sign();
@@ -471,7 +543,13 @@ async fn a_lookup_asks_what_it_may_in_the_form_that_is_fixed() {
     for subjects in [0, 1_001] {
         let message = lookup(&scene.coalition, "ua", HOLDER, subjects).sign();
         scene
-            .refuses::<pb::LookupQuery>(&format!("{subjects} subjects"), "ua", message, malformed, Held)
+            .refuses::<pb::LookupQuery>(
+                &format!("{subjects} subjects"),
+                "ua",
+                message,
+                malformed,
+                Held,
+            )
             .await;
     }
 
@@ -482,12 +560,20 @@ async fn a_lookup_asks_what_it_may_in_the_form_that_is_fixed() {
         rebuilt(&scene.coalition, payload, &[subject.encode_to_vec()])
     };
     let shapes: [(&str, fn(&mut pb::LookupSubject)); 6] = [
-        ("a slot too few", |subject| subject.tokens.truncate(subject.tokens.len() - 16)),
+        ("a slot too few", |subject| {
+            subject.tokens.truncate(subject.tokens.len() - 16)
+        }),
         ("a slot too many", |subject| subject.tokens.extend([0; 16])),
-        ("half a slot", |subject| subject.tokens.truncate(subject.tokens.len() - 8)),
+        ("half a slot", |subject| {
+            subject.tokens.truncate(subject.tokens.len() - 8)
+        }),
         ("no slot", |subject| subject.tokens.clear()),
-        ("a sibling slot too many", |subject| subject.sibling_tokens.extend([0; 16])),
-        ("presence bits that do not exist", |subject| subject.presence = 1 << 16),
+        ("a sibling slot too many", |subject| {
+            subject.sibling_tokens.extend([0; 16])
+        }),
+        ("presence bits that do not exist", |subject| {
+            subject.presence = 1 << 16
+        }),
     ];
     for (what, change) in shapes {
         scene
@@ -503,7 +589,13 @@ async fn a_lookup_asks_what_it_may_in_the_form_that_is_fixed() {
     let message = lookup(&scene.coalition, OMBUDSMAN, HOLDER, 1).sign();
     let role_missing = (Code::PermissionDenied, "ROLE_MISSING");
     scene
-        .refuses::<pb::LookupQuery>("an ombudsman's lookup", OMBUDSMAN, message, role_missing, Held)
+        .refuses::<pb::LookupQuery>(
+            "an ombudsman's lookup",
+            OMBUDSMAN,
+            message,
+            role_missing,
+            Held,
+        )
         .await;
 }
 
@@ -525,14 +617,34 @@ async fn a_keyholder_evaluates_whole_batches_of_its_own_subset() {
     let bad_batch = (Code::InvalidArgument, "BAD_BATCH");
     type Change = fn(&mut pb::EvaluationQuery);
     let cases: [(&str, (Code, &str), Change); 9] = [
-        ("another epoch", (Code::FailedPrecondition, "WRONG_EPOCH"), |query| query.epoch = 2),
-        ("epoch 0", (Code::FailedPrecondition, "WRONG_EPOCH"), |query| query.epoch = 0),
-        ("too few keyholders", bad_batch, |query| query.keyholders = vec![2]),
-        ("too many keyholders", bad_batch, |query| query.keyholders = vec![1, 2, 3]),
-        ("one keyholder twice", bad_batch, |query| query.keyholders = vec![2, 2]),
-        ("a keyholder that is none", bad_batch, |query| query.keyholders = vec![2, 9]),
-        ("a keyholder past all numbers", bad_batch, |query| query.keyholders = vec![2, 70_000]),
-        ("a subset of others", bad_batch, |query| query.keyholders = vec![1, 3]),
+        (
+            "another epoch",
+            (Code::FailedPrecondition, "WRONG_EPOCH"),
+            |query| query.epoch = 2,
+        ),
+        (
+            "epoch 0",
+            (Code::FailedPrecondition, "WRONG_EPOCH"),
+            |query| query.epoch = 0,
+        ),
+        ("too few keyholders", bad_batch, |query| {
+            query.keyholders = vec![2]
+        }),
+        ("too many keyholders", bad_batch, |query| {
+            query.keyholders = vec![1, 2, 3]
+        }),
+        ("one keyholder twice", bad_batch, |query| {
+            query.keyholders = vec![2, 2]
+        }),
+        ("a keyholder that is none", bad_batch, |query| {
+            query.keyholders = vec![2, 9]
+        }),
+        ("a keyholder past all numbers", bad_batch, |query| {
+            query.keyholders = vec![2, 70_000]
+        }),
+        ("a subset of others", bad_batch, |query| {
+            query.keyholders = vec![1, 3]
+        }),
         ("another count", bad_batch, |query| query.element_count = 4),
     ];
     for (what, expected, change) in cases {
@@ -587,7 +699,10 @@ async fn a_member_without_a_share_evaluates_nothing() {
     coalition.start_node(HOLDER).await;
     let message = evaluation(&coalition, "ua", HOLDER, 1).sign();
     let channel = coalition.channel("ua", HOLDER).await;
-    let refused = pb::EvaluationQuery::send(channel, message).await.err().unwrap();
+    let refused = pb::EvaluationQuery::send(channel, message)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(
         refusal(&refused),
         (Code::FailedPrecondition, "NO_SHARE".to_owned())
@@ -622,10 +737,18 @@ async fn the_same_message_is_answered_once_and_the_same_id_serves_no_other() {
     assert_eq!(scene.coalition.log_size(HOLDER).await, before + 2);
 
     let id = first.message_id();
-    let other = scene.lookup().header(|header| header.message_id = id.clone());
+    let other = scene
+        .lookup()
+        .header(|header| header.message_id = id.clone());
     let reused = (Code::AlreadyExists, "MESSAGE_ID_REUSED");
     scene
-        .refuses::<pb::LookupQuery>("the id, over another query", "ua", other.sign(), reused, Held)
+        .refuses::<pb::LookupQuery>(
+            "the id, over another query",
+            "ua",
+            other.sign(),
+            reused,
+            Held,
+        )
         .await;
     // One that would be refused anyway is told of its id, not of its fault.
     let other = scene
@@ -670,7 +793,9 @@ async fn the_same_message_is_answered_once_and_the_same_id_serves_no_other() {
     assert_eq!(again, answer, "the stored answer, after a restart");
     assert_eq!(scene.coalition.log_size(HOLDER).await, before);
     let answered = scene.coalition.leaves(HOLDER, 0).await;
-    let of_it = |leaf: &&LogEntry| leaf.act() == Act::LookupAnswered && leaf.message_id == id && leaf.peer == "ua";
+    let of_it = |leaf: &&LogEntry| {
+        leaf.act() == Act::LookupAnswered && leaf.message_id == id && leaf.peer == "ua"
+    };
     assert_eq!(answered.iter().filter(of_it).count(), 1);
 }
 
@@ -715,7 +840,10 @@ async fn no_flipped_bit_and_no_cut_gets_through() {
             send_raw(&ua, DISCLOSE, whole[..position].to_vec()).await,
         );
     }
-    assert!(seen["BAD_SIGNATURE"] > 100 && seen["MALFORMED"] > 100, "{seen:?}");
+    assert!(
+        seen["BAD_SIGNATURE"] > 100 && seen["MALFORMED"] > 100,
+        "{seen:?}"
+    );
     // Leaves tell of those whose signature held: the items were cut or flipped, no more.
     let leaves = scene.coalition.leaves(HOLDER, before).await;
     assert!(leaves.len() <= 2 * "The family asks.".len() + 2 * 16 + 20);
@@ -730,8 +858,18 @@ async fn what_is_no_message_at_all_is_refused_with_a_reason_too() {
     let scene = Scene::set().await;
     let ua = scene.channels["ua"].clone();
     let cases: [(&str, &'static str, Vec<u8>, (Code, &str)); 4] = [
-        ("noise", LOOKUP, vec![0xff; 64], (Code::InvalidArgument, "MALFORMED")),
-        ("nothing", LOOKUP, Vec::new(), (Code::InvalidArgument, "MALFORMED")),
+        (
+            "noise",
+            LOOKUP,
+            vec![0xff; 64],
+            (Code::InvalidArgument, "MALFORMED"),
+        ),
+        (
+            "nothing",
+            LOOKUP,
+            Vec::new(),
+            (Code::InvalidArgument, "MALFORMED"),
+        ),
         (
             "nine MiB",
             LOOKUP,
@@ -762,7 +900,9 @@ async fn a_suspended_member_is_cut_off_at_its_next_request() {
     let mut scene = Scene::set().await;
     let de = scene.channels["de"].clone();
     let good = lookup(&scene.coalition, "de", HOLDER, 1).sign();
-    pb::LookupQuery::send(de.clone(), good.clone()).await.unwrap();
+    pb::LookupQuery::send(de.clone(), good.clone())
+        .await
+        .unwrap();
 
     let now = START_MS / 1000;
     scene.coalition.roster.version += 1;
@@ -817,7 +957,9 @@ async fn a_certificate_that_nobody_pinned_does_not_connect() {
     assert_eq!(scene.coalition.log_size(HOLDER).await, before);
     let lines = scene.logs.take();
     assert!(
-        lines.iter().all(|line| line.contains("a handshake was refused")),
+        lines
+            .iter()
+            .all(|line| line.contains("a handshake was refused")),
         "{lines:#?}"
     );
     scene.answers_well().await;

@@ -2,10 +2,15 @@
 
 mod architecture;
 mod audit;
+mod cli;
 mod coalition;
 mod disclosure;
+mod durability;
 mod exchange;
 mod forge;
 mod gate;
+mod import;
+mod process;
 mod quota;
 mod store;
+mod tamper;

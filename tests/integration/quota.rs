@@ -71,11 +71,16 @@ async fn subjects_are_counted_to_the_last_one() {
         .payload(|query| query.rules_digest = vec![1; 32])
         .sign();
     let channel = coalition.channel("ua", "pl").await;
-    let refused = pb::LookupQuery::send(channel.clone(), wrong).await.err().unwrap();
+    let refused = pb::LookupQuery::send(channel.clone(), wrong)
+        .await
+        .err()
+        .unwrap();
     assert_eq!(refusal(&refused).1, "WRONG_RULES");
 
     let last = lookup(&coalition, "ua", "pl", 2).sign();
-    pb::LookupQuery::send(channel.clone(), last.clone()).await.unwrap();
+    pb::LookupQuery::send(channel.clone(), last.clone())
+        .await
+        .unwrap();
     let refused = look_up(&coalition, "ua", 1).await.unwrap_err();
     is_used_up(&refused, "subjects_per_day", "5 of 5 used", to_midnight);
     // What was answered is answered again and draws nothing; others have a quota of their own.
@@ -90,7 +95,12 @@ async fn subjects_are_counted_to_the_last_one() {
     // The last moment of the day, and the first of the next.
     clock.advance_ms(16 * 3_600_000 - 1);
     let refused = look_up(&coalition, "ua", 1).await.unwrap_err();
-    is_used_up(&refused, "subjects_per_day", "5 of 5 used", Duration::from_secs(1));
+    is_used_up(
+        &refused,
+        "subjects_per_day",
+        "5 of 5 used",
+        Duration::from_secs(1),
+    );
     clock.advance_ms(1);
     look_up(&coalition, "ua", 5).await.unwrap();
     let refused = look_up(&coalition, "ua", 1).await.unwrap_err();
@@ -131,22 +141,39 @@ async fn evaluations_draw_on_enrolment_first_and_then_on_the_day() {
     is_used_up(&refused, "evaluations_per_day", "6 of 10 used", to_midnight);
     let last = evaluation(&coalition, "ua", "pl", 4).sign();
     let channel = coalition.channel("ua", "pl").await;
-    let answer = pb::EvaluationQuery::send(channel.clone(), last.clone()).await.unwrap();
+    let answer = pb::EvaluationQuery::send(channel.clone(), last.clone())
+        .await
+        .unwrap();
     let refused = evaluate(&coalition, 1).await.unwrap_err();
-    is_used_up(&refused, "evaluations_per_day", "10 of 10 used", to_midnight);
+    is_used_up(
+        &refused,
+        "evaluations_per_day",
+        "10 of 10 used",
+        to_midnight,
+    );
     let again = pb::EvaluationQuery::send(channel, last).await.unwrap();
     assert!(again == answer, "the very same answer, and no further draw");
 
     coalition.stop_node("pl").await;
     coalition.start_node("pl").await;
     let refused = evaluate(&coalition, 1).await.unwrap_err();
-    is_used_up(&refused, "evaluations_per_day", "10 of 10 used", to_midnight);
+    is_used_up(
+        &refused,
+        "evaluations_per_day",
+        "10 of 10 used",
+        to_midnight,
+    );
 
     // The day's allowance begins anew; that for the register is for the whole key epoch.
     clock.advance_ms(DAY_MS);
     evaluate(&coalition, EVALUATIONS as usize).await.unwrap();
     let refused = evaluate(&coalition, 1).await.unwrap_err();
-    is_used_up(&refused, "evaluations_per_day", "10 of 10 used", to_midnight);
+    is_used_up(
+        &refused,
+        "evaluations_per_day",
+        "10 of 10 used",
+        to_midnight,
+    );
 }
 
 #[tokio::test]

@@ -168,19 +168,32 @@ async fn a_query_is_answered_once_also_after_a_restart() {
     let leaf = fixture.done(answering(b"answer", first.clone())).await;
     let fixture = fixture.reopen().await;
     for _ in 0..2 {
-        match fixture.ledger.commit(answering(b"again", first.clone())).await.unwrap() {
+        match fixture
+            .ledger
+            .commit(answering(b"again", first.clone()))
+            .await
+            .unwrap()
+        {
             Committed::Repeated { leaf_index } => assert_eq!(leaf_index, leaf),
             _ => panic!("the query was answered twice"),
         }
     }
     let other = seen(&fixture.store, b"id", 2);
     assert!(matches!(
-        fixture.ledger.commit(answering(b"other", other)).await.unwrap(),
+        fixture
+            .ledger
+            .commit(answering(b"other", other))
+            .await
+            .unwrap(),
         Committed::Reused
     ));
     let (size, _) = fixture.store.checkpoint().await.unwrap().unwrap();
     assert_eq!(size, 1);
-    let stored = fixture.store.evidence(leaf, EvidencePart::Answer).await.unwrap();
+    let stored = fixture
+        .store
+        .evidence(leaf, EvidencePart::Answer)
+        .await
+        .unwrap();
     assert_eq!(stored.unwrap().envelope.as_slice(), leaf.to_be_bytes());
 }
 
@@ -236,7 +249,7 @@ async fn concurrent_acts_get_consecutive_leaves_under_provable_checkpoints() {
     let head = |note: &str| {
         SignedCheckpoint::parse(note.as_bytes())
             .unwrap()
-            .verify(&[key.clone()])
+            .verify(std::slice::from_ref(&key))
             .unwrap()
             .head()
     };
@@ -261,13 +274,17 @@ async fn concurrent_acts_get_consecutive_leaves_under_provable_checkpoints() {
 #[tokio::test]
 async fn a_changed_record_stays_searchable_as_it_was_until_the_next_mark() {
     let fixture = fixture().await;
-    fixture.import(vec![staged("A1", "old"), staged("A2", "other")]).await;
+    fixture
+        .import(vec![staged("A1", "old"), staged("A2", "other")])
+        .await;
     fixture.enrol().await;
     assert!(!fixture.finds("old").await, "found before the mark");
     fixture.publish().await;
     assert!(fixture.finds("old").await);
 
-    fixture.import(vec![staged("A1", "new"), staged("A2", "other")]).await;
+    fixture
+        .import(vec![staged("A1", "new"), staged("A2", "other")])
+        .await;
     fixture.enrol().await;
     assert!(fixture.finds("old").await && !fixture.finds("new").await);
     let announced = fixture.store.index_after_publishing().await.unwrap();
@@ -277,17 +294,26 @@ async fn a_changed_record_stays_searchable_as_it_was_until_the_next_mark() {
     let size = fixture.store.index_size().await.unwrap();
     assert_eq!((announced.records, announced.tokens), size);
     assert_eq!(size, (2, 2));
-    assert_eq!(announced.root, fixture.store.index_after_publishing().await.unwrap().root);
+    assert_eq!(
+        announced.root,
+        fixture.store.index_after_publishing().await.unwrap().root
+    );
 }
 
 #[tokio::test]
 async fn importing_the_same_again_changes_nothing() {
     let fixture = fixture().await;
-    fixture.import(vec![staged("A1", "one"), staged("A2", "two")]).await;
+    fixture
+        .import(vec![staged("A1", "one"), staged("A2", "two")])
+        .await;
     fixture.enrol().await;
     fixture.publish().await;
     let id = fixture.ambient.random();
-    let again = vec![staged("A1", "one"), staged("A2", "two!"), staged("A3", "three")];
+    let again = vec![
+        staged("A1", "one"),
+        staged("A2", "two!"),
+        staged("A3", "three"),
+    ];
     fixture.store.stage_import(id, again).await.unwrap();
     let counts = fixture.store.import_counts(id).await.unwrap();
     assert_eq!((counts.added, counts.changed, counts.unchanged), (1, 1, 1));
@@ -374,10 +400,22 @@ async fn evidence_is_kept_item_by_item() {
     let leaf = fixture
         .done(Act::alone(b"x".to_vec()).with(Effect::Keep(EvidencePart::Query, kept.clone())))
         .await;
-    let read = fixture.store.evidence(leaf, EvidencePart::Query).await.unwrap().unwrap();
+    let read = fixture
+        .store
+        .evidence(leaf, EvidencePart::Query)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(read.items == kept.items);
     assert_eq!(read.envelope, kept.envelope);
-    assert!(fixture.store.evidence(leaf, EvidencePart::Answer).await.unwrap().is_none());
+    assert!(
+        fixture
+            .store
+            .evidence(leaf, EvidencePart::Answer)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -394,7 +432,10 @@ async fn a_lead_is_found_by_its_handle_until_it_is_forgotten() {
         .done(Act::alone(b"x".to_vec()).with(Effect::HandOut(lead)))
         .await;
     let found = fixture.store.lead(&[5; 16]).await.unwrap().unwrap();
-    assert_eq!((found.party.as_str(), found.record_id, found.grade), ("ua", 42, 3));
+    assert_eq!(
+        (found.party.as_str(), found.record_id, found.grade),
+        ("ua", 42, 3)
+    );
     assert!(fixture.store.lead(&[6; 16]).await.unwrap().is_none());
     fixture.store.forget_expired(TIME_MS + 11).await.unwrap();
     assert!(fixture.store.lead(&[5; 16]).await.unwrap().is_none());
@@ -414,5 +455,8 @@ async fn another_master_key_opens_nothing() {
     .await
     .err()
     .unwrap();
-    assert!(error.to_string().contains("key ring does not hold"), "{error}");
+    assert!(
+        error.to_string().contains("key ring does not hold"),
+        "{error}"
+    );
 }

@@ -67,19 +67,13 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     }
     show_errors(&name, &report.errors, report.error_count);
     let stops = !report.is_clean() && args.on_error == OnError::Stop;
-    if args.dry_run || stops {
-        if let Some(path) = &args.rejects {
-            write_rejects(&args.file, format, &options, path)?;
-        }
+    if let Some(path) = &args.rejects
+        && (args.dry_run || stops)
+    {
+        write_rejects(&args.file, format, &options, path)?;
     }
     if stops {
-        context.output.object(&json!({
-            "ok": false,
-            "imported": 0,
-            "rejected": report.tally.rejected,
-            "errors": errors_json(&report.errors),
-        }));
-        return Err(CliError::input(
+        let error = CliError::input(
             "BAD_ROWS",
             format!(
                 "{name}: {} of {} rows cannot be read, so nothing was imported: mend them, or \
@@ -87,7 +81,15 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
                 report.tally.rejected,
                 report.tally.rows()
             ),
-        ));
+        );
+        context.output.object(&json!({
+            "ok": false,
+            "error": error.to_json(),
+            "imported": 0,
+            "rejected": report.tally.rejected,
+            "errors": errors_json(&report.errors),
+        }));
+        return Err(error.told());
     }
     if args.dry_run {
         context.output.say(format_args!(
@@ -226,7 +228,10 @@ fn rejects_writer(path: &Path, import: &Import<BufReader<File>>) -> Result<Rejec
         .map_err(|error| {
             CliError::input(
                 "REJECTS",
-                format!("{}: {error}; give a new file with --rejects", path.display()),
+                format!(
+                    "{}: {error}; give a new file with --rejects",
+                    path.display()
+                ),
             )
         })?;
     Ok(RejectsWriter::new(BufWriter::new(file), import)?)
@@ -236,9 +241,8 @@ fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
     let Some(path) = map else {
         return Ok(ImportOptions::default());
     };
-    let wrong = |why: &dyn std::fmt::Display| {
-        CliError::input("MAP", format!("{}: {why}", path.display()))
-    };
+    let wrong =
+        |why: &dyn std::fmt::Display| CliError::input("MAP", format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
     ImportOptions::from_toml(&text).map_err(|error| wrong(&error))
 }

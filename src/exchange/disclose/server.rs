@@ -62,10 +62,7 @@ async fn decide(
             None => withheld.push(column.name().to_owned()),
         }
     }
-    let bodies: Vec<&[u8]> = granted
-        .iter()
-        .map(|(_, field)| field.as_slice())
-        .collect();
+    let bodies: Vec<&[u8]> = granted.iter().map(|(_, field)| field.as_slice()).collect();
     let items = AnswerItems::new(party, &bodies);
     let names: Vec<String> = granted
         .iter()
@@ -159,9 +156,7 @@ fn columns(asked: &pb::DisclosureQuery) -> Result<Vec<Column>, Refusal> {
 fn check_justification(items: &[Zeroizing<Vec<u8>>]) -> Result<(), Refusal> {
     let fits = match items {
         [text] => {
-            !text.is_empty()
-                && text.len() <= MAX_JUSTIFICATION
-                && std::str::from_utf8(text).is_ok()
+            !text.is_empty() && text.len() <= MAX_JUSTIFICATION && std::str::from_utf8(text).is_ok()
         }
         _ => false,
     };

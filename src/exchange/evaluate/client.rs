@@ -105,7 +105,11 @@ async fn one_batch(
         match ask_subset(party, roster, key, &able, Arc::clone(&batch)).await {
             Ok(tokens) => return Ok(tokens),
             Err((Some(identifier), error)) => {
-                tracing::warn!(keyholder = identifier, code = error.code(), "a keyholder is left out of a batch");
+                tracing::warn!(
+                    keyholder = identifier,
+                    code = error.code(),
+                    "a keyholder is left out of a batch"
+                );
                 last = error.to_string();
                 left_out.insert(identifier);
             }
@@ -129,7 +133,10 @@ async fn ask_subset(
         };
         (None, PeerError::Own(refusal))
     };
-    let identifiers: Vec<u16> = keyholders.iter().map(|(identifier, _)| *identifier).collect();
+    let identifiers: Vec<u16> = keyholders
+        .iter()
+        .map(|(identifier, _)| *identifier)
+        .collect();
     let subset = key.subset(&identifiers).map_err(own)?;
     let seed = BatchSeed::generate(&mut party.ambient().rng());
     let kept = kept_seed(&seed, &batch);
@@ -213,21 +220,24 @@ async fn ask_one(
     } else {
         Some(ask::channel(party, keyholder).await?)
     };
-    let asked = ask::<pb::EvaluationAnswer, _, _>(party, roster, keyholder, &query, asking, |message| {
-        let channel = channel.clone();
-        async move {
-            // A node that is a keyholder too asks itself by the same road, without the network.
-            let Some(channel) = channel else {
-                return Ok(Some(super::answer(party, keyholder, message).await?));
-            };
-            let request = pb::EvaluateRequest {
-                message: Some(message),
-            };
-            let reply = client!(TokenServiceClient<_>, channel).evaluate(request).await?;
-            Ok(reply.into_inner().message)
-        }
-    })
-    .await?;
+    let asked =
+        ask::<pb::EvaluationAnswer, _, _>(party, roster, keyholder, &query, asking, |message| {
+            let channel = channel.clone();
+            async move {
+                // A node that is a keyholder too asks itself by the same road, without the network.
+                let Some(channel) = channel else {
+                    return Ok(Some(super::answer(party, keyholder, message).await?));
+                };
+                let request = pb::EvaluateRequest {
+                    message: Some(message),
+                };
+                let reply = client!(TokenServiceClient<_>, channel)
+                    .evaluate(request)
+                    .await?;
+                Ok(reply.into_inner().message)
+            }
+        })
+        .await?;
     evaluation(&asked.answer.items, count).map_err(|why| PeerError::BadAnswer {
         member: keyholder.id.to_string(),
         why: AnswerError::Content { why },
@@ -251,7 +261,11 @@ fn evaluation(items: &[Zeroizing<Vec<u8>>], count: u32) -> Result<Evaluation, St
     }
     let proof: [u8; PROOF] = proof.try_into().map_err(|_| "its proof is too short")?;
     Ok(Evaluation {
-        elements: elements.iter().copied().map(EvaluatedElement::new).collect(),
+        elements: elements
+            .iter()
+            .copied()
+            .map(EvaluatedElement::new)
+            .collect(),
         proof: Proof::new(proof),
     })
 }
@@ -271,9 +285,7 @@ fn kept_seed(seed: &BatchSeed, batch: &[(Source, Zeroizing<Vec<u8>>)]) -> Eviden
 }
 
 /// Runs group arithmetic where it keeps nobody waiting.
-async fn heavy<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
+async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(|_| {
         let refusal = Refusal::Unavailable {
             reference: "group arithmetic".to_owned(),

@@ -3,7 +3,7 @@
 mod client;
 mod server;
 
-pub use client::{coalition_tokens, Source};
+pub use client::{Source, coalition_tokens};
 pub use server::answer;
 
 /// Octets of one group element.

@@ -39,7 +39,10 @@ async fn evaluate(
     }
     let epoch = query.payload.epoch;
     let key = party.coalition_key(roster, Some(epoch))?;
-    let share = party.share(epoch).ok_or(Refusal::NoShare)?;
+    let holding = party
+        .share(epoch)
+        .filter(|holding| key.check_share(&holding.share).is_ok())
+        .ok_or(Refusal::NoShare)?;
     let bad = |error: &dyn std::error::Error| Refusal::BadBatch {
         why: error.to_string(),
     };
@@ -74,15 +77,12 @@ async fn evaluate(
     let count = batch.len() as u32;
     let evaluation = {
         let party = Arc::clone(party);
-        let share_epoch = epoch;
-        debug_assert!(share.identifier() != 0);
         tokio::task::spawn_blocking(move || {
-            let share = party.share(share_epoch).ok_or(Refusal::NoShare)?;
-            oprf::evaluate(share, &subset, &batch, &mut party.ambient().rng()).map_err(|error| {
-                Refusal::BadBatch {
+            oprf::evaluate(&holding.share, &subset, &batch, &mut party.ambient().rng()).map_err(
+                |error| Refusal::BadBatch {
                     why: error.to_string(),
-                }
-            })
+                },
+            )
         })
         .await
         .map_err(|_| Refusal::Unavailable {

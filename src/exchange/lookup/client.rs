@@ -124,7 +124,9 @@ pub async fn look_up(
             let request = pb::LookupRequest {
                 message: Some(message),
             };
-            let reply = client!(LookupServiceClient<_>, channel).lookup(request).await?;
+            let reply = client!(LookupServiceClient<_>, channel)
+                .lookup(request)
+                .await?;
             Ok(reply.into_inner().message)
         }
     })
@@ -161,8 +163,8 @@ fn results(
     items
         .iter()
         .map(|item| {
-            let result = pb::LookupResult::decode(item.as_slice())
-                .map_err(|_| "a result cannot be read")?;
+            let result =
+                pb::LookupResult::decode(item.as_slice()).map_err(|_| "a result cannot be read")?;
             if result.leads.len() != LEADS {
                 return Err("a result has not the fixed number of leads");
             }

@@ -1,6 +1,7 @@
 //! Lookup: does a holder know this child? Tokens in, grades out.
 
 mod client;
+mod family;
 mod server;
 mod subject;
 mod weigh;

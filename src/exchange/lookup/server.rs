@@ -5,12 +5,12 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::weigh::{Candidate, ProbedSubject, rank, weigh};
-use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS, TOKEN};
+use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{Party, Refusal, enrol, legal_basis_from, purpose_from};
-use crate::linkage::{AttributeClass, Grade, Presence, RuleTable};
+use crate::linkage::{AttributeClass, Grade, RuleTable};
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
@@ -70,15 +70,8 @@ async fn look_up(
     let mut effects = Vec::new();
     let mut outcome = pb::Outcome::default();
     for (index, candidates) in weighed.into_iter().enumerate() {
-        let result = answer_subject(
-            party,
-            query,
-            index,
-            candidates,
-            &mut effects,
-            &mut outcome,
-        )
-        .await?;
+        let result =
+            answer_subject(party, query, index, candidates, &mut effects, &mut outcome).await?;
         results.push(result.encode_to_vec());
     }
     let bodies: Vec<&[u8]> = results.iter().map(Vec::as_slice).collect();
@@ -143,36 +136,13 @@ fn parse_subjects(
             query.items.len()
         )));
     }
-    let slots = rules.slot_rules();
-    let siblings = rules.sibling_slot_rules();
     query
         .items
         .iter()
         .map(|item| {
             let subject = pb::LookupSubject::decode(item.as_slice())
                 .map_err(|error| malformed(error.to_string()))?;
-            if subject.tokens.len() != rules.slots() * TOKEN
-                || subject.sibling_tokens.len() != siblings.len() * TOKEN
-            {
-                return Err(malformed(
-                    "one has not as many slots as the rule table".to_owned(),
-                ));
-            }
-            let presence = u16::try_from(subject.presence)
-                .map_err(|_| malformed("a presence mask has unknown bits".to_owned()))?;
-            let owned = |owners: &[crate::linkage::RuleId], tokens: &[u8]| {
-                owners
-                    .iter()
-                    .map(|rule| rule.0)
-                    .zip(tokens.as_chunks::<TOKEN>().0.iter().copied())
-                    .collect::<Vec<_>>()
-            };
-            let mut probes = owned(slots, &subject.tokens);
-            probes.extend(owned(siblings, &subject.sibling_tokens));
-            Ok(ProbedSubject {
-                presence: Presence::from_bits(presence),
-                probes,
-            })
+            ProbedSubject::from_wire(rules, &subject).map_err(|why| malformed(why.to_owned()))
         })
         .collect()
 }
@@ -333,7 +303,10 @@ mod tests {
         };
         let miss = result(pb::Grade::NoMatch, pb::AttributeClass::None);
         assert_eq!(miss, result(pb::Grade::Match, pb::AttributeClass::None));
-        assert_eq!(miss, result(pb::Grade::Possible, pb::AttributeClass::Sibling));
+        assert_eq!(
+            miss,
+            result(pb::Grade::Possible, pb::AttributeClass::Sibling)
+        );
     }
 
     #[test]

@@ -96,10 +96,7 @@ impl SubjectTokens {
         pb::LookupSubject {
             presence: u32::from(self.presence.0),
             tokens: fill(rules.slots(), rules.slot_rules()),
-            sibling_tokens: fill(
-                rules.sibling_slot_rules().len(),
-                rules.sibling_slot_rules(),
-            ),
+            sibling_tokens: fill(rules.sibling_slot_rules().len(), rules.sibling_slot_rules()),
         }
     }
 }

@@ -1,16 +1,49 @@
 //! From hits to candidates: the part of a lookup that a measurement runs too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::linkage::{Decision, Grade, GroupEvidence, Presence, RuleId, RuleSet, RuleTable};
-use crate::store::{Hit, Store, StoreError};
+use super::TOKEN;
+use super::family::AskedFamilies;
+use crate::linkage::{Decision, Grade, Presence, RuleId, RuleSet, RuleTable};
+use crate::proto::exchange as pb;
+use crate::store::{Held, Hit, Store, StoreError};
 
 /// A subject as it came over the wire: its presence mask and the probes of its slots.
 pub struct ProbedSubject {
     /// Which fields the asking party knows.
     pub presence: Presence,
-    /// Rule and token of each slot that a rule owns.
-    pub probes: Vec<(u8, [u8; 16])>,
+    /// Rule and token of each slot that a rule owns, sibling slots included.
+    pub probes: Vec<(u8, [u8; TOKEN])>,
+}
+
+impl ProbedSubject {
+    /// Reads a subject of a query.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn from_wire(rules: &RuleTable, subject: &pb::LookupSubject) -> Result<Self, &'static str> {
+        let siblings = rules.sibling_slot_rules();
+        if subject.tokens.len() != rules.slots() * TOKEN
+            || subject.sibling_tokens.len() != siblings.len() * TOKEN
+        {
+            return Err("one has not as many slots as the rule table");
+        }
+        let presence =
+            u16::try_from(subject.presence).map_err(|_| "a presence mask has unknown bits")?;
+        let owned = |owners: &[RuleId], tokens: &[u8]| {
+            owners
+                .iter()
+                .map(|rule| rule.0)
+                .zip(tokens.as_chunks::<TOKEN>().0.iter().copied())
+                .collect::<Vec<_>>()
+        };
+        let mut probes = owned(rules.slot_rules(), &subject.tokens);
+        probes.extend(owned(siblings, &subject.sibling_tokens));
+        Ok(Self {
+            presence: Presence::from_bits(presence),
+            probes,
+        })
+    }
 }
 
 /// A record that a subject touched, with the decision on it.
@@ -18,10 +51,14 @@ pub struct ProbedSubject {
 pub struct Candidate {
     /// The record.
     pub record_id: u64,
-    /// The rules that agreed.
+    /// Which fields the record has.
+    pub held: Presence,
+    /// The rules that agreed, those of sibling keys not among them.
     pub agreed: RuleSet,
     /// What comes of it.
     pub decision: Decision,
+    /// Whether it is owed to the record's family and not to the record itself.
+    pub by_family: bool,
 }
 
 /// Probes the published index for all subjects at once and decides on every record touched.
@@ -39,67 +76,90 @@ pub async fn weigh(
     let mut probes = Vec::new();
     let mut owners = Vec::new();
     for (subject, probed) in subjects.iter().enumerate() {
-        for probe in &probed.probes {
-            probes.push(*probe);
-            owners.push(subject);
-        }
+        probes.extend_from_slice(&probed.probes);
+        owners.resize(probes.len(), subject);
     }
     let hits = store.probe(&probes).await?;
-    let mut touched: Vec<BTreeMap<u64, Touch>> = Vec::new();
-    touched.resize_with(subjects.len(), BTreeMap::new);
+    let ids: BTreeSet<u64> = hits.iter().map(|hit| hit.record_id).collect();
+    let held = store.held(&ids.into_iter().collect::<Vec<_>>()).await?;
+
     let siblings = rules.sibling_slot_rules();
+    let mut touched: Vec<BTreeMap<u64, RuleSet>> = Vec::new();
+    touched.resize_with(subjects.len(), BTreeMap::new);
+    let mut families = AskedFamilies::new(siblings, subjects);
     for Hit {
         position,
         record_id,
     } in hits
     {
-        let rule = RuleId(probes[position].0);
-        let touch = touched[owners[position]].entry(record_id).or_default();
-        if siblings.contains(&rule) {
-            touch.siblings.push(rule);
+        // Erased since the probe: there is nothing to decide on.
+        let Some(record) = held.get(&record_id) else {
+            continue;
+        };
+        let (rule, token) = probes[position];
+        let subject = owners[position];
+        let agreed = touched[subject].entry(record_id).or_default();
+        if siblings.contains(&RuleId(rule)) {
+            families.note(subject, record_id, record.family_tag, rule, token);
         } else {
-            touch.agreed.insert(rule);
+            agreed.insert(RuleId(rule));
         }
     }
-    let mut presence = BTreeMap::new();
-    let mut outcomes = Vec::with_capacity(subjects.len());
-    for (subject, touched) in subjects.iter().zip(touched) {
-        let mut candidates = Vec::with_capacity(touched.len());
-        for (record_id, touch) in touched {
-            let held = match presence.get(&record_id) {
-                Some(held) => *held,
-                None => {
-                    let held = Presence::from_bits(store.presence(record_id).await?.unwrap_or(0));
-                    presence.insert(record_id, held);
-                    held
+    let outcomes = subjects
+        .iter()
+        .zip(touched)
+        .enumerate()
+        .map(|(at, (subject, touched))| {
+            let mut candidates = decide(rules, subject.presence, &touched, &held);
+            for candidate in &mut candidates {
+                let group = families.decide(rules, at, candidate.record_id);
+                if let Some(group) = group
+                    && rank(group.grade) > rank(candidate.decision.grade)
+                {
+                    candidate.decision = group;
+                    candidate.by_family = true;
                 }
-            };
-            let mut decision = rules.decide(subject.presence, held, touch.agreed);
-            let group = rules.decide_group(GroupEvidence::default());
-            if rank(group.grade) > rank(decision.grade) {
-                decision = group;
             }
-            candidates.push(Candidate {
-                record_id,
-                agreed: touch.agreed,
-                decision,
-            });
-        }
-        candidates.sort_by(|a, b| {
-            rank(b.decision.grade)
-                .cmp(&rank(a.decision.grade))
-                .then(b.decision.weight.total_cmp(&a.decision.weight))
-                .then(a.record_id.cmp(&b.record_id))
-        });
-        outcomes.push(candidates);
-    }
+            candidates.sort_by(best_first);
+            candidates
+        })
+        .collect();
     Ok(outcomes)
 }
 
-#[derive(Default)]
-struct Touch {
-    agreed: RuleSet,
-    siblings: Vec<RuleId>,
+/// Decides on the records that one subject touched, together.
+fn decide(
+    rules: &RuleTable,
+    asked: Presence,
+    touched: &BTreeMap<u64, RuleSet>,
+    held: &HashMap<u64, Held>,
+) -> Vec<Candidate> {
+    let presence = |record_id: &u64| {
+        Presence::from_bits(held.get(record_id).map_or(0, |record| record.presence))
+    };
+    let evidence: Vec<(Presence, RuleSet)> = touched
+        .iter()
+        .map(|(record_id, agreed)| (presence(record_id), *agreed))
+        .collect();
+    rules
+        .decide_among(asked, &evidence)
+        .into_iter()
+        .zip(touched.keys().zip(evidence))
+        .map(|(decision, (record_id, (held, agreed)))| Candidate {
+            record_id: *record_id,
+            held,
+            agreed,
+            decision,
+            by_family: false,
+        })
+        .collect()
+}
+
+fn best_first(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    rank(b.decision.grade)
+        .cmp(&rank(a.decision.grade))
+        .then(b.decision.weight.total_cmp(&a.decision.weight))
+        .then(a.record_id.cmp(&b.record_id))
 }
 
 /// Grades in ascending order.

@@ -82,7 +82,7 @@ impl RecordService for Operator {
                 .record_by_ref(&asked.after)
                 .await
                 .map_err(failed)?
-                .ok_or_else(|| no_such_record())?
+                .ok_or_else(no_such_record)?
                 .record_id
         };
         let page = store

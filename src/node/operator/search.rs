@@ -59,9 +59,11 @@ pub(super) fn ground(
         purpose: purpose
             .parse()
             .map_err(|error: crate::roster::UnknownName| invalid("PURPOSE", &error.to_string()))?,
-        legal_basis: legal_basis.parse().map_err(|error: crate::roster::UnknownName| {
-            invalid("LEGAL_BASIS", &error.to_string())
-        })?,
+        legal_basis: legal_basis
+            .parse()
+            .map_err(|error: crate::roster::UnknownName| {
+                invalid("LEGAL_BASIS", &error.to_string())
+            })?,
         case_reference: case_reference.to_owned(),
     })
 }

@@ -16,7 +16,11 @@ impl NodeService for Operator {
         let failed = |error| store_failed(&error);
         let (records, _) = store.record_counts().await.map_err(failed)?;
         let (index_records, index_tokens) = store.index_size().await.map_err(failed)?;
-        let log_size = store.checkpoint().await.map_err(failed)?.map_or(0, |log| log.0);
+        let log_size = store
+            .checkpoint()
+            .await
+            .map_err(failed)?
+            .map_or(0, |log| log.0);
         let roster = self.party.roster().ok();
         let epoch = roster
             .as_ref()

@@ -32,12 +32,15 @@ impl Header {
         {
             return Err(error);
         }
+        // The whole file is then one line, and what follows the names is data.
+        if names
+            .iter()
+            .any(|name| name.replace("\r\n", "").contains('\r'))
+        {
+            return Err(HeaderError::CarriageReturns);
+        }
         if known_count == 0 {
-            return Err(if names.iter().any(|name| name.contains('\r')) {
-                HeaderError::CarriageReturns
-            } else {
-                HeaderError::NoHeader
-            });
+            return Err(HeaderError::NoHeader);
         }
         let ref_at = meanings
             .iter()

@@ -23,6 +23,7 @@ CREATE INDEX records_by_family ON records (family_tag) WHERE family_tag IS NOT N
 -- Rows of an import that has not been committed yet.
 CREATE TABLE import_rows (
     import_id   BLOB    NOT NULL,
+    position    INTEGER NOT NULL,         -- place in the file, so that the register keeps its order
     ref_tag     BLOB    NOT NULL,
     data_key    BLOB    NOT NULL,
     sealed      BLOB    NOT NULL,

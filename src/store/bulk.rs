@@ -1,0 +1,228 @@
+//! Filling the lookup index many rows at a time.
+//!
+//! A statement for each row spends most of its time on its way to the database and back. Rows go
+//! in by the hundred here, sorted by token where there are many, so that the index grows at its
+//! end and not all over.
+
+use super::db::{Tx, Value, values};
+use super::keys::{Tag, TagKind};
+use super::records::RecordState;
+use super::{Store, StoreError};
+
+/// A row of the lookup index.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct IndexRow {
+    pub token: [u8; 16],
+    pub rule: u8,
+    pub record_id: u64,
+}
+
+/// What a lookup needs of one record, and nothing of what the record says.
+pub struct IndexedRecord {
+    /// The presence mask.
+    pub presence: u16,
+    /// The family's reference, if the record has one.
+    pub family_ref: Option<String>,
+    /// Rule and lookup token of each index row.
+    pub index: Vec<(u8, [u8; 16])>,
+}
+
+/// How many rows one statement takes. Few different sizes, so that few statements are prepared.
+const SIZES: [usize; 3] = [256, 16, 1];
+
+impl Store {
+    /// Fills an empty store with published records that have nothing sealed behind them. Such a
+    /// store answers lookups, which is what a measurement of match quality needs, and cannot be
+    /// used for anything else.
+    ///
+    /// The record at position `n` gets the record id `n + 1`.
+    ///
+    /// # Errors
+    /// If the store fails, or holds records already.
+    pub async fn fill_for_measurement(
+        &self,
+        records: &[IndexedRecord],
+        epoch: u32,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("fill-for-measurement").await?;
+        let (mut rows, mut masks, mut index) = (Vec::new(), Vec::new(), Vec::new());
+        for (record, record_id) in records.iter().zip(1_u64..) {
+            let ref_tag = self
+                .keys
+                .tag(TagKind::Reference, &[&record_id.to_be_bytes()]);
+            let family_tag: Option<Tag> = record
+                .family_ref
+                .as_ref()
+                .map(|family| self.keys.tag(TagKind::Family, &[family.as_bytes()]));
+            let state = RecordState::Published as i64;
+            let none = Vec::<u8>::new();
+            rows.push(values![
+                record_id,
+                ref_tag,
+                1_i64,
+                none.clone(),
+                none.clone(),
+                none.clone(),
+                family_tag,
+                state,
+                0_i64
+            ]);
+            masks.push(values![
+                record_id,
+                u64::from(epoch),
+                u64::from(record.presence),
+                none
+            ]);
+            index.extend(record.index.iter().map(|&(rule, token)| IndexRow {
+                token,
+                rule,
+                record_id,
+            }));
+        }
+        insert(
+            &mut tx,
+            "INSERT INTO records (record_id, ref_tag, newest, data_key, sealed, content_tag,
+                                  family_tag, state, updated_ms)",
+            "",
+            rows,
+        )
+        .await?;
+        insert(
+            &mut tx,
+            "INSERT INTO record_tokens (record_id, epoch, presence, sealed)",
+            "",
+            masks,
+        )
+        .await?;
+        insert_index(&mut tx, index).await?;
+        tx.commit().await
+    }
+}
+
+/// Inserts rows of the lookup index; those that are there already stay.
+pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result<(), StoreError> {
+    rows.sort_unstable();
+    let rows = rows
+        .into_iter()
+        .map(|row| values![row.token, u64::from(row.rule), row.record_id])
+        .collect();
+    insert(
+        tx,
+        "INSERT INTO lookup_index (token, rule, record_id)",
+        "ON CONFLICT DO NOTHING",
+        rows,
+    )
+    .await
+}
+
+/// Runs `head VALUES (..), (..) tail` over all rows, all of which have one length.
+async fn insert(
+    tx: &mut Tx,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), StoreError> {
+    let mut rest = rows.len();
+    let mut rows = rows.into_iter();
+    for size in SIZES {
+        while rest >= size {
+            rest -= size;
+            let mut bound = Vec::new();
+            let mut columns = 0;
+            for row in rows.by_ref().take(size) {
+                columns = row.len();
+                bound.extend(row);
+            }
+            tx.run_built(statement(head, tail, size, columns), bound)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+fn statement(head: &str, tail: &str, rows: usize, columns: usize) -> String {
+    let mut sql = format!("{head} VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 1..=columns {
+            if column > 1 {
+                sql.push_str(", ");
+            }
+            sql.push('$');
+            sql.push_str(&(row * columns + column).to_string());
+        }
+        sql.push(')');
+    }
+    sql.push(' ');
+    sql.push_str(tail);
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+    use crate::vault::{DataKey, KeyRing};
+
+    #[test]
+    fn a_statement_numbers_its_values_through() {
+        assert_eq!(
+            statement("INSERT INTO t (a, b)", "ON CONFLICT DO NOTHING", 2, 2),
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING"
+        );
+    }
+
+    #[tokio::test]
+    async fn every_row_is_found_again_whatever_their_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let store = Store::open(
+            &format!("sqlite:{}", directory.path().join("index.db").display()),
+            KeyRing::generate(&mut ambient.rng()),
+            DataKey::generate(&mut ambient.rng()),
+            ambient.clone(),
+        )
+        .await
+        .unwrap();
+        // 300 records of 3 rows: every size of statement is needed.
+        let token = |record: u16, rule: u8| {
+            let mut token = [rule; 16];
+            token[..2].copy_from_slice(&record.to_be_bytes());
+            token
+        };
+        let records: Vec<IndexedRecord> = (0..300_u16)
+            .map(|record| IndexedRecord {
+                presence: record,
+                family_ref: (record < 2).then(|| "F1".to_owned()),
+                // The last stands twice, as a key with two equal values does.
+                index: [1, 2, 2].map(|rule| (rule, token(record, rule))).to_vec(),
+            })
+            .collect();
+        store.fill_for_measurement(&records, 1).await.unwrap();
+        assert_eq!(store.index_size().await.unwrap(), (300, 600));
+
+        let probes: Vec<(u8, [u8; 16])> = (0..300)
+            .map(|record| (2, token(record, 2)))
+            .chain([(1, token(7, 2)), (2, [9; 16])])
+            .collect();
+        let mut hits = store.probe(&probes).await.unwrap();
+        hits.sort_by_key(|hit| hit.position);
+        let found: Vec<(usize, u64)> = hits
+            .iter()
+            .map(|hit| (hit.position, hit.record_id))
+            .collect();
+        let expected: Vec<(usize, u64)> = (0..300).zip(1..).collect();
+        assert_eq!(found, expected);
+
+        let held = store.held(&[1, 2, 3, 300, 301]).await.unwrap();
+        assert_eq!(held.len(), 4);
+        assert_eq!(held[&300].presence, 299);
+        assert!(held[&1].family_tag.is_some());
+        assert_eq!(held[&1].family_tag, held[&2].family_tag);
+        assert_eq!(held[&3].family_tag, None);
+
+        // A store in use is left as it is.
+        assert!(store.fill_for_measurement(&records, 1).await.is_err());
+        assert_eq!(store.index_size().await.unwrap(), (300, 600));
+    }
+}
