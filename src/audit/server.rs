@@ -472,7 +472,7 @@ async fn begin_run(
         // Asked again with the same message: the act stands, and the newest checkpoint covers it.
         Committed::Repeated { .. } => newest_checkpoint(party).await?.1,
         Committed::Reused => return Err(Refusal::MessageIdReused),
-        Committed::OverQuota { .. } => return Err(other_subject()),
+        Committed::Stale | Committed::OverQuota { .. } => return Err(other_subject()),
     };
     let size = SignedCheckpoint::parse(checkpoint.as_bytes())
         .map_or(size, |signed| signed.unverified().size());

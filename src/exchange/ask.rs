@@ -157,7 +157,10 @@ fn done(committed: Committed) -> Result<(), StoreError> {
     match committed {
         Committed::Done { .. } => Ok(()),
         // An act of asking has no guards that could refuse it.
-        Committed::Repeated { .. } | Committed::Reused | Committed::OverQuota { .. } => Err(
+        Committed::Repeated { .. }
+        | Committed::Reused
+        | Committed::Stale
+        | Committed::OverQuota { .. } => Err(
             StoreError::damaged("ledger", "an unguarded act was refused"),
         ),
     }

@@ -126,6 +126,10 @@ pub async fn answer_once<P: Payload>(
         } => Ok(to_wire(&answer)),
         Committed::Done { answer: None, .. } => Err(party.unavailable(&StoreError::Closed)),
         Committed::Repeated { leaf_index } => stored_answer(party, leaf_index).await,
+        // Asking again with the same message does the act anew, on what holds by then.
+        Committed::Stale => Err(Refusal::Unavailable {
+            reference: "changed meanwhile".to_owned(),
+        }),
         Committed::Reused => {
             let refusal = Refusal::MessageIdReused;
             record_refusal(party, query, &refusal).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::evidence::{Evidence, EvidencePart};
 use super::keys::Tag;
 use super::leads::Lead;
+use super::probes::ProbeState;
 
 /// One act, to be committed by the [`Ledger`](super::Ledger).
 pub struct Act {
@@ -81,6 +82,9 @@ pub struct Debit {
 pub enum Effect {
     /// Keeps a part of the evidence behind the leaf.
     Keep(EvidencePart, Evidence),
+    /// Notes which token sets touched a record. The act is refused as [`Committed::Stale`] if
+    /// others were noted since the state was read.
+    NoteProbes(Tag, ProbeState),
     /// Hands out a lead.
     HandOut(Lead),
     /// Takes staged rows into the register.
@@ -110,6 +114,8 @@ pub enum Committed {
     },
     /// Another query was answered under the same message id.
     Reused,
+    /// What the act builds on has changed since it was read; nothing was done. Do it anew.
+    Stale,
     /// A quota does not suffice; nothing was done.
     OverQuota {
         /// Which of the act's debits.

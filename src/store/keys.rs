@@ -32,6 +32,8 @@ pub enum TagKind {
     Seen,
     /// A quota's party, name and period.
     Quota,
+    /// A party, a record and an epoch, for the probe limit.
+    Probe,
 }
 
 impl StoreKeys {

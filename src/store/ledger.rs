@@ -179,6 +179,13 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
             }));
         }
     }
+    for effect in &act.effects {
+        if let Effect::NoteProbes(tag, state) = effect
+            && !Store::probes_are_current(tx, *tag, state).await?
+        {
+            return Ok(Some(Committed::Stale));
+        }
+    }
     // All are looked at before any is drawn on: a refused act draws on none.
     for (debit, wanted) in act.debits.iter().enumerate() {
         let used = tx
@@ -217,6 +224,7 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             Effect::Keep(part, evidence) => {
                 store.keep(tx, leaf_index, *part, evidence).await?;
             }
+            Effect::NoteProbes(tag, state) => store.note_probes(tx, *tag, state).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,
             Effect::Publish => Store::publish(tx).await?,

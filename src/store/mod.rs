@@ -18,6 +18,7 @@ mod keys;
 mod leads;
 mod ledger;
 mod log;
+mod probes;
 mod records;
 mod schema;
 mod seen;
@@ -34,6 +35,7 @@ pub use index::{Held, Hit, IndexSize};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
 pub use ledger::{Ledger, LogSigner};
+pub use probes::ProbeState;
 pub use records::{ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
 
 use crate::ambient::Ambient;

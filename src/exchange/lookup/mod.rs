@@ -2,11 +2,13 @@
 
 mod client;
 mod family;
+mod limit;
 mod server;
 mod subject;
 mod weigh;
 
 pub use client::{LeadRef, LookupAt, MemberAnswer, SubjectGrade, look_up, others};
+pub use limit::PROBE_LIMIT;
 pub use server::answer;
 pub(crate) use server::check_case_reference;
 pub use subject::{SubjectTokens, attributes, sibling_keys};

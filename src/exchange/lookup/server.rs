@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
+use super::limit::{self, ProbeBook};
 use super::weigh::{Candidate, ProbedSubject, rank, weigh};
 use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
@@ -69,11 +70,26 @@ async fn look_up(
     let mut results = Vec::with_capacity(subjects.len());
     let mut effects = Vec::new();
     let mut outcome = pb::Outcome::default();
-    for (index, candidates) in weighed.into_iter().enumerate() {
-        let result =
-            answer_subject(party, query, index, candidates, &mut effects, &mut outcome).await?;
+    let mut book = ProbeBook::default();
+    for (index, (candidates, subject)) in weighed.into_iter().zip(&subjects).enumerate() {
+        let touching = Touching {
+            index: index as u32,
+            set: limit::digest_of(subject),
+            epoch,
+        };
+        let result = answer_subject(
+            party,
+            query,
+            touching,
+            candidates,
+            &mut book,
+            &mut effects,
+            &mut outcome,
+        )
+        .await?;
         results.push(result.encode_to_vec());
     }
+    effects.extend(book.into_effects());
     let bodies: Vec<&[u8]> = results.iter().map(Vec::as_slice).collect();
     let items = AnswerItems::new(party, &bodies);
     let leaf = Leaf::new(pb::Act::LookupAnswered, party.ambient(), &outcome).set(|entry| {
@@ -147,11 +163,20 @@ fn parse_subjects(
         .collect()
 }
 
+/// One subject of a query, as what it touched is counted.
+#[derive(Clone, Copy)]
+struct Touching {
+    index: u32,
+    set: [u8; 16],
+    epoch: u32,
+}
+
 async fn answer_subject(
     party: &Party,
     query: &Query<pb::LookupQuery>,
-    index: usize,
+    touching: Touching,
     candidates: Vec<Candidate>,
+    book: &mut ProbeBook,
     effects: &mut Vec<Effect>,
     outcome: &mut pb::Outcome,
 ) -> Result<pb::LookupResult, Refusal> {
@@ -169,9 +194,35 @@ async fn answer_subject(
             .await
             .map_err(|error| party.unavailable(&error))?;
         let Some(record) = newest else { continue };
-        let grade = protected(&record, candidate.decision.grade);
+        let tag = party.store().tag(
+            TagKind::Probe,
+            &[
+                query.issuer.id.as_str().as_bytes(),
+                record.record_ref.as_str().as_bytes(),
+                &touching.epoch.to_be_bytes(),
+            ],
+        );
+        let given = book
+            .grade(
+                party.store(),
+                tag,
+                touching.set,
+                protected(&record, candidate.decision.grade),
+            )
+            .await
+            .map_err(|error| party.unavailable(&error))?;
+        if given.frozen {
+            tracing::warn!(
+                peer = query.issuer.id.as_str(),
+                limit = limit::PROBE_LIMIT,
+                "a peer has tried one record with more sets of tokens than the probe limit; its \
+                 grade is frozen"
+            );
+        }
+        // A record that was protected since must not be given away by an older grade.
+        let grade = protected(&record, given.grade);
         let mut line = pb::SubjectOutcome {
-            subject_index: index as u32,
+            subject_index: touching.index,
             subject: party
                 .pseudonym(record.record_ref.as_str())?
                 .as_bytes()
@@ -182,6 +233,7 @@ async fn answer_subject(
                 .collect(),
             grade: grade_number(grade) as u32,
             lead_id: Vec::new(),
+            frozen: given.frozen,
         };
         if grade != Grade::NoMatch && leads.len() < LEADS {
             if more.is_none() && grade == Grade::Possible {

@@ -67,8 +67,11 @@ impl SubjectTokens {
             .collect()
     }
 
-    /// The child as a subject of a query to `holder`: every slot filled, those without a key at
-    /// random, so that neither their number nor their absence tells anything.
+    /// The child as a subject of a query to `holder`: every slot filled, those without a key by
+    /// what the holder cannot tell from a token, so that neither their number nor their absence
+    /// tells anything. The filling is the same each time, since it is made of the child's own
+    /// tokens: a holder counts how many different sets of tokens touched a record, and asking
+    /// again about the same child is not another set.
     #[must_use]
     pub fn for_holder(
         &self,
@@ -81,6 +84,8 @@ impl SubjectTokens {
         for (rule, token) in self.index_rows(epoch, holder) {
             by_rule.entry(rule).or_default().push(token);
         }
+        let filler = self.tokens.first().map(|(_, token)| token.lookup_key());
+        let mut filled = 0_u32;
         let mut fill = |slots: usize, owners: &[RuleId]| {
             let mut bytes = Vec::with_capacity(slots * TOKEN);
             for slot in 0..slots {
@@ -88,7 +93,14 @@ impl SubjectTokens {
                     .get(slot)
                     .and_then(|rule| by_rule.get_mut(&rule.0))
                     .and_then(Vec::pop)
-                    .unwrap_or_else(|| ambient.random());
+                    .unwrap_or_else(|| match &filler {
+                        // No member's id holds a space, so no filling is ever a token.
+                        Some(key) => *key
+                            .token(epoch, &format!("{holder} filling {filled}"))
+                            .as_bytes(),
+                        None => ambient.random(),
+                    });
+                filled += 1;
                 bytes.extend_from_slice(&token);
             }
             bytes

@@ -71,6 +71,13 @@ CREATE TABLE quotas (
     used      INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Which token sets of a party touched a record, up to the probe limit.
+CREATE TABLE probes (
+    probe_tag BLOB    PRIMARY KEY,        -- keyed tag of party, record and epoch
+    version   INTEGER NOT NULL,           -- how many distinct sets there were
+    sealed    BLOB    NOT NULL            -- their digests and the last grade given
+) WITHOUT ROWID;
+
 -- The envelopes behind the log's leaves.
 CREATE TABLE evidence (
     leaf_index INTEGER NOT NULL,

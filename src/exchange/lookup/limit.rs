@@ -1,0 +1,103 @@
+//! The probe limit: a party gets no more than five different answers about one record.
+//!
+//! Grades could be an oracle: a party that knows a child's name might ask with one birth date after
+//! another until the grade rises. So the holder counts, for each of its records and each party, the
+//! distinct sets of tokens that touched the record. Asking again with the same set counts nothing.
+//! After five the grade is frozen: whatever other set touches the record is given the grade that
+//! the fifth was given, and the holder's operator is alerted.
+
+use std::collections::BTreeMap;
+
+use ring::digest::{Context, SHA256};
+
+use super::weigh::ProbedSubject;
+use crate::linkage::Grade;
+use crate::store::{Effect, ProbeState, Store, StoreError, Tag};
+
+/// How many distinct sets a party may try on one record within a key epoch.
+pub const PROBE_LIMIT: usize = 5;
+
+/// What one query notes.
+#[derive(Default)]
+pub struct ProbeBook {
+    states: BTreeMap<Tag, (ProbeState, bool)>,
+}
+
+/// A grade, and whether it is given in place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The grade to give.
+    pub grade: Grade,
+    /// Whether the limit decided it.
+    pub frozen: bool,
+}
+
+impl ProbeBook {
+    /// The grade to give for a set of tokens that touched the record behind `tag`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn grade(
+        &mut self,
+        store: &Store,
+        tag: Tag,
+        set: [u8; 16],
+        grade: Grade,
+    ) -> Result<Given, StoreError> {
+        if let std::collections::btree_map::Entry::Vacant(vacant) = self.states.entry(tag) {
+            vacant.insert((store.probe_state(tag).await?, false));
+        }
+        let Some((state, changed)) = self.states.get_mut(&tag) else {
+            return Err(StoreError::Closed);
+        };
+        if state.sets.contains(&set) {
+            return Ok(Given {
+                grade,
+                frozen: false,
+            });
+        }
+        if state.sets.len() >= PROBE_LIMIT {
+            return Ok(Given {
+                grade: grade_of(state.grade),
+                frozen: true,
+            });
+        }
+        state.sets.push(set);
+        state.grade = super::rank(grade);
+        *changed = true;
+        Ok(Given {
+            grade,
+            frozen: false,
+        })
+    }
+
+    /// What is to be noted with the answer.
+    pub fn into_effects(self) -> impl Iterator<Item = Effect> {
+        self.states
+            .into_iter()
+            .filter(|(_, (_, changed))| *changed)
+            .map(|(tag, (state, _))| Effect::NoteProbes(tag, state))
+    }
+}
+
+/// What tells one set of tokens from another.
+#[must_use]
+pub fn digest_of(subject: &ProbedSubject) -> [u8; 16] {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&subject.presence.0.to_be_bytes());
+    for (rule, token) in &subject.probes {
+        hash.update(&[*rule]);
+        hash.update(token);
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.finish().as_ref()[..16]);
+    digest
+}
+
+fn grade_of(rank: u8) -> Grade {
+    match rank {
+        3 => Grade::Match,
+        2 => Grade::Possible,
+        _ => Grade::NoMatch,
+    }
+}

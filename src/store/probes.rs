@@ -1,0 +1,91 @@
+//! How often a party has touched a record with ever other tokens.
+
+use super::db::{Tx, values};
+use super::keys::Tag;
+use super::{Store, StoreError};
+use crate::vault::Place;
+
+/// Octets of one set's digest.
+const SET: usize = 16;
+
+/// The distinct token sets of one party that touched one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeState {
+    /// How many sets were noted before; what is written must build on this very state.
+    pub version: u64,
+    /// Digests of the sets, in the order of their coming.
+    pub sets: Vec<[u8; SET]>,
+    /// The grade that the last of them was given.
+    pub grade: u8,
+}
+
+impl Store {
+    /// What is noted under a tag ([`TagKind::Probe`](super::TagKind::Probe)).
+    pub async fn probe_state(&self, tag: Tag) -> Result<ProbeState, StoreError> {
+        let Some(row) = self
+            .db
+            .read_one(
+                "read-probes",
+                "SELECT version, sealed FROM probes WHERE probe_tag = $1",
+                values![tag],
+            )
+            .await?
+        else {
+            return Ok(ProbeState::default());
+        };
+        let plaintext = self.keys.open("probes", place(&tag), &row.blob(1)?)?;
+        let damaged = || StoreError::damaged("probes", "they have another length");
+        let (grade, sets) = plaintext.split_first().ok_or_else(damaged)?;
+        let (sets, []) = sets.as_chunks::<SET>() else {
+            return Err(damaged());
+        };
+        Ok(ProbeState {
+            version: row.uint(0)?,
+            sets: sets.to_vec(),
+            grade: *grade,
+        })
+    }
+
+    /// Whether the state under a tag is still the one that `state` was built on.
+    pub(super) async fn probes_are_current(
+        tx: &mut Tx,
+        tag: Tag,
+        state: &ProbeState,
+    ) -> Result<bool, StoreError> {
+        let version = tx
+            .read_one(
+                "SELECT version FROM probes WHERE probe_tag = $1",
+                values![tag],
+            )
+            .await?
+            .map_or(Ok(0), |row| row.uint(0))?;
+        Ok(version == state.version)
+    }
+
+    pub(super) async fn note_probes(
+        &self,
+        tx: &mut Tx,
+        tag: Tag,
+        state: &ProbeState,
+    ) -> Result<(), StoreError> {
+        let mut plaintext = vec![state.grade];
+        plaintext.extend(state.sets.iter().flatten());
+        let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
+        tx.run(
+            "INSERT INTO probes (probe_tag, version, sealed) VALUES ($1, $2, $3)
+             ON CONFLICT (probe_tag) DO UPDATE SET version = excluded.version,
+                 sealed = excluded.sealed",
+            values![tag, state.sets.len() as u64, sealed],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+fn place(tag: &Tag) -> Place<'_> {
+    Place {
+        table: "probes",
+        column: "sealed",
+        row: tag,
+    }
+}
