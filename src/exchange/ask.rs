@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use super::leaf::Leaf;
 use super::message::{Answer, AnswerPayload, Outgoing, open_answer};
 use super::{Party, PeerError};
+use crate::envelope::ItemEvidence;
 use crate::proto::exchange as pb;
 use crate::roster::{LegalBasis, Member, Purpose, TrustedRoster};
 use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, StoreError};
@@ -22,8 +23,11 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// time, so that the peer does the act once.
 const ATTEMPTS: u32 = 3;
 
-/// Largest message either way, in octets.
+/// Largest answer, in octets.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+
+/// Largest query, in octets: a lookup of 1,000 subjects has two thirds of it.
+pub const MAX_QUERY: usize = 1024 * 1024;
 
 /// What the asking side's leaves say.
 pub struct Asking {
@@ -104,6 +108,11 @@ where
             why,
         })?;
 
+    let mut kept = answer.evidence.clone();
+    if asking.received == pb::Act::EvaluationReceived {
+        // What keyholders answered is tokens in all but name: the proof of it stays, it does not.
+        kept.items = kept.items.iter().map(ItemEvidence::erased).collect();
+    }
     let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
         .set(fill)
         .set(|entry| {
@@ -113,7 +122,7 @@ where
         .finish();
     let act = Act::alone(leaf)
         .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
-        .with(Effect::Keep(EvidencePart::Answer, answer.evidence.clone()))
+        .with(Effect::Keep(EvidencePart::Answer, kept))
         .with(Effect::Keep(
             EvidencePart::Opening,
             Evidence::plain(opening),
@@ -160,9 +169,10 @@ fn done(committed: Committed) -> Result<(), StoreError> {
         Committed::Repeated { .. }
         | Committed::Reused
         | Committed::Stale
-        | Committed::OverQuota { .. } => Err(
-            StoreError::damaged("ledger", "an unguarded act was refused"),
-        ),
+        | Committed::OverQuota { .. } => Err(StoreError::damaged(
+            "ledger",
+            "an unguarded act was refused",
+        )),
     }
 }
 

@@ -104,8 +104,7 @@ async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64,
         if let Some(tag) = stored.family_tag
             && !families.contains_key(&tag)
         {
-            let family = party.store().family(tag).await?;
-            let family = family.iter().map(parse).collect::<Result<_, _>>()?;
+            let family = findable_family(party, tag).await?;
             families.insert(tag, family);
         }
         let family = stored
@@ -142,6 +141,21 @@ async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64,
     Ok(count)
 }
 
+/// The records of a family that may lend each other evidence: those that anyone may find. A sibling
+/// under protection, or without a ground to be searched on, shows in nobody's keys.
+async fn findable_family(party: &Party, tag: Tag) -> Result<Vec<Record>, StoreError> {
+    let mut family = Vec::new();
+    for stored in party.store().family(tag).await? {
+        let record = parse(&stored)?;
+        if record.consent.permits_search()
+            && matches!(record.protection, Protection::None | Protection::Alert)
+        {
+            family.push(record);
+        }
+    }
+    Ok(family)
+}
+
 /// All linkage keys of a record, sibling keys included, with its presence mask.
 #[must_use]
 pub fn keys(party: &Party, record: &Record, family: &[Record]) -> (Presence, Vec<LinkageKey>) {
@@ -174,13 +188,7 @@ pub async fn tokens_of(
     }
     let record = parse(stored)?;
     let family = match stored.family_tag {
-        Some(tag) => party
-            .store()
-            .family(tag)
-            .await?
-            .iter()
-            .map(parse)
-            .collect::<Result<_, _>>()?,
+        Some(tag) => findable_family(party, tag).await?,
         None => Vec::new(),
     };
     let (presence, keys) = keys(party, &record, &family);
@@ -275,17 +283,31 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
 ///
 /// # Errors
 /// If the store fails.
-pub async fn newest(party: &Party, published: &StoredRecord) -> Result<Option<Record>, StoreError> {
+pub async fn newest(party: &Party, published: &StoredRecord) -> Result<Option<Newest>, StoreError> {
     let record = parse(published)?;
     match party
         .store()
         .record_by_ref(record.record_ref.as_str())
         .await?
     {
-        Some(newest) if newest.record_id == published.record_id => Ok(Some(record)),
-        Some(newest) => parse(&newest).map(Some),
+        Some(newest) if newest.record_id == published.record_id => Ok(Some(Newest {
+            record,
+            is_as_published: true,
+        })),
+        Some(newest) => Ok(Some(Newest {
+            record: parse(&newest)?,
+            is_as_published: false,
+        })),
         None => Ok(None),
     }
+}
+
+/// A record as it stands now.
+pub struct Newest {
+    /// The record.
+    pub record: Record,
+    /// Whether it is what peers find, unchanged since.
+    pub is_as_published: bool,
 }
 
 /// A stored record, read.

@@ -22,6 +22,12 @@ pub const MAX_LIFETIME_MS: u64 = 600_000;
 /// How long a message of this node is valid, in milliseconds.
 pub const LIFETIME_MS: u64 = 300_000;
 
+/// Largest payload, in octets. What a message is about travels in its items.
+pub const MAX_PAYLOAD: usize = 8 * 1024;
+
+/// Most items of one message: the subjects of a lookup.
+pub const MAX_ITEMS: usize = 1_000;
+
 /// A payload that travels in an envelope.
 pub trait Payload: prost::Message + Default + 'static {
     /// Its media type.
@@ -172,10 +178,7 @@ pub fn open_query<P: Payload>(
     })?;
     let digest = verified.digest();
     // 2. Only now is the payload read, from the bytes that were verified.
-    let payload = P::decode(verified.payload()).map_err(|error| Refusal::Malformed {
-        what: "payload",
-        why: error.to_string(),
-    });
+    let payload = decode::<P>(verified.payload());
     let message_id = payload
         .as_ref()
         .ok()
@@ -210,6 +213,25 @@ pub fn open_query<P: Payload>(
             })),
         }),
     }
+}
+
+/// Reads a payload strictly: what it does not know would be kept as evidence unseen, and could
+/// carry anything.
+fn decode<P: Payload>(bytes: &[u8]) -> Result<P, Refusal> {
+    let malformed = |why: String| Refusal::Malformed {
+        what: "payload",
+        why,
+    };
+    if bytes.len() > MAX_PAYLOAD {
+        return Err(malformed(format!("it has more than {MAX_PAYLOAD} octets")));
+    }
+    let payload = P::decode(bytes).map_err(|error| malformed(error.to_string()))?;
+    if payload.encoded_len() != bytes.len() {
+        return Err(malformed(
+            "it has fields that this node does not know".to_owned(),
+        ));
+    }
+    Ok(payload)
 }
 
 /// The items' bodies, without salt.
@@ -483,10 +505,7 @@ pub fn open_answer_to<P: AnswerPayload>(
     .map_err(|error| Refusal::BadSignature {
         why: error.to_string(),
     })?;
-    let payload = P::decode(verified.payload()).map_err(|error| Refusal::Malformed {
-        what: "payload",
-        why: error.to_string(),
-    })?;
+    let payload = decode::<P>(verified.payload())?;
     let header = payload.header().ok_or(Refusal::Malformed {
         what: "header",
         why: "it is missing".to_owned(),
@@ -600,6 +619,9 @@ fn check_items(
     evidence: &[ItemEvidence],
 ) -> Result<Vec<Zeroizing<Vec<u8>>>, Refusal> {
     let malformed = |why: String| Refusal::Malformed { what: "items", why };
+    if evidence.len() > MAX_ITEMS {
+        return Err(malformed(format!("there are more than {MAX_ITEMS}")));
+    }
     let root = header
         .items_root
         .as_slice()

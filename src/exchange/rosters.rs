@@ -38,9 +38,13 @@ pub async fn fetch(
         root_version: u64::from(versions.root),
         roster_version: u64::from(versions.roster),
     };
-    let reply = client!(RosterServiceClient<_>, channel)
-        .get_roster(request)
+    let mut client = client!(RosterServiceClient<_>, channel);
+    let reply = tokio::time::timeout(ask::TIMEOUT, client.get_roster(request))
         .await
+        .map_err(|_| PeerError::Late {
+            member: peer.id.to_string(),
+            seconds: ask::TIMEOUT.as_secs(),
+        })?
         .map_err(|status| PeerError::Refused {
             member: peer.id.to_string(),
             refusal: status.into(),

@@ -200,7 +200,11 @@ async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &R
     let signed = SignedQuery {
         message_id: Some(query.message_id),
         digest: query.digest,
-        evidence: query.evidence.clone(),
+        // The items of a refused query are nobody's evidence of anything.
+        evidence: Evidence {
+            envelope: query.evidence.envelope.clone(),
+            items: Vec::new(),
+        },
     };
     record(party, &query.issuer, signed, refusal).await;
 }

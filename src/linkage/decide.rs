@@ -109,7 +109,8 @@ impl RuleTable {
 /// The class that would decide: the strongest that the holder has and the asker did not send, or a
 /// sibling where there is none. It depends on the two masks alone, so it tells no value, and of the
 /// holder's mask at most which one of four cases holds: two bits.
-fn step_up(asked: Presence, held: Presence) -> AttributeClass {
+#[must_use]
+pub fn step_up(asked: Presence, held: Presence) -> AttributeClass {
     let lacks = |field| held.has(field) && !asked.has(field);
     if lacks(Field::Document) {
         AttributeClass::Document

@@ -36,6 +36,13 @@ impl RuleSet {
         rule.0 < 64 && self.0 & (1 << rule.0) != 0
     }
 
+    /// How many rules are in it.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "`is_empty` stands below")]
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
     /// Whether no rule is.
     #[must_use]
     pub fn is_empty(self) -> bool {

@@ -77,6 +77,35 @@ impl Directory {
             .map_err(|error| wrong(&keys, &error))
     }
 
+    /// Locks the directory for this process, as long as the file lives.
+    ///
+    /// # Errors
+    /// If another process has it, or others than its owner can reach into it.
+    pub fn lock(&self) -> Result<std::fs::File, DirectoryError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let mode = std::fs::metadata(&self.0)
+            .map_err(|error| wrong(&self.0, &error))?
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(DirectoryError {
+                path: self.0.display().to_string(),
+                reason: format!(
+                    "others than its owner can reach into it (mode {:o})",
+                    mode & 0o777
+                ),
+                remedy: "run `chmod 700` on it",
+            });
+        }
+        let path = self.file("lock");
+        let file = std::fs::File::create(&path).map_err(|error| wrong(&path, &error))?;
+        file.try_lock().map_err(|error| DirectoryError {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+            remedy: "another process runs this node: stop it first",
+        })?;
+        Ok(file)
+    }
+
     /// Reads a text file of the directory.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::ambient::Ambient;
 use crate::audit::AuditServer;
 use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
-use crate::exchange::ask::MAX_MESSAGE;
+use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::{Party, PartyParts, rosters};
 use crate::linkage::RuleTable;
@@ -111,11 +111,9 @@ impl LogSigner for CheckpointSigner {
 ///
 /// # Errors
 /// [`NodeError`] names what is missing or wrong.
-pub async fn open_party(
-    directory: &Directory,
-    ambient: &Ambient,
-) -> Result<(Config, Arc<Identity>, Arc<Party>), NodeError> {
+pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Opened, NodeError> {
     let config = Config::load(directory)?;
+    let lock = directory.lock()?;
     let identity = Identity::load(directory)?;
     let shares = identity.shares(directory)?;
     let rules = RuleTable::shipped().map_err(|error| NodeError::Rules(error.to_string()))?;
@@ -150,7 +148,23 @@ pub async fn open_party(
     });
     let party = Arc::new(party);
     adopt_roster_file(directory, &party).await?;
-    Ok((config, identity, party))
+    Ok(Opened {
+        config,
+        identity,
+        party,
+        _lock: lock,
+    })
+}
+
+/// An open node. While it lives no other process opens the same directory.
+pub struct Opened {
+    /// Its configuration.
+    pub config: Config,
+    /// Its keys.
+    pub identity: Arc<Identity>,
+    /// The node as a party.
+    pub party: Arc<Party>,
+    _lock: std::fs::File,
 }
 
 async fn trust_store(directory: &Directory, store: &Store) -> Result<TrustStore, NodeError> {
@@ -214,7 +228,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
-    let (config, identity, party) = open_party(&directory, &ambient).await?;
+    let opened = open_party(&directory, &ambient).await?;
+    let (config, identity, party) = (&opened.config, &opened.identity, &opened.party);
     let listen = |address: &dyn std::fmt::Display| {
         let address = address.to_string();
         move |source| NodeError::Listen { address, source }
@@ -224,17 +239,17 @@ pub async fn run(
         .map_err(listen(&config.listen))?;
     let address = listener.local_addr().map_err(listen(&config.listen))?;
     let socket = directory.socket();
-    // What an earlier run left there listens no more: its process held the database's lock.
+    // What an earlier run left there listens no more: this process holds the directory's lock.
     let _ = std::fs::remove_file(&socket);
     let operators = UnixListener::bind(&socket).map_err(listen(&socket.display()))?;
     restrict(&socket).map_err(listen(&socket.display()))?;
 
     let (stop, stopped) = watch::channel(false);
-    let peers = peer_server(&party, &identity, listener, stopped.clone())?;
-    let own = operator_server(&party, operators, stopped.clone());
+    let peers = peer_server(party, identity, listener, stopped.clone())?;
+    let own = operator_server(party, operators, stopped.clone());
     let watcher = tokio::spawn(watch_directory(
         directory.clone(),
-        Arc::clone(&party),
+        Arc::clone(party),
         stopped.clone(),
     ));
     ready(address);
@@ -275,14 +290,15 @@ fn peer_server(
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service)
-                .max_decoding_message_size(MAX_MESSAGE)
+                .max_decoding_message_size(MAX_QUERY)
                 .max_encoding_message_size(MAX_MESSAGE)
         };
     }
     Ok(Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(64)
+        .timeout(ask::TIMEOUT)
         .http2_max_header_list_size(16 * 1024)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
@@ -343,7 +359,11 @@ async fn watch_directory(directory: Directory, party: Arc<Party>, stopped: watch
             if let Err(error) = party.store().forget_expired(now).await {
                 tracing::error!(%error, "expired rows could not be dropped");
             }
-            ask_for_rosters(&party).await;
+            // A peer that does not answer keeps neither the files nor the others waiting.
+            tokio::spawn({
+                let party = Arc::clone(&party);
+                async move { ask_for_rosters(&party).await }
+            });
         }
     }
 }

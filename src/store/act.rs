@@ -85,6 +85,8 @@ pub enum Effect {
     /// Notes which token sets touched a record. The act is refused as [`Committed::Stale`] if
     /// others were noted since the state was read.
     NoteProbes(Tag, ProbeState),
+    /// Demands that a record is still held; the act is refused as [`Committed::Stale`] if not.
+    StillHeld(u64),
     /// Hands out a lead.
     HandOut(Lead),
     /// Takes staged rows into the register.

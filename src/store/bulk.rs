@@ -4,8 +4,8 @@
 //! in by the hundred here, sorted by token where there are many, so that the index grows at its
 //! end and not all over.
 
-use super::db::{Tx, Value, values};
-use super::keys::{Tag, TagKind};
+use super::db::{Tx, Value};
+use super::keys::TagKind;
 use super::records::RecordState;
 use super::{Store, StoreError};
 
@@ -45,40 +45,28 @@ impl Store {
         epoch: u32,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("fill-for-measurement").await?;
-        let (mut rows, mut masks, mut index) = (Vec::new(), Vec::new(), Vec::new());
-        for (record, record_id) in records.iter().zip(1_u64..) {
-            let ref_tag = self
-                .keys
-                .tag(TagKind::Reference, &[&record_id.to_be_bytes()]);
-            let family_tag: Option<Tag> = record
+        let numbered = || (records.iter().enumerate()).map(|(at, record)| (record, at as u64 + 1));
+        let none = || Value::from(Vec::new());
+        let rows = numbered().map(|(record, record_id)| {
+            let reference = record_id.to_be_bytes();
+            let ref_tag = self.keys.tag(TagKind::Reference, &[&reference]);
+            let family_tag = record
                 .family_ref
                 .as_ref()
                 .map(|family| self.keys.tag(TagKind::Family, &[family.as_bytes()]));
             let state = RecordState::Published as i64;
-            let none = Vec::<u8>::new();
-            rows.push(values![
-                record_id,
-                ref_tag,
-                1_i64,
-                none.clone(),
-                none.clone(),
-                none.clone(),
-                family_tag,
-                state,
-                0_i64
-            ]);
-            masks.push(values![
-                record_id,
-                u64::from(epoch),
-                u64::from(record.presence),
-                none
-            ]);
-            index.extend(record.index.iter().map(|&(rule, token)| IndexRow {
-                token,
-                rule,
-                record_id,
-            }));
-        }
+            [
+                record_id.into(),
+                ref_tag.into(),
+                1_i64.into(),
+                none(),
+                none(),
+                none(),
+                family_tag.into(),
+                state.into(),
+                0_i64.into(),
+            ]
+        });
         insert(
             &mut tx,
             "INSERT INTO records (record_id, ref_tag, newest, data_key, sealed, content_tag,
@@ -87,6 +75,14 @@ impl Store {
             rows,
         )
         .await?;
+        let masks = numbered().map(|(record, record_id)| {
+            [
+                record_id.into(),
+                u64::from(epoch).into(),
+                u64::from(record.presence).into(),
+                none(),
+            ]
+        });
         insert(
             &mut tx,
             "INSERT INTO record_tokens (record_id, epoch, presence, sealed)",
@@ -94,7 +90,14 @@ impl Store {
             masks,
         )
         .await?;
-        insert_index(&mut tx, index).await?;
+        let index = numbered().flat_map(|(record, record_id)| {
+            record.index.iter().map(move |&(rule, token)| IndexRow {
+                token,
+                rule,
+                record_id,
+            })
+        });
+        insert_index(&mut tx, index.collect()).await?;
         tx.commit().await
     }
 }
@@ -102,10 +105,13 @@ impl Store {
 /// Inserts rows of the lookup index; those that are there already stay.
 pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result<(), StoreError> {
     rows.sort_unstable();
-    let rows = rows
-        .into_iter()
-        .map(|row| values![row.token, u64::from(row.rule), row.record_id])
-        .collect();
+    let rows = rows.into_iter().map(|row| {
+        [
+            row.token.into(),
+            u64::from(row.rule).into(),
+            row.record_id.into(),
+        ]
+    });
     insert(
         tx,
         "INSERT INTO lookup_index (token, rule, record_id)",
@@ -115,25 +121,17 @@ pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result
     .await
 }
 
-/// Runs `head VALUES (..), (..) tail` over all rows, all of which have one length.
-async fn insert(
+/// Runs `head VALUES (..), (..) tail` over all rows.
+async fn insert<const COLUMNS: usize>(
     tx: &mut Tx,
     head: &'static str,
     tail: &'static str,
-    rows: Vec<Vec<Value>>,
+    mut rows: impl ExactSizeIterator<Item = [Value; COLUMNS]>,
 ) -> Result<(), StoreError> {
-    let mut rest = rows.len();
-    let mut rows = rows.into_iter();
     for size in SIZES {
-        while rest >= size {
-            rest -= size;
-            let mut bound = Vec::new();
-            let mut columns = 0;
-            for row in rows.by_ref().take(size) {
-                columns = row.len();
-                bound.extend(row);
-            }
-            tx.run_built(statement(head, tail, size, columns), bound)
+        while rows.len() >= size {
+            let bound = rows.by_ref().take(size).flatten().collect();
+            tx.run_built(statement(head, tail, size, COLUMNS), bound)
                 .await?;
         }
     }

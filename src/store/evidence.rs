@@ -113,7 +113,19 @@ impl Store {
         evidence: &Evidence,
     ) -> Result<(), StoreError> {
         let at = row_key(leaf_index, part, None);
-        let (wrapped, sealed) = self.seal_at("evidence", &at, &evidence.envelope)?;
+        let (wrapped, sealed) = match part {
+            // With a batch's seed its tokens can be made out of its evidence: it is sealed a second
+            // time under the token key, as the tokens themselves are.
+            EvidencePart::Seed => {
+                let inner = self.keys.token_key().seal(
+                    place("evidence", "seed", &at),
+                    &evidence.envelope,
+                    &mut self.ambient.rng(),
+                );
+                self.seal_at("evidence", &at, &inner)?
+            }
+            _ => self.seal_at("evidence", &at, &evidence.envelope)?,
+        };
         tx.run(
             "INSERT INTO evidence (leaf_index, part, data_key, sealed) VALUES ($1, $2, $3, $4)",
             values![leaf_index, part as i64, wrapped, sealed],

@@ -3,6 +3,7 @@
 use ring::digest::{SHA256, digest};
 
 use super::db::{Tx, values};
+use super::keys::Tag;
 use super::{Store, StoreError};
 use crate::vault::Place;
 
@@ -15,6 +16,12 @@ pub struct Lead {
     pub party: String,
     /// The record behind it.
     pub record_id: u64,
+    /// Tag of that record's reference: a row that was erased and its number given to another
+    /// record is not what the lead was for.
+    pub ref_tag: Tag,
+    /// Whether more than names and dates agreed: something of the parents, a birthplace or a
+    /// document.
+    pub corroborated: bool,
     /// The grade it was given with, as in the protocol's `Grade`.
     pub grade: u8,
     /// When it ceases to be good, in milliseconds since 1970.
@@ -38,17 +45,22 @@ impl Store {
         };
         let plaintext = self.keys.open("lead", place(&tag), &row.blob(0)?)?;
         let (head, party) = plaintext
-            .split_first_chunk::<9>()
+            .split_first_chunk::<26>()
             .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
-        let (record_id, grade) = head
+        let (record_id, rest) = head
             .split_first_chunk::<8>()
+            .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
+        let (ref_tag, marks) = rest
+            .split_first_chunk::<16>()
             .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
         Ok(Some(Lead {
             lead_id: *lead_id,
             party: String::from_utf8(party.to_vec())
                 .map_err(|_| StoreError::damaged("lead", "party is not text"))?,
             record_id: u64::from_be_bytes(*record_id),
-            grade: grade[0],
+            ref_tag: *ref_tag,
+            corroborated: marks[1] == 1,
+            grade: marks[0],
             expires_ms: row.uint(1)?,
         }))
     }
@@ -56,7 +68,9 @@ impl Store {
     pub(super) async fn hand_out(&self, tx: &mut Tx, lead: &Lead) -> Result<(), StoreError> {
         let tag = lead_tag(&lead.lead_id);
         let mut plaintext = lead.record_id.to_be_bytes().to_vec();
+        plaintext.extend_from_slice(&lead.ref_tag);
         plaintext.push(lead.grade);
+        plaintext.push(u8::from(lead.corroborated));
         plaintext.extend_from_slice(lead.party.as_bytes());
         let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
         tx.run(

@@ -185,6 +185,17 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
         {
             return Ok(Some(Committed::Stale));
         }
+        if let Effect::StillHeld(record_id) = effect
+            && tx
+                .read_one(
+                    "SELECT record_id FROM records WHERE record_id = $1",
+                    values![*record_id],
+                )
+                .await?
+                .is_none()
+        {
+            return Ok(Some(Committed::Stale));
+        }
     }
     // All are looked at before any is drawn on: a refused act draws on none.
     for (debit, wanted) in act.debits.iter().enumerate() {
@@ -225,6 +236,7 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
                 store.keep(tx, leaf_index, *part, evidence).await?;
             }
             Effect::NoteProbes(tag, state) => store.note_probes(tx, *tag, state).await?,
+            Effect::StillHeld(_) => {}
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,
             Effect::Publish => Store::publish(tx).await?,

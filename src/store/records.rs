@@ -435,6 +435,16 @@ impl Store {
 
     pub(super) async fn erase(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
         for sql in [
+            // Siblings made keys of their own with the erased child's date: theirs are made anew.
+            "DELETE FROM lookup_index WHERE record_id IN
+                 (SELECT s.record_id FROM records s JOIN records e
+                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
+            "DELETE FROM record_tokens WHERE record_id IN
+                 (SELECT s.record_id FROM records s JOIN records e
+                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
+            "UPDATE records SET state = 0 WHERE state IN (1, 2) AND record_id IN
+                 (SELECT s.record_id FROM records s JOIN records e
+                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
             "DELETE FROM lookup_index WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_tokens WHERE record_id IN

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use wayhome::audit::reconcile::{Reconciliation, reconcile};
 use wayhome::audit::subject::{SubjectReport, What, subject};
@@ -258,6 +259,10 @@ async fn stored(database: &mut SqliteConnection) -> Vec<Stored> {
             .unwrap();
         for row in rows {
             for column in columns {
+                // What keyholders answered is kept as a hash alone: nothing is sealed there.
+                if is_null(database, table, column, key, &row).await {
+                    continue;
+                }
                 all.push(Stored {
                     table,
                     column,
@@ -271,6 +276,29 @@ async fn stored(database: &mut SqliteConnection) -> Vec<Stored> {
         }
     }
     all
+}
+
+async fn is_null(
+    database: &mut SqliteConnection,
+    table: &str,
+    column: &str,
+    key: &[&'static str],
+    row: &SqliteRow,
+) -> bool {
+    let at: Vec<String> = key
+        .iter()
+        .enumerate()
+        .map(|(at, name)| format!("{name} = {}", row.get::<i64, _>(at)))
+        .collect();
+    let sql = format!(
+        "SELECT {column} IS NULL FROM {table} WHERE {}",
+        at.join(" AND ")
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .fetch_one(&mut *database)
+        .await
+        .unwrap()
+        .get::<bool, _>(0)
 }
 
 /// The place that has to be named for a stored value.

@@ -219,7 +219,7 @@ async fn a_node_that_cannot_start_says_why() {
     let node = NodeProcess::start(&coalition.path("ua")).await;
     let message = fails(&coalition.path("ua"), &["run"], 1, "NODE").await;
     assert!(
-        message.contains("is another node running there?"),
+        message.contains("another process runs this node"),
         "{message}"
     );
     assert!(node.stop().await.success());

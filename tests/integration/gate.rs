@@ -290,9 +290,15 @@ async fn a_payload_is_read_only_after_its_signature_held() {
     scene
         .refuses::<pb::LookupQuery>("no envelope", "ua", empty, malformed, Failed)
         .await;
-    let large = signed(vec![0; 4 * 1024 * 1024 + 1]);
+    let large = signed(vec![0; 8 * 1024 + 1]);
     scene
-        .refuses::<pb::LookupQuery>("a payload above four MiB", "ua", large, malformed, Failed)
+        .refuses::<pb::LookupQuery>("a payload above 8 KiB", "ua", large, malformed, Held)
+        .await;
+    let mut unknown = good.envelope.clone().unwrap().payload;
+    // Field 100, a varint: no message of this protocol has it.
+    unknown.extend_from_slice(&[0xa0, 0x06, 0x01]);
+    scene
+        .refuses::<pb::LookupQuery>("an unknown field", "ua", signed(unknown), malformed, Held)
         .await;
 }
 
@@ -559,7 +565,8 @@ async fn a_lookup_asks_what_it_may_in_the_form_that_is_fixed() {
         let payload = scene.lookup().clone();
         rebuilt(&scene.coalition, payload, &[subject.encode_to_vec()])
     };
-    let shapes: [(&str, fn(&mut pb::LookupSubject)); 6] = [
+    type Shape = fn(&mut pb::LookupSubject);
+    let shapes: [(&str, Shape); 6] = [
         ("a slot too few", |subject| {
             subject.tokens.truncate(subject.tokens.len() - 16)
         }),
@@ -857,7 +864,8 @@ async fn no_flipped_bit_and_no_cut_gets_through() {
 async fn what_is_no_message_at_all_is_refused_with_a_reason_too() {
     let scene = Scene::set().await;
     let ua = scene.channels["ua"].clone();
-    let cases: [(&str, &'static str, Vec<u8>, (Code, &str)); 4] = [
+    type Case = (&'static str, &'static str, Vec<u8>, (Code, &'static str));
+    let cases: [Case; 4] = [
         (
             "noise",
             LOOKUP,

@@ -16,4 +16,5 @@ mod process;
 mod quota;
 mod store;
 mod tamper;
+mod tls;
 mod traces;

@@ -28,7 +28,11 @@ async fn ask(coalition: &Coalition, from: &str, dates: &[&str]) -> Vec<String> {
             fields: CHILD
                 .iter()
                 .map(|(name, value)| {
-                    let value = if *name == "date_of_birth" { date } else { value };
+                    let value = if *name == "date_of_birth" {
+                        date
+                    } else {
+                        value
+                    };
                     ((*name).to_owned(), (*value).to_owned())
                 })
                 .collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use wayhome::ambient::ManualClock;
-use wayhome::linkage::MAX_SLOTS;
+use wayhome::linkage::RuleTable;
 use wayhome::proto::exchange as pb;
 
 use crate::coalition::Coalition;
@@ -14,8 +14,11 @@ use crate::forge::{DAY_MS, Sent, evaluation, lookup, refusal, standing_clock};
 const SUBJECTS: u64 = 5;
 const EVALUATIONS: u64 = 10;
 
-/// Elements that enrolling one record may take.
-const ENROLMENT: usize = MAX_SLOTS;
+/// Elements that enrolling one record may take: its own keys and those with its siblings.
+fn enrolment() -> usize {
+    let rules = RuleTable::shipped().unwrap();
+    rules.slots() + rules.sibling_slot_rules().len()
+}
 
 /// A coalition in which `ua` may ask for little.
 async fn scene() -> (Coalition, ManualClock) {
@@ -133,7 +136,7 @@ async fn no_race_gets_more_than_the_quota() {
 async fn evaluations_draw_on_enrolment_first_and_then_on_the_day() {
     let (mut coalition, clock) = scene().await;
     let to_midnight = Duration::from_secs(16 * 3600);
-    evaluate(&coalition, ENROLMENT - 4).await.unwrap();
+    evaluate(&coalition, enrolment() - 4).await.unwrap();
     // More than the register's allowance has left: this is searching, and draws on the day.
     evaluate(&coalition, 6).await.unwrap();
     evaluate(&coalition, 4).await.unwrap();

@@ -425,6 +425,8 @@ async fn a_lead_is_found_by_its_handle_until_it_is_forgotten() {
         lead_id: [5; 16],
         party: "ua".to_owned(),
         record_id: 42,
+        ref_tag: [6; 16],
+        corroborated: true,
         grade: 3,
         expires_ms: TIME_MS + 10,
     };

@@ -140,7 +140,7 @@ fn random_pairs([in_a, in_b]: [usize; 2], wanted: usize) -> Vec<(usize, usize)> 
     let mut seen = HashSet::new();
     (1..=wanted)
         .filter_map(|step| {
-            let at = ((step * GOLDEN) & u128::from(u64::MAX)) * all >> 64;
+            let at = (((step * GOLDEN) & u128::from(u64::MAX)) * all) >> 64;
             let pair = ((at / in_b as u128) as usize, (at % in_b as u128) as usize);
             seen.insert(pair).then_some(pair)
         })

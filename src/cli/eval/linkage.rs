@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::groups::{self, GroupFigures};
 use super::lookup::Holder;
-use super::measure::{self, Assignment, KindFigures, Pair, Score, StepUp, TagFigures};
+use super::measure::{self, Assignment, KindFigures, Score, StepUp, TagFigures};
 use super::register::Register;
 use super::rules::Table;
 use super::tokens::{self, Keys};
@@ -110,7 +110,16 @@ pub async fn measure(context: &Context, args: &Args) -> Result<Figures, CliError
 
     let found = measure::pairs(found, &truth);
     let assignment = Assignment::greedy(&found, &truth);
-    write_pairs(args, &found, &truth, [&a, &b], kinds.as_deref(), &keys)?;
+    let masks: [Vec<Presence>; 2] = keys
+        .each_ref()
+        .map(|keys| keys.iter().map(|keys| keys.presence).collect());
+    let of_both = [masks[0].as_slice(), masks[1].as_slice()];
+    if let Some(path) = &args.missed {
+        pairs::write_missed(path, &found, &truth, of_both)?;
+    }
+    if let Some(path) = &args.wrong {
+        pairs::write_false(path, &found, [&a, &b], kinds.as_deref(), of_both)?;
+    }
     Ok(Figures {
         records: [a.records.len(), b.records.len()],
         unreadable: [a.unreadable, b.unreadable],
@@ -130,7 +139,7 @@ pub async fn measure(context: &Context, args: &Args) -> Result<Figures, CliError
         groups: groups::figures(&found, &true_groups, &a, &b),
         candidates: found.len(),
         true_candidates: found.iter().filter(|pair| pair.truth.is_some()).count(),
-        step_up: measure::step_up(&found),
+        step_up: measure::step_up(&found, &masks[1]),
         tokens: mean_and_most(&keys, |keys| keys.own),
         sibling_tokens: mean_and_most(&keys, Keys::with_siblings),
         total_ms: watch.total_ms(),
@@ -161,27 +170,6 @@ async fn ask(
     holder.close().await;
     watch.note("lookups");
     found
-}
-
-fn write_pairs(
-    args: &Args,
-    found: &[Pair],
-    truth: &Truth,
-    registers: [&Register; 2],
-    kinds: Option<&[Option<String>]>,
-    keys: &[Vec<Keys>; 2],
-) -> Result<(), CliError> {
-    let masks: [Vec<Presence>; 2] = keys
-        .each_ref()
-        .map(|keys| keys.iter().map(|keys| keys.presence).collect());
-    let masks = [masks[0].as_slice(), masks[1].as_slice()];
-    if let Some(path) = &args.missed {
-        pairs::write_missed(path, found, truth, masks)?;
-    }
-    if let Some(path) = &args.wrong {
-        pairs::write_false(path, found, registers, kinds, masks)?;
-    }
-    Ok(())
 }
 
 fn mean_and_most(keys: &[Vec<Keys>; 2], count: impl Fn(&Keys) -> usize) -> (f64, usize) {

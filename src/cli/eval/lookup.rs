@@ -102,10 +102,7 @@ impl Holder {
                     .await
                     .map_err(|error| CliError::failed("EVAL", error))?
                     .map_err(CliError::from)
-                    .map(|answers| {
-                        bar.inc(answers.len() as u64);
-                        answers
-                    })
+                    .inspect(|answers| bar.inc(answers.len() as u64))
             }
         });
         let answers: Vec<Vec<Vec<Candidate>>> = stream::iter(queries)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::truth::Truth;
 use crate::exchange::lookup::{Candidate, LEADS};
-use crate::linkage::{AttributeClass, Grade};
+use crate::linkage::{AttributeClass, Grade, Presence, decide};
 
 /// A pair of records that share a token, with what became of it.
 pub struct Pair {
@@ -273,30 +273,23 @@ pub struct StepUp {
     pub place: usize,
     /// A sibling.
     pub sibling: usize,
-    /// Answered as possible, and nothing would decide.
-    pub none: usize,
 }
 
-/// Counts step-ups as the holder answers them: for subjects whose best lead is a possible one.
-pub fn step_up(pairs: &[Pair]) -> StepUp {
+/// Counts step-ups as the holder answers them: for subjects whose best lead is a possible one, by
+/// the masks of both sides. `asked` are those of the subjects.
+pub fn step_up(pairs: &[Pair], asked: &[Presence]) -> StepUp {
     let mut counts = StepUp::default();
     // Pairs of one subject stand together, the best first.
     for leads in pairs.chunk_by(|x, y| x.b == y.b) {
-        let possible = |pair: &&Pair| pair.answered;
-        if !matches!(leads.first(), Some(best) if best.candidate.decision.grade == Grade::Possible)
-        {
+        let Some(best) = leads.first() else { continue };
+        if best.candidate.decision.grade != Grade::Possible {
             continue;
         }
-        let more = leads
-            .iter()
-            .filter(possible)
-            .find_map(|pair| pair.candidate.decision.more);
-        match more {
-            Some(AttributeClass::Mother) => counts.mother += 1,
-            Some(AttributeClass::Document) => counts.document += 1,
-            Some(AttributeClass::Place) => counts.place += 1,
-            Some(AttributeClass::Sibling) => counts.sibling += 1,
-            None => counts.none += 1,
+        match decide::step_up(asked[best.b], best.candidate.held) {
+            AttributeClass::Mother => counts.mother += 1,
+            AttributeClass::Document => counts.document += 1,
+            AttributeClass::Place => counts.place += 1,
+            AttributeClass::Sibling => counts.sibling += 1,
         }
     }
     counts
@@ -306,7 +299,7 @@ pub fn step_up(pairs: &[Pair]) -> StepUp {
 mod tests {
     use super::*;
     use crate::cli::eval::truth::TruePair;
-    use crate::linkage::{Decision, Presence, RuleSet};
+    use crate::linkage::{Decision, Field, RuleSet};
 
     /// Pairs `(a, b, weight)`, a match from weight 2 on and possible from 0 on, and a truth in which
     /// record n of A is record n of B for n below `same`.
@@ -322,6 +315,8 @@ mod tests {
             by_position: (0..same).map(|at| ((at, at), at)).collect(),
         };
         let most = given.iter().map(|pair| pair.1).max().unwrap_or_default();
+        let mut held = Presence::default();
+        held.set(Field::MotherGiven);
         let mut found: Vec<Vec<Candidate>> = vec![Vec::new(); most + 1];
         for &(a, b, weight) in given {
             let grade = match weight {
@@ -331,12 +326,12 @@ mod tests {
             };
             found[b].push(Candidate {
                 record_id: a as u64 + 1,
-                held: Presence::default(),
+                held,
                 agreed: RuleSet::default(),
                 decision: Decision {
                     grade,
                     weight,
-                    more: (grade == Grade::Possible).then_some(AttributeClass::Mother),
+                    more: None,
                 },
                 by_family: false,
             });
@@ -365,7 +360,7 @@ mod tests {
         assert!((at_match.f1() - 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(score(0, 0, 4).precision(), 0.0);
         assert_eq!(
-            step_up(&pairs),
+            step_up(&pairs, &[Presence::default(); 3]),
             StepUp {
                 mother: 1,
                 ..StepUp::default()

@@ -135,10 +135,7 @@ fn weight(pair: &Pair) -> String {
 
 fn rules(pair: &Pair) -> String {
     let agreed = (0..64).filter(|&id| pair.candidate.agreed.contains(RuleId(id)));
-    let mut ids: Vec<String> = agreed.map(|id| id.to_string()).collect();
-    if pair.candidate.by_family {
-        ids.push("family".to_owned());
-    }
+    let ids: Vec<String> = agreed.map(|id| id.to_string()).collect();
     ids.join(" ")
 }
 

@@ -49,7 +49,6 @@ pub fn object(figures: &Figures, peak_rss_mib: Option<f64>) -> Value {
             "document": step_up.document,
             "place": step_up.place,
             "sibling": step_up.sibling,
-            "none": step_up.none,
         },
         "seconds_by_stage": figures
             .stages_ms
@@ -194,8 +193,8 @@ fn lines(figures: &Figures, peak_rss_mib: Option<f64>) -> Vec<String> {
     ));
     let step_up = figures.step_up;
     lines.push(format!(
-        "Would decide a possible one: mother {}, document {}, place {}, sibling {}, nothing {}.",
-        step_up.mother, step_up.document, step_up.place, step_up.sibling, step_up.none
+        "Would decide a possible one: mother {}, document {}, place {}, sibling {}.",
+        step_up.mother, step_up.document, step_up.place, step_up.sibling
     ));
     let (mean, max) = figures.tokens;
     let (sibling_mean, sibling_max) = figures.sibling_tokens;

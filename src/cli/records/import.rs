@@ -151,19 +151,31 @@ async fn send(
         None => None,
     };
     let name = args.file.display().to_string();
+    let reading = parts.clone();
     let reader = tokio::task::spawn_blocking(move || {
         read_parts(import, rejects, &name, |part| {
             bar.inc(part.records.len() as u64);
             // The node has ended the call; its answer says why.
-            parts.blocking_send(part).is_ok()
+            reading.blocking_send(part).is_ok()
         })
     });
-    let response = client.import_records(ReceiverStream::new(outgoing)).await;
+    let call =
+        tokio::spawn(async move { client.import_records(ReceiverStream::new(outgoing)).await });
     let read = reader
         .await
-        .map_err(|error| CliError::failed("IMPORT", error))?;
-    let response = response?.into_inner();
-    read?;
+        .map_err(|error| CliError::failed("IMPORT", error))
+        .and_then(|read| read);
+    if let Err(error) = read {
+        // The stream must not end as if the file had: a broken call imports nothing.
+        call.abort();
+        let _ = call.await;
+        return Err(error);
+    }
+    drop(parts);
+    let response = call
+        .await
+        .map_err(|error| CliError::failed("IMPORT", error))??
+        .into_inner();
     Ok(response)
 }
 

@@ -12,5 +12,8 @@ pub const RETENTION_MS: u64 = 180 * 86_400_000;
 /// Longest justification, in octets.
 pub const MAX_JUSTIFICATION: usize = 4_096;
 
+/// Most requests of one party a day.
+pub const DISCLOSURES_PER_DAY: u64 = 1_000;
+
 /// Most fields of one request.
 pub const MAX_FIELDS: usize = 32;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{MAX_FIELDS, MAX_JUSTIFICATION, RETENTION_MS};
+use super::{DISCLOSURES_PER_DAY, MAX_FIELDS, MAX_JUSTIFICATION, RETENTION_MS};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::lookup::{check_case_reference, rank};
 use crate::exchange::message::{AnswerItems, AnswerTo, Query, timestamp};
@@ -17,7 +17,9 @@ use crate::linkage::Grade;
 use crate::proto::exchange as pb;
 use crate::records::{Column, Protection, Record};
 use crate::roster::{Member, Purpose, TrustedRoster};
-use crate::store::StoreError;
+use crate::store::{Debit, Effect, StoreError, TagKind};
+
+const DAY_MS: u64 = 86_400_000;
 
 /// Answers a request for fields: what the holder's allow-list grants, and what is withheld.
 ///
@@ -30,6 +32,10 @@ pub async fn answer(
 ) -> Result<pb::SignedMessage, Refusal> {
     let roster = party.roster()?;
     let query: Query<pb::DisclosureQuery> = service::open(party, &roster, caller, message).await?;
+    // A stored answer is given again only while there is something to tell it of.
+    if let Err(Refusal::LeadUnknown) = record_behind(party, &query).await {
+        return service::settle(party, &query, Err(Refusal::LeadUnknown)).await;
+    }
     service::answer_once(party, &query, decide(party, &roster, &query)).await
 }
 
@@ -52,12 +58,17 @@ async fn decide(
     check_case_reference(&asked.case_reference)?;
     check_justification(&query.items)?;
     let columns = columns(asked)?;
-    let (record, grade) = record_behind(party, query).await?;
+    let Behind {
+        record,
+        record_id,
+        grade,
+        open,
+    } = record_behind(party, query).await?;
 
     let mut granted = Vec::new();
     let mut withheld = Vec::new();
     for column in columns {
-        match grant(party, purpose, &record, grade, column) {
+        match grant(party, purpose, &record, open, column) {
             Some(field) => granted.push((column, field)),
             None => withheld.push(column.name().to_owned()),
         }
@@ -96,8 +107,9 @@ async fn decide(
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
         leaf,
-        debits: Vec::new(),
-        effects: Vec::new(),
+        debits: vec![daily_debit(party, query)],
+        // Erased at the same moment, it is not told.
+        effects: vec![Effect::StillHeld(record_id)],
         answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
     })
 }
@@ -108,15 +120,10 @@ fn grant(
     party: &Party,
     purpose: Purpose,
     record: &Record,
-    grade: u8,
+    open: bool,
     column: Column,
 ) -> Option<Zeroizing<Vec<u8>>> {
-    // A candidate that only may be the child has to be looked at by a person first, and so has
-    // every record that is protected.
-    let certain = grade == rank(Grade::Match);
-    let open = matches!(record.protection, Protection::None | Protection::Alert)
-        && record.consent.permits_search();
-    if !certain || !open || !party.allow_list().grants(purpose, column) {
+    if !open || !party.allow_list().grants(purpose, column) {
         return None;
     }
     let value = record.field(column)?;
@@ -127,6 +134,25 @@ fn grant(
     let encoded = Zeroizing::new(field.encode_to_vec());
     field.value.zeroize();
     Some(encoded)
+}
+
+/// Every request costs the holder a leaf and its evidence, so their number is bounded too.
+fn daily_debit(party: &Party, query: &Query<pb::DisclosureQuery>) -> (&'static str, Debit) {
+    let day = party.ambient().now_ms() / DAY_MS;
+    let quota = "disclosures_per_day";
+    let debit = Debit {
+        tag: party.store().tag(
+            TagKind::Quota,
+            &[
+                query.issuer.id.as_str().as_bytes(),
+                quota.as_bytes(),
+                &day.to_be_bytes(),
+            ],
+        ),
+        amount: 1,
+        limit: DISCLOSURES_PER_DAY,
+    };
+    (quota, debit)
 }
 
 fn columns(asked: &pb::DisclosureQuery) -> Result<Vec<Column>, Refusal> {
@@ -173,7 +199,7 @@ fn check_justification(items: &[Zeroizing<Vec<u8>>]) -> Result<(), Refusal> {
 async fn record_behind(
     party: &Party,
     query: &Query<pb::DisclosureQuery>,
-) -> Result<(Record, u8), Refusal> {
+) -> Result<Behind, Refusal> {
     let failed = |error: StoreError| party.unavailable(&error);
     let lead_id = query
         .payload
@@ -196,10 +222,36 @@ async fn record_behind(
         .record_by_id(lead.record_id)
         .await
         .map_err(failed)?
+        .filter(|stored| stored.ref_tag() == lead.ref_tag)
         .ok_or(Refusal::LeadUnknown)?;
-    let record = enrol::newest(party, &stored)
+    let newest = enrol::newest(party, &stored)
         .await
         .map_err(failed)?
         .ok_or(Refusal::LeadUnknown)?;
-    Ok((record, lead.grade))
+    // A candidate that only may be the child, or agrees in nothing but names and dates, has to be
+    // looked at by a person first, and so has every record that is protected. What was corrected
+    // since it was found may be another child by now.
+    let open = lead.grade == rank(Grade::Match)
+        && lead.corroborated
+        && newest.is_as_published
+        && newest.record.consent.permits_search()
+        && matches!(
+            newest.record.protection,
+            Protection::None | Protection::Alert
+        );
+    Ok(Behind {
+        record: newest.record,
+        record_id: lead.record_id,
+        grade: lead.grade,
+        open,
+    })
+}
+
+/// The record behind a lead.
+struct Behind {
+    record: Record,
+    record_id: u64,
+    grade: u8,
+    /// Whether anything of it may be told without a person's decision.
+    open: bool,
 }

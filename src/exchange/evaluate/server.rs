@@ -7,7 +7,6 @@ use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{Party, Refusal};
-use crate::linkage::MAX_SLOTS;
 use crate::oprf::{self, BlindedBatch, BlindedElement};
 use crate::proto::exchange as pb;
 use crate::roster::{Member, TrustedRoster};
@@ -122,6 +121,11 @@ async fn evaluate(
     })
 }
 
+/// The most keys that one record has, those of its siblings among them.
+fn keys_of_a_record(party: &Party) -> u64 {
+    (party.rules().slots() + party.rules().sibling_slot_rules().len()) as u64
+}
+
 /// Which of the member's two allowances this batch draws on: that for enrolling its register,
 /// cumulative over the key epoch, and when that is used up the daily one for searching. The two
 /// cannot be told apart by what is asked, since blinded elements all look alike.
@@ -139,7 +143,9 @@ async fn debit(
             &[member, b"enrolment", &epoch.to_be_bytes()],
         ),
         amount,
-        limit: quotas.enrolment_records.saturating_mul(MAX_SLOTS as u64),
+        limit: quotas
+            .enrolment_records
+            .saturating_mul(keys_of_a_record(party)),
     };
     let used = party
         .store()

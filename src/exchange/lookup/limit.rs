@@ -4,7 +4,11 @@
 //! another until the grade rises. So the holder counts, for each of its records and each party, the
 //! distinct sets of tokens that touched the record. Asking again with the same set counts nothing.
 //! After five the grade is frozen: whatever other set touches the record is given the grade that
-//! the fifth was given, and the holder's operator is alerted.
+//! the fifth was given, though never `MATCH`, and the holder's operator is alerted.
+//!
+//! A set counts if it came near: it was graded above `NO_MATCH`, or more than one rule agreed.
+//! Namesakes in a large register touch a record by a single rule now and then; if they counted,
+//! five of them would hide the child itself.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +47,7 @@ impl ProbeBook {
         tag: Tag,
         set: [u8; 16],
         grade: Grade,
+        several_agreed: bool,
     ) -> Result<Given, StoreError> {
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.states.entry(tag) {
             vacant.insert((store.probe_state(tag).await?, false));
@@ -58,8 +63,17 @@ impl ProbeBook {
         }
         if state.sets.len() >= PROBE_LIMIT {
             return Ok(Given {
-                grade: grade_of(state.grade),
+                grade: match grade_of(state.grade) {
+                    Grade::NoMatch => Grade::NoMatch,
+                    Grade::Possible | Grade::Match => Grade::Possible,
+                },
                 frozen: true,
+            });
+        }
+        if grade == Grade::NoMatch && !several_agreed {
+            return Ok(Given {
+                grade,
+                frozen: false,
             });
         }
         state.sets.push(set);

@@ -11,7 +11,8 @@ use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{Party, Refusal, enrol, legal_basis_from, purpose_from};
-use crate::linkage::{AttributeClass, Grade, RuleTable};
+use crate::linkage::decide::step_up;
+use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
@@ -76,6 +77,7 @@ async fn look_up(
             index: index as u32,
             set: limit::digest_of(subject),
             epoch,
+            presence: subject.presence,
         };
         let result = answer_subject(
             party,
@@ -169,6 +171,7 @@ struct Touching {
     index: u32,
     set: [u8; 16],
     epoch: u32,
+    presence: Presence,
 }
 
 async fn answer_subject(
@@ -193,7 +196,9 @@ async fn answer_subject(
         let newest = enrol::newest(party, &stored)
             .await
             .map_err(|error| party.unavailable(&error))?;
-        let Some(record) = newest else { continue };
+        let Some(enrol::Newest { record, .. }) = newest else {
+            continue;
+        };
         let tag = party.store().tag(
             TagKind::Probe,
             &[
@@ -208,6 +213,7 @@ async fn answer_subject(
                 tag,
                 touching.set,
                 protected(&record, candidate.decision.grade),
+                candidate.agreed.len() > 1,
             )
             .await
             .map_err(|error| party.unavailable(&error))?;
@@ -237,7 +243,9 @@ async fn answer_subject(
         };
         if grade != Grade::NoMatch && leads.len() < LEADS {
             if more.is_none() && grade == Grade::Possible {
-                more = candidate.decision.more;
+                // Of the masks alone, so that a grade lowered for protection or by the probe limit
+                // reads as any other.
+                more = Some(step_up(touching.presence, candidate.held));
             }
             let lead_id = party.ambient().random::<16>();
             line.lead_id = lead_id.to_vec();
@@ -245,6 +253,8 @@ async fn answer_subject(
                 lead_id,
                 party: query.issuer.id.as_str().to_owned(),
                 record_id: candidate.record_id,
+                ref_tag: stored.ref_tag(),
+                corroborated: corroborated(party.rules(), &candidate),
                 grade: rank(grade),
                 expires_ms: party.ambient().now_ms() + LEAD_LIFETIME_MS,
             }));
@@ -282,6 +292,32 @@ async fn answer_subject(
         leads,
         more_attributes: more.into(),
     })
+}
+
+/// Whether more than names and dates agreed. Names and dates can be tried out by who knows a child
+/// by name; what the parents are called, where the child was born and what its document's number
+/// is cannot be tried out as well at the same time.
+fn corroborated(rules: &RuleTable, candidate: &Candidate) -> bool {
+    rules
+        .rules()
+        .iter()
+        .filter(|rule| candidate.agreed.contains(rule.id))
+        .any(|rule| {
+            let fields = || rule.of.iter().map(|ingredient| ingredient.field());
+            // Only a record that has all of a rule's fields made its key of them.
+            fields().all(|field| candidate.held.has(field))
+                && fields().any(|field| {
+                    matches!(
+                        field,
+                        Field::Patronymic
+                            | Field::MotherFamily
+                            | Field::MotherGiven
+                            | Field::Place
+                            | Field::Document
+                            | Field::LastPlace
+                    )
+                })
+        })
 }
 
 /// The grade that a record's protection and ground allow. Of those that a search must not find, only

@@ -53,7 +53,7 @@ pub struct Candidate {
     pub record_id: u64,
     /// Which fields the record has.
     pub held: Presence,
-    /// The rules that agreed, those of sibling keys not among them.
+    /// The rules that agreed, those of sibling keys among them.
     pub agreed: RuleSet,
     /// What comes of it.
     pub decision: Decision,
@@ -86,7 +86,7 @@ pub async fn weigh(
     let siblings = rules.sibling_slot_rules();
     let mut touched: Vec<BTreeMap<u64, RuleSet>> = Vec::new();
     touched.resize_with(subjects.len(), BTreeMap::new);
-    let mut families = AskedFamilies::new(siblings, subjects);
+    let mut families = AskedFamilies::new(rules, subjects);
     for Hit {
         position,
         record_id,
@@ -96,13 +96,11 @@ pub async fn weigh(
         let Some(record) = held.get(&record_id) else {
             continue;
         };
-        let (rule, token) = probes[position];
+        let rule = RuleId(probes[position].0);
         let subject = owners[position];
-        let agreed = touched[subject].entry(record_id).or_default();
-        if siblings.contains(&RuleId(rule)) {
-            families.note(subject, record_id, record.family_tag, rule, token);
-        } else {
-            agreed.insert(RuleId(rule));
+        touched[subject].entry(record_id).or_default().insert(rule);
+        if siblings.contains(&rule) {
+            families.note(subject, record_id, record.family_tag, probes[position]);
         }
     }
     let outcomes = subjects
@@ -137,18 +135,23 @@ fn decide(
     let presence = |record_id: &u64| {
         Presence::from_bits(held.get(record_id).map_or(0, |record| record.presence))
     };
+    // What siblings share is weighed for the family, not for the child.
+    let own = |agreed: &RuleSet| {
+        let rules = rules.rules().iter().map(|rule| rule.id);
+        rules.filter(|rule| agreed.contains(*rule)).collect()
+    };
     let evidence: Vec<(Presence, RuleSet)> = touched
         .iter()
-        .map(|(record_id, agreed)| (presence(record_id), *agreed))
+        .map(|(record_id, agreed)| (presence(record_id), own(agreed)))
         .collect();
     rules
         .decide_among(asked, &evidence)
         .into_iter()
-        .zip(touched.keys().zip(evidence))
-        .map(|(decision, (record_id, (held, agreed)))| Candidate {
+        .zip(touched.iter().zip(evidence))
+        .map(|(decision, ((record_id, agreed), (held, _)))| Candidate {
             record_id: *record_id,
             held,
-            agreed,
+            agreed: *agreed,
             decision,
             by_family: false,
         })

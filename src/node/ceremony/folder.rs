@@ -71,7 +71,16 @@ impl Folder {
         let mut fresh = path.clone().into_os_string();
         fresh.push(".fresh");
         let fresh = PathBuf::from(fresh);
-        let mut file = File::create(&fresh).map_err(failed)?;
+        // Never through what somebody else may have put there, such as a link to a key file.
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&fresh)
+            .map_err(failed)?;
         file.write_all(text.as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         fs::rename(&fresh, &path).map_err(failed)

@@ -4,7 +4,7 @@
 -- A changed record is a new row; the row it replaces stays searchable until the next
 -- publication mark and is then deleted.
 CREATE TABLE records (
-    record_id   INTEGER PRIMARY KEY,
+    record_id   INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given to another record
     ref_tag     BLOB    NOT NULL,         -- keyed tag of the record's reference, 16 octets
     replaces    INTEGER,                  -- the row whose place this one takes
     newest      INTEGER NOT NULL,         -- 1 for the newest row of its reference, else 0
