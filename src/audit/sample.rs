@@ -297,6 +297,7 @@ pub(super) fn outcome() -> pb::Outcome {
             rules: vec![1],
             grade: pb::Grade::Match as u32,
             lead_id: LEAD.to_vec(),
+            frozen: false,
         }],
     }
 }
