@@ -70,7 +70,8 @@ pub fn line(record: &Record) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     let born = text(Column::DateOfBirth);
-    let place = text(Column::PlaceOfBirth);
+    // A sentence ends after it, and places end in abbreviations.
+    let place = text(Column::PlaceOfBirth).trim_end_matches('.').to_owned();
     match (born.is_empty(), place.is_empty()) {
         (false, false) => format!("{name}, born {born} in {place}"),
         (false, true) => format!("{name}, born {born}"),

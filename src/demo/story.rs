@@ -57,7 +57,7 @@ pub async fn tell(
     subject_access(&coalition, &found, say).await?;
     let reconciled = reconcile(&coalition, say).await?;
     let seconds = (ambient.now_ms() - began) as f64 / 1000.0;
-    tell_figures(&found, seconds, say);
+    tell_figures(&found, disclosure.0.len(), seconds, say);
     let outcome = json!({
         "ok": true,
         "members": members,
@@ -342,12 +342,13 @@ async fn reconcile(
     Ok(reconciled)
 }
 
-fn tell_figures(found: &Found, seconds: f64, say: &(dyn Fn(String) + Sync)) {
+fn tell_figures(found: &Found, granted: usize, seconds: f64, say: &(dyn Fn(String) + Sync)) {
     let at = state(&found.pair.member);
     say(String::new());
     say("What each learned:".to_owned());
     say(format!(
-        "  Ukraine: that {at} holds this child, and the one field it was granted."
+        "  Ukraine: that {at} holds this child, and the {granted} of {} fields that it was granted.",
+        FIELDS.len()
     ));
     say(format!(
         "  {at}: that Ukraine asked, for what purpose, and which of its own records agreed."

@@ -218,6 +218,50 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_register_needs_no_parents() {
+        let held = Attributes {
+            family_name: Some("Harding"),
+            given_name: Some("Rosalind"),
+            date_of_birth: Date::new(2013, Some(6), Some(14)),
+            place_of_birth: Some("Little Wenham"),
+            ..Attributes::default()
+        };
+        let misdated = Attributes {
+            date_of_birth: Date::new(2015, Some(9), Some(2)),
+            ..held
+        };
+        assert_eq!(decide(&misdated, &held).grade, Grade::Match);
+        // Siblings are not given one name: the same pair of records with another name is one.
+        let sibling = Attributes {
+            given_name: Some("Beatrix"),
+            ..misdated
+        };
+        assert!(decide(&sibling, &held).grade < Grade::Match);
+        let slips = Attributes {
+            family_name: Some("Harbing"),
+            given_name: Some("Rosblind"),
+            place_of_birth: None,
+            ..held
+        };
+        let there = Attributes {
+            place_of_birth: None,
+            ..held
+        };
+        assert!(decide(&slips, &there).grade >= Grade::Possible);
+        // Where a form of a rule cannot have been made, it explains no agreement.
+        let surname = Attributes {
+            family_name: Some("Haworth"),
+            given_name: Some("Thomas"),
+            ..there
+        };
+        let renamed = Attributes {
+            family_name: Some("Halifax"),
+            ..surname
+        };
+        assert_eq!(decide(&renamed, &surname).grade, Grade::Match);
+    }
+
+    #[test]
     fn missing_is_not_different() {
         let held = held();
         let bare = Attributes {

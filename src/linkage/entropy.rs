@@ -181,22 +181,14 @@ fn parts(of: Ingredient) -> Vec<(Subject, Bits, Bits)> {
         I::Family | I::SurnameAny | I::MotherFamily => same(S::Family, bits("family")),
         I::FamilySounds => same(S::Family, bits("family_sounds")),
         I::FamilyHead => same(S::Family, bits("family_head")),
-        I::FamilyEnds => same(S::Family, bits("family_ends")),
-        I::NamesPair => {
-            // Not knowing which name is which takes a bit off.
-            let given = bits("given");
-            let given = Bits {
-                shannon: given.shannon - 1.0,
-                min: given.min - 1.0,
-            };
-            vec![
-                (S::Family, bits("family"), bits("family")),
-                (S::Given, given, given),
-            ]
+        I::FamilyStart => same(S::Family, bits("family_start")),
+        I::NamesStarts => {
+            let (family, given) = (bits("names_starts_family"), bits("names_starts_given"));
+            vec![(S::Family, family, family), (S::Given, given, given)]
         }
         I::Given | I::GivenAny | I::GivenBones => same(S::Given, bits("given")),
         I::GivenUnlisted => same(S::Given, bits("given_unlisted")),
-        I::GivenUnlistedHead => same(S::Given, bits("given_unlisted_head")),
+        I::GivenStart => same(S::Given, bits("given_start")),
         I::Sex => same(S::Given, Bits::uniform(2.0)),
         I::Date => vec![(S::Date, date_bits(YEARS, 365.25), date_bits(1.0, 365.25))],
         I::MonthDay => same(S::Date, date_bits(1.0, 365.25)),
@@ -209,6 +201,7 @@ fn parts(of: Ingredient) -> Vec<(Subject, Bits, Bits)> {
         I::MotherGiven => same(S::MotherGiven, bits("mother_given")),
         I::Place | I::LastPlace => same(S::Place, bits("place")),
         I::PlaceUnlisted => same(S::Place, bits("place_unlisted")),
+        I::PlaceStart => same(S::Place, bits("place_start")),
         I::Document => same(S::Document, bits("document")),
         I::Address => same(S::Address, bits("address")),
     }

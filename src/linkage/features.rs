@@ -53,7 +53,6 @@ impl Features {
             self.put(Ingredient::Family, Some(main.bones.clone()));
             self.put(Ingredient::FamilySounds, Some(main.sounds.clone()));
             self.put(Ingredient::FamilyHead, surname::head(&main.bones));
-            self.put(Ingredient::FamilyEnds, surname::ends(&main.bones));
         }
         let other = surname::parts(&r.family, skeleton::other_reading(r.spelling));
         let any = &mut self.values[Ingredient::SurnameAny as usize];
@@ -67,20 +66,23 @@ impl Features {
             if let Some(main) = found.first() {
                 self.presence.set(Field::Given);
                 self.put(Ingredient::Given, Some(main.clone()));
-                if let Some(bones) = given::unlisted(main) {
+                if given::unlisted(main) {
                     self.put(Ingredient::GivenUnlisted, Some(main.clone()));
-                    self.put(Ingredient::GivenUnlistedHead, surname::head(bones));
                 }
             }
             self.values[Ingredient::GivenAny as usize] = found;
-            self.put(Ingredient::GivenBones, first.bones());
+            if !r.plain {
+                self.put(Ingredient::GivenBones, first.bones());
+            }
         }
-        if r.order == Order::Unclear {
-            let name = |f: &Option<Found<'_>>| f.as_ref()?.values(None).into_iter().next();
-            if let (Some(f), Some(g)) = (name(&r.first_family), name(&r.first_given)) {
+        if r.plain {
+            self.put(Ingredient::FamilyStart, beginning(&r.family, 2));
+            self.put(Ingredient::GivenStart, beginning(&r.given, 2));
+            let starts = (beginning(&r.family, 3), beginning(&r.given, 3));
+            if let (Some(f), Some(g)) = starts {
                 let (low, high) = if *f < *g { (f, g) } else { (g, f) };
                 let pair = Zeroizing::new(format!("{}+{}", &*low, &*high));
-                self.put(Ingredient::NamesPair, Some(pair));
+                self.put(Ingredient::NamesStarts, Some(pair));
             }
         }
         if let Some(sex) = r.sex {
@@ -166,6 +168,10 @@ impl Features {
             self.presence.set(Field::Place);
             if !place::listed(settlement) {
                 self.put(Ingredient::PlaceUnlisted, born.clone());
+                if r.plain {
+                    let start = beginning(&words(a.place_of_birth.unwrap_or_default()), 4);
+                    self.put(Ingredient::PlaceStart, start);
+                }
             }
             self.put(Ingredient::Place, born);
         }
@@ -184,16 +190,25 @@ impl Features {
     }
 }
 
+/// The first letters of some words; absent where there are fewer, or not of the Latin alphabet.
+fn beginning(words: &[Word], letters: usize) -> Option<Zeroizing<String>> {
+    let all = words.iter().flat_map(|w| w.text.chars());
+    let start: Zeroizing<String> = Zeroizing::new(all.take(letters).collect());
+    (start.len() == letters && start.is_ascii()).then_some(start)
+}
+
 /// The record's names, each in its role, whatever field they were written in.
 struct Reading {
     family: Vec<Word>,
-    /// The first word of the family name and of the given name, looked up as given names.
-    first_family: Option<Found<'static>>,
+    given: Vec<Word>,
+    /// The first word of the given name, looked up.
     first_given: Option<Found<'static>>,
     patronymic: Option<Word>,
     sex: Option<Sex>,
     spelling: Orthographies,
-    order: Order,
+    /// Whether nothing in the record comes from a Slavic register, so that the same letters may be
+    /// expected on the other side.
+    plain: bool,
 }
 
 impl Reading {
@@ -237,7 +252,7 @@ impl Reading {
                 .first()
                 .map(|w| given::table().look_up(&w.text, spelling))
         };
-        let (mut first_family, mut first_given) = (look_up(&family), look_up(&given));
+        let (first_family, mut first_given) = (look_up(&family), look_up(&given));
         let order = match (family.first(), &first_family, given.first(), &first_given) {
             (Some(f), Some(f_found), Some(g), Some(g_found)) => {
                 surname::order((f, f_found), (g, g_found), spelling, slavic)
@@ -246,17 +261,17 @@ impl Reading {
         };
         if order == Order::Swapped {
             std::mem::swap(&mut family, &mut given);
-            std::mem::swap(&mut first_family, &mut first_given);
+            first_given = first_family;
         }
         let patronymic = (!father.is_empty()).then(|| father.remove(0));
         Self {
             family,
-            first_family,
+            given,
             first_given,
             patronymic,
             sex: a.sex,
             spelling,
-            order,
+            plain: !slavic,
         }
     }
 }
@@ -341,6 +356,38 @@ mod tests {
         assert!(!presence.has(Field::Place) && !presence.has(Field::MonthDay));
         assert!(presence.has(Field::Year));
         assert!(first(&vague, Ingredient::Date).is_some());
+    }
+
+    #[test]
+    fn plain_records_offer_the_beginnings_of_their_names() {
+        let plain = Attributes {
+            family_name: Some("Harding"),
+            given_name: Some("Rosalind"),
+            place_of_birth: Some("Little Wenham"),
+            ..Attributes::default()
+        };
+        let swapped = Attributes {
+            family_name: Some("Rosaline"),
+            given_name: Some("Harrding"),
+            ..plain
+        };
+        alike(&plain, &swapped, Ingredient::NamesStarts);
+        alike(&plain, &swapped, Ingredient::PlaceStart);
+        let starts = first(&plain, Ingredient::NamesStarts);
+        assert_eq!(starts.as_deref(), Some("har+ros"));
+        let slavic = Attributes {
+            patronymic: Some("Oleksandrovych"),
+            ..plain
+        };
+        for of in [
+            Ingredient::NamesStarts,
+            Ingredient::FamilyStart,
+            Ingredient::GivenStart,
+            Ingredient::PlaceStart,
+        ] {
+            assert_eq!(first(&CHILD, of), None);
+            assert_eq!(first(&slavic, of), None);
+        }
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub fn compare(a: &Features, b: &Features) -> States {
         shape.states.iter().position(|(_, all)| {
             let carried = main.is_some_and(|m| all.contains(&m));
             let spared = |i: Ingredient| carried && i.optional() && !rare(i) && absent(a, b, i);
-            all.iter().all(|i| holds.contains(i) || spared(*i))
+            let allowed = |i: &Ingredient| i.beginning() && all.first() != Some(i);
+            all.iter()
+                .all(|i| holds.contains(i) || spared(*i) || allowed(i))
         })
     };
     let in_full = |s: &super::comparisons::Shape| {

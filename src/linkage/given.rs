@@ -364,10 +364,10 @@ impl Found<'_> {
 /// Marks the key value of a name that the table does not know.
 const UNLISTED: char = '~';
 
-/// The skeleton in a key value that stands for a name the table does not know.
+/// Whether a key value stands for a name that the table does not know.
 #[must_use]
-pub fn unlisted(value: &str) -> Option<&str> {
-    value.strip_prefix(UNLISTED)
+pub fn unlisted(value: &str) -> bool {
+    value.starts_with(UNLISTED)
 }
 
 fn spelling_of(lang: &str) -> Orthographies {

@@ -13,10 +13,13 @@ use super::attributes::{Field, Presence};
 use super::comparisons::{CONDITIONS, FREE_FROM, SHAPES, Shape};
 use super::rules::{
     FORM_ELSE, FORM_OF, FORM_UNLISTED, FORMS, Ingredient, Rule, RuleSet, RuleTableError, fields,
+    fills,
 };
 
 /// Most kinds of pair that a table may tell apart.
 const MOST_KINDS: usize = 6;
+/// How much less often than between strangers a comparison agrees in which a kind is `apart`.
+const APART: f64 = 0.1;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +46,9 @@ struct RawKind {
     expected_bare: Option<f64>,
     /// Comparisons that come out as for the same child; the others as for strangers.
     as_same: Vec<String>,
+    /// Of the others, those that agree less often than between strangers.
+    #[serde(default)]
+    apart: Vec<String>,
 }
 
 type Column = [f64; MOST_KINDS];
@@ -56,6 +62,8 @@ struct Variable {
     fails: Vec<Masks>,
     /// The keys that some state fails.
     touches: Masks,
+    /// The keys that are made of the comparison's ingredients.
+    uses: Masks,
     /// Per state: probability in each kind of pair.
     odds: Vec<Column>,
     /// Per state: whether the comparison's main ingredient agrees in it.
@@ -115,11 +123,12 @@ impl Model {
             if kind
                 .as_same
                 .iter()
+                .chain(&kind.apart)
                 .any(|n| !SHAPES.iter().any(|s| s.name == n))
             {
                 return Err(fault(
                     &kind.kind,
-                    "as_same names a comparison that does not exist",
+                    "as_same or apart names a comparison that does not exist",
                 ));
             }
             expected[at] = kind.expected;
@@ -149,16 +158,16 @@ impl Model {
             let filled = [asked, held].map(|p| rule.otherwise.is_empty() || rule.filled_by(p));
             for form in 0..FORMS {
                 let of = rule.form(form);
+                let needs = fields(of);
                 let made = match form {
                     FORM_OF => filled == [true; 2],
                     FORM_ELSE => filled == [false; 2],
-                    _ => true,
+                    _ => fills(of, both),
                 };
                 if of.is_empty() || !made {
                     continue;
                 }
                 pattern.made[form] |= bit;
-                let needs = fields(of);
                 if !agreed && needs.both(both) == needs && !of.iter().any(|i| i.optional()) {
                     pattern.no[form] |= bit;
                 }
@@ -240,6 +249,7 @@ fn variables(raw: &RawModel, rules: &[Rule], bare: bool) -> Result<Vec<Variable>
         for masks in &fails {
             (0..FORMS).for_each(|f| touches[f] |= masks[f]);
         }
+        let uses = used_by(shape, rules);
         let agrees = (0..shape.states.len())
             .map(|state| shape.agrees(state))
             .collect();
@@ -247,6 +257,7 @@ fn variables(raw: &RawModel, rules: &[Rule], bare: bool) -> Result<Vec<Variable>
             field: shape.field,
             fails,
             touches,
+            uses,
             odds,
             agrees,
             given,
@@ -278,7 +289,7 @@ fn columns(
     }
     let mut out = Vec::new();
     let mut sums = [0.0; 2];
-    for (state, _) in shape.states {
+    for (at, (state, _)) in shape.states.iter().enumerate() {
         let [m, u] = *table
             .get(*state)
             .ok_or_else(|| fault(name, "a state is missing"))?;
@@ -290,8 +301,11 @@ fn columns(
         }
         let mut column = [0.0; MOST_KINDS];
         for (slot, kind) in column.iter_mut().zip(&raw.kinds) {
-            *slot = if kind.as_same.iter().any(|n| n == shape.name) {
+            let named = |list: &[String]| list.iter().any(|n| n == shape.name);
+            *slot = if named(&kind.as_same) {
                 m
+            } else if named(&kind.apart) && shape.agrees(at) {
+                u * APART
             } else {
                 u
             };
@@ -312,6 +326,20 @@ fn fault(variable: &str, what: &'static str) -> RuleTableError {
         variable: variable.to_owned(),
         what,
     }
+}
+
+/// The keys with an ingredient of the comparison.
+fn used_by(shape: &Shape, rules: &[Rule]) -> Masks {
+    let mine = |i: &Ingredient| shape.states.iter().any(|(_, all)| all.contains(i));
+    let mut masks = Masks::default();
+    for (at, rule) in rules.iter().enumerate() {
+        for (form, mask) in masks.iter_mut().enumerate() {
+            if rule.form(form).iter().any(mine) {
+                *mask |= 1 << at;
+            }
+        }
+    }
+    masks
 }
 
 /// The keys that cannot agree while the comparison is in a state where only `holds` hold.
@@ -373,7 +401,8 @@ impl Walk<'_> {
         };
         let meets = |masks: &Masks| (0..FORMS).any(|f| masks[f] & variable.touches[f] != 0);
         let agreed: Masks = self.pattern.made.map(|made| made & self.pattern.yes);
-        if !self.both.has(variable.field) && !meets(&agreed) {
+        let used = (0..FORMS).any(|f| agreed[f] & variable.uses[f] != 0);
+        if !self.both.has(variable.field) && !used {
             return self.step(at + 1, failed, odds);
         }
         let table = match &variable.given {

@@ -88,10 +88,10 @@ ingredients! {
     FamilySounds = "family_sounds",
     /// First two sounds of the family name.
     FamilyHead = "family_head",
-    /// Family and given name in either order, where it is not plain which is which.
-    NamesPair = "names_pair",
-    /// First and last sound of the family name.
-    FamilyEnds = "family_ends",
+    /// First two letters of the family name; as all beginnings, of plain Latin records only.
+    FamilyStart = "family_start",
+    /// First three letters of both names in alphabetical order: names in each other's field.
+    NamesStarts = "names_starts",
     /// Class of the given name, the likeliest where a short form has several.
     Given = "given",
     /// Any class of the given name.
@@ -100,8 +100,8 @@ ingredients! {
     GivenBones = "given_bones",
     /// Skeleton of a given name that the table of given names does not know.
     GivenUnlisted = "given_unlisted",
-    /// First two sounds of such a name.
-    GivenUnlistedHead = "given_unlisted_head",
+    /// First two letters of the given name.
+    GivenStart = "given_start",
     /// Full date of birth.
     Date = "date",
     /// Day and month of birth.
@@ -124,6 +124,8 @@ ingredients! {
     Place = "place",
     /// Settlement of birth that the table of places does not know.
     PlaceUnlisted = "place_unlisted",
+    /// First four letters of such a settlement.
+    PlaceStart = "place_start",
     /// Sex.
     Sex = "sex",
     /// Document number.
@@ -142,21 +144,21 @@ impl Ingredient {
             Self::Family
             | Self::FamilySounds
             | Self::FamilyHead
-            | Self::FamilyEnds
-            | Self::NamesPair
+            | Self::FamilyStart
+            | Self::NamesStarts
             | Self::SurnameAny => Field::Family,
             Self::Given
             | Self::GivenAny
             | Self::GivenBones
             | Self::GivenUnlisted
-            | Self::GivenUnlistedHead => Field::Given,
+            | Self::GivenStart => Field::Given,
             Self::Date | Self::MonthDay | Self::YearDay | Self::YearSwap => Field::MonthDay,
             Self::YearMonth => Field::Month,
             Self::Year => Field::Year,
             Self::Patronymic => Field::Patronymic,
             Self::MotherGiven => Field::MotherGiven,
             Self::MotherFamily => Field::MotherFamily,
-            Self::Place | Self::PlaceUnlisted => Field::Place,
+            Self::Place | Self::PlaceUnlisted | Self::PlaceStart => Field::Place,
             Self::Sex => Field::Sex,
             Self::Document => Field::Document,
             Self::LastPlace | Self::Address => Field::LastPlace,
@@ -166,9 +168,15 @@ impl Ingredient {
     /// Whether it is a value that the tables of names and places do not list.
     #[must_use]
     pub fn unlisted(self) -> bool {
+        matches!(self, Self::GivenUnlisted | Self::PlaceUnlisted)
+    }
+
+    /// Whether it is the beginning of a name in letters, which may differ where the sounds agree.
+    #[must_use]
+    pub fn beginning(self) -> bool {
         matches!(
             self,
-            Self::GivenUnlisted | Self::GivenUnlistedHead | Self::PlaceUnlisted
+            Self::FamilyStart | Self::NamesStarts | Self::GivenStart | Self::PlaceStart
         )
     }
 
@@ -179,11 +187,12 @@ impl Ingredient {
         matches!(
             self,
             Self::FamilyHead
-                | Self::FamilyEnds
-                | Self::NamesPair
+                | Self::FamilyStart
+                | Self::NamesStarts
+                | Self::GivenStart
+                | Self::PlaceStart
                 | Self::GivenBones
                 | Self::GivenUnlisted
-                | Self::GivenUnlistedHead
                 | Self::PlaceUnlisted
                 | Self::Address
                 | Self::YearSwap
@@ -240,14 +249,20 @@ impl Rule {
         }
     }
 
-    /// Whether a record has every field of `of`, the date apart: a date may be there in part.
+    /// Whether a record has every field of `of`, the date apart.
     pub(super) fn filled_by(&self, presence: Presence) -> bool {
-        let dates = [Field::Year, Field::Month, Field::MonthDay];
-        let fields = self.of.iter().map(|i| i.field());
-        fields
-            .filter(|f| !dates.contains(f))
-            .all(|f| presence.has(f))
+        fills(&self.of, presence)
     }
+}
+
+/// Whether a record has every field that some ingredients need, the date apart: a date may be there
+/// in part.
+pub(super) fn fills(of: &[Ingredient], presence: Presence) -> bool {
+    let dates = [Field::Year, Field::Month, Field::MonthDay];
+    let fields = of.iter().map(|i| i.field());
+    fields
+        .filter(|f| !dates.contains(f))
+        .all(|f| presence.has(f))
 }
 
 /// The fields that some ingredients need.

@@ -93,14 +93,6 @@ pub fn head(bones: &str) -> Option<Zeroizing<String>> {
     (bones.chars().count() >= 2).then(|| Zeroizing::new(bones[..end].to_owned()))
 }
 
-/// The first and the last sound of a skeleton: what survives a slip in the middle.
-#[must_use]
-pub fn ends(bones: &str) -> Option<Zeroizing<String>> {
-    let mut sounds = bones.chars();
-    let (first, last) = (sounds.next()?, sounds.next_back()?);
-    Some(Zeroizing::new([first, last].into_iter().collect()))
-}
-
 /// In which order a record's two names stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
@@ -182,8 +174,7 @@ mod tests {
     #[test]
     fn halves() {
         assert_eq!(head("XRSNK").as_deref().map(String::as_str), Some("XR"));
-        assert_eq!(ends("XRSNK").as_deref().map(String::as_str), Some("XK"));
-        assert!(head("X").is_none() && ends("X").is_none());
+        assert!(head("X").is_none());
     }
 
     #[test]

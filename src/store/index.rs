@@ -218,3 +218,35 @@ fn chunk_size(rest: usize) -> usize {
         CHUNK
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+    use crate::vault::{DataKey, KeyRing};
+
+    /// SQLite knows nothing of how many rows a table has, and once chose to go through them all.
+    #[tokio::test]
+    async fn a_lookup_goes_by_keys_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let store = Store::open(
+            &format!("sqlite:{}", directory.path().join("index.db").display()),
+            KeyRing::generate(&mut ambient.rng()),
+            DataKey::generate(&mut ambient.rng()),
+            ambient.clone(),
+        )
+        .await
+        .unwrap();
+        for head in [PROBE, HELD] {
+            let sql = format!("EXPLAIN QUERY PLAN {head} ($1, $2)");
+            let bound = values![[0_u8; 16], [1_u8; 16]];
+            let plan = store.db.read_built("plan", sql, bound).await.unwrap();
+            for step in plan {
+                let step = step.text(3).unwrap();
+                let by_key = step.contains("(token=?") || step.contains("rowid=?");
+                assert!(by_key, "{head}: {step}");
+            }
+        }
+    }
+}
