@@ -4,7 +4,7 @@
 //! come from pairs known to be the same child, or, without any truth, from expectation and
 //! maximisation over the candidate pairs: each candidate counts by the posterior probability that
 //! the current rates give it (Winkler 1988; the u held at their random-pair values, which keeps the
-//! two classes from changing places). The present table is the prior, worth [`PRIOR`] pairs, so that
+//! two classes from changing places). The present table is the prior, worth `PRIOR` pairs, so that
 //! a state that the registers never show keeps a sensible rate.
 
 use std::fmt::Write as _;

@@ -12,8 +12,8 @@
 //! | first two sounds; first and last | 0.80 | 2 |
 //! | the same and the last two | 0.81 | 3 |
 //!
-//! The last but one is what the rules use ([`super::surname::head`], [`super::surname::ends`]), beside
-//! given name and date, which leave the floor room for so coarse a value.
+//! The first two sounds are what the rules use ([`super::surname::head`]), beside given name and date,
+//! which leave the floor room for so coarse a value; for plain Latin records also the first letters.
 //!
 //! For given names the table of classes is itself a dictionary, so a misspelt one is mended before
 //! any key is made, by the deletion neighbourhood of this module over the table, at no key at all.

@@ -8,12 +8,12 @@
 //! `T(x) = OPRF_k(x)` depends on a secret key `k`; nobody can evaluate it alone, and those who help
 //! to evaluate it do not see `x`:
 //!
-//! 1. [`blind`]: the member hides each linkage key `x` in a random group element
+//! 1. [`blind()`]: the member hides each linkage key `x` in a random group element
 //!    `C = H(x) + r·G`.
-//! 2. [`evaluate`]: each of `t` *keyholders* multiplies `C` by its share of the key and proves
+//! 2. [`evaluate()`]: each of `t` *keyholders* multiplies `C` by its share of the key and proves
 //!    that it used the share it committed to.
 //! 3. [`verify`]: the member checks each proof; a wrong answer names its keyholder.
-//! 4. [`combine`]: the member adds the `t` answers, removes the blind and hashes.
+//! 4. [`combine()`]: the member adds the `t` answers, removes the blind and hashes.
 //!
 //! The key `k` exists nowhere. It is shared among `n` keyholders by a ceremony without a dealer
 //! ([`ceremony`]); any `t` of them suffice and `t - 1` of them learn nothing. The result equals a
@@ -36,7 +36,7 @@
 //!   one polynomial of degree `t - 1` whose value at zero is the public key.
 //! * No answer is used unproven. [`verify`] yields a [`VerifiedShare`] only for a valid proof that
 //!   `D_i = λ_i·k_i·C` for the same `k_i` as in the verifying share `Y_i = k_i·G`, and
-//!   [`combine`] accepts nothing but one such share of each keyholder of the subset. So the sum
+//!   [`combine()`] accepts nothing but one such share of each keyholder of the subset. So the sum
 //!   of the answers is `k·C` with the very `k` of the public key `K = k·G`, and
 //!   `k·C - r·K = k·H(x)`: there is no other value the keyholders could bring about, whatever
 //!   they do.

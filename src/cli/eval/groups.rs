@@ -20,10 +20,10 @@ pub struct GroupFigures {
     pub found: usize,
     /// Held ones that are found by their sibling keys.
     pub found_by_siblings: usize,
-    /// Asked ones for which a record of another family is answered as possible or better.
-    pub wrong: usize,
     /// Asked ones for which another family is answered because of sibling keys.
-    pub wrong_by_siblings: usize,
+    pub wrong: usize,
+    /// Asked ones for which a record of another family is answered, for whatever it says itself.
+    pub wrong_by_records: usize,
     /// The held ones by their number of children in B.
     pub by_size: Vec<SizeFigures>,
 }
@@ -89,14 +89,13 @@ pub fn figures(
         let family = a.records[pair.a].family_ref.as_ref();
         let right = family.is_some_and(|held| truth.contains(&(held.as_str(), asked.as_str())));
         let found = found.entry(asked.as_str()).or_default();
-        let by_siblings = pair.candidate.by_family;
         let flags = if right {
             &mut found.right
         } else {
             &mut found.wrong
         };
-        flags.any = true;
-        flags.by_siblings |= by_siblings;
+        flags.by_siblings |= pair.candidate.by_family;
+        flags.by_records |= !pair.candidate.by_family;
     }
     let mut figures = GroupFigures::default();
     let mut by_size: BTreeMap<usize, SizeFigures> = BTreeMap::new();
@@ -107,8 +106,8 @@ pub fn figures(
         }
         let found = found.get(family).copied().unwrap_or_default();
         figures.asked += 1;
-        figures.wrong += usize::from(found.wrong.any);
-        figures.wrong_by_siblings += usize::from(found.wrong.by_siblings);
+        figures.wrong += usize::from(found.wrong.by_siblings);
+        figures.wrong_by_records += usize::from(found.wrong.by_records);
         if held.contains(family) {
             let sized = by_size.entry(size).or_insert(SizeFigures {
                 size,
@@ -117,7 +116,7 @@ pub fn figures(
                 found_by_siblings: 0,
             });
             sized.held += 1;
-            sized.found += usize::from(found.right.any);
+            sized.found += usize::from(found.right.by_siblings || found.right.by_records);
             sized.found_by_siblings += usize::from(found.right.by_siblings);
         }
     }
@@ -138,6 +137,6 @@ struct Found {
 
 #[derive(Clone, Copy, Default)]
 struct Flags {
-    any: bool,
     by_siblings: bool,
+    by_records: bool,
 }

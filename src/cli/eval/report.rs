@@ -113,7 +113,7 @@ fn groups(figures: &GroupFigures) -> Value {
         "found": figures.found,
         "found_by_siblings": figures.found_by_siblings,
         "wrong": figures.wrong,
-        "wrong_by_siblings": figures.wrong_by_siblings,
+        "wrong_by_records": figures.wrong_by_records,
         "by_size": figures.by_size.iter().map(|sized| json!({
             "size": sized.size,
             "held": sized.held,
@@ -264,14 +264,14 @@ fn group_lines(lines: &mut Vec<String>, figures: &Figures) {
     };
     lines.push(String::new());
     lines.push(format!(
-        "Of {} families asked about, {} are held and {} of those found ({} by their siblings); for \
-         {} another family is answered ({} because of siblings).",
+        "Of {} families asked about, {} are held and {} of those found, {} by their siblings. For \
+         {} another family is answered because of siblings, for {} because of a record.",
         groups.asked,
         groups.held,
         groups.found,
         groups.found_by_siblings,
         groups.wrong,
-        groups.wrong_by_siblings
+        groups.wrong_by_records
     ));
     for sized in &groups.by_size {
         lines.push(format!(

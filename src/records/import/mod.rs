@@ -13,7 +13,7 @@
 //! * **Nothing is guessed in silence.** Unknown columns, ambiguous codes, impossible dates and
 //!   doubled references are errors, which a [map file](ImportOptions::from_toml) answers.
 //!
-//! A caller that must take all or nothing reads the file twice: [`scan`] first, then an [`Import`].
+//! A caller that must take all or nothing reads the file twice: [`scan()`] first, then an [`Import`].
 //!
 //! ```
 //! use wayhome::records::import::{Format, Import, ImportOptions, Row, scan};
