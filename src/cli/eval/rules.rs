@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::{Table as Toml, Value};
 
 use crate::cli::CliError;
-use crate::linkage::{FLOOR_BITS, RuleTable};
+use crate::linkage::{FLOOR_BITS, MAX_SLOTS, RuleTable};
 
 /// A rule table with the text it was read from.
 pub struct Table {
@@ -18,15 +18,12 @@ pub struct Table {
 /// The shipped table.
 const SHIPPED: &str = include_str!("../../linkage/data/rules.toml");
 
-/// What the shipped table lacks because of the entropy floor: where two records lack the one
-/// attribute, the rule's slot could hold a key over the others. Such keys are few enough for their
-/// frequencies to be told, which is why there is a floor.
-const UNDER_THE_FLOOR: [(&str, &[&str]); 4] = [
-    ("patronymic", &["date", "given"]),
-    ("mother_given", &["family", "given"]),
-    ("place", &["date", "family_head"]),
-    ("place", &["date"]),
-];
+/// What the shipped table lacks because of the entropy floor. Keys of so few values can be told by
+/// how often they occur, which is why there is a floor.
+const UNDER_THE_FLOOR: [&[&str]; 2] = [&["date"], &["family", "given"]];
+
+/// The id of the first of them; no shipped rule is called so.
+const FIRST_ID: i64 = 50;
 
 impl Table {
     /// Reads the table at `path`, or the shipped one. With `waived`, rules under the entropy floor
@@ -52,28 +49,37 @@ impl Table {
     }
 }
 
-/// The table of `text` with the forms of [`UNDER_THE_FLOOR`], each at the first rule that has its
-/// attribute and no such form yet.
+/// The table of `text` with the rules of [`UNDER_THE_FLOOR`] after its own. Where its own leave no
+/// slots for them, those with several keys are left fewer.
 fn under_the_floor(text: &str) -> Result<String, toml::de::Error> {
     let mut table: Toml = text.parse()?;
-    for (lacking, of) in UNDER_THE_FLOOR {
-        let rules = table.get_mut("rule").and_then(Value::as_array_mut);
-        let rule = rules
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_table_mut)
-            .find(|rule| !rule.contains_key("else") && uses(rule, lacking));
-        if let Some(rule) = rule {
-            let of = of.iter().map(|ingredient| Value::from(*ingredient));
-            rule.insert("else".to_owned(), of.collect::<Vec<Value>>().into());
+    let Some(rules) = table.get_mut("rule").and_then(Value::as_array_mut) else {
+        return Ok(text.to_owned());
+    };
+    let most = (MAX_SLOTS - UNDER_THE_FLOOR.len()) as i64;
+    let mut taken: i64 = rules.iter().map(slots).sum();
+    for rule in rules.iter_mut() {
+        let fewer = (slots(rule) - 1).min(taken - most);
+        if fewer > 0 {
+            let left = slots(rule) - fewer;
+            taken -= fewer;
+            if let Some(rule) = rule.as_table_mut() {
+                rule.insert("slots".to_owned(), left.into());
+            }
         }
+    }
+    for (id, of) in (FIRST_ID..).zip(UNDER_THE_FLOOR) {
+        let of = of.iter().map(|ingredient| Value::from(*ingredient));
+        rules.push(Value::Table(Toml::from_iter([
+            ("id".to_owned(), id.into()),
+            ("of".to_owned(), Value::Array(of.collect())),
+        ])));
     }
     Ok(table.to_string())
 }
 
-fn uses(rule: &Toml, ingredient: &str) -> bool {
-    let of = rule.get("of").and_then(Value::as_array);
-    of.is_some_and(|of| of.iter().any(|name| name.as_str() == Some(ingredient)))
+fn slots(rule: &Value) -> i64 {
+    rule.get("slots").and_then(Value::as_integer).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -103,17 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn every_form_finds_a_rule() {
-        let waived: Toml = under_the_floor(SHIPPED).unwrap().parse().unwrap();
-        let forms: Vec<&Value> = waived["rule"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter_map(|rule| rule.get("else"))
-            .collect();
-        for (_, of) in UNDER_THE_FLOOR {
-            let of: Vec<Value> = of.iter().map(|name| Value::from(*name)).collect();
-            assert!(forms.contains(&&Value::Array(of)));
+    fn the_rules_under_the_floor_find_room() {
+        let rule =
+            |id: i64, slots: i64| format!("[[rule]]\nid = {id}\nof = [\"x\"]\nslots = {slots}\n");
+        for (given, left) in [
+            ([1, 20, 1], [1, 20, 1]),
+            ([3, 20, 1], [1, 20, 1]),
+            ([3, 21, 2], [1, 19, 2]),
+        ] {
+            let text: String = (1..)
+                .zip(given)
+                .map(|(id, slots)| rule(id, slots))
+                .collect();
+            let waived: Toml = under_the_floor(&text).unwrap().parse().unwrap();
+            let rules = waived["rule"].as_array().unwrap();
+            let found: Vec<i64> = rules.iter().map(slots).collect();
+            assert_eq!(found[..3], left);
+            assert_eq!(found.len(), 3 + UNDER_THE_FLOOR.len());
+            assert!(found.iter().sum::<i64>() <= MAX_SLOTS as i64);
         }
     }
 }
