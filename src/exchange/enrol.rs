@@ -137,6 +137,8 @@ async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64,
         ));
     }
     let count = saved.len() as u64;
+    // A publication's leaf states the index as it will be: no rows come in between.
+    let _register = party.register.lock().await;
     party.store().save_tokens(saved).await?;
     Ok(count)
 }

@@ -23,6 +23,9 @@ use crate::proto::operator::search_service_server::SearchServiceServer;
 use crate::records::{Column, ReadingRules, Record, RecordRef};
 use crate::store::StoreError;
 
+/// Largest message of an operator, in octets: a part of an import has 500 records, a search 1,000.
+const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
+
 /// The services for operators.
 #[derive(Clone)]
 pub struct Operator {
@@ -40,8 +43,14 @@ impl Operator {
     #[must_use]
     pub fn routes(self) -> Router {
         Server::builder()
-            .add_service(RecordServiceServer::new(self.clone()))
-            .add_service(SearchServiceServer::new(self.clone()))
+            .add_service(
+                RecordServiceServer::new(self.clone())
+                    .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
+            )
+            .add_service(
+                SearchServiceServer::new(self.clone())
+                    .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
+            )
             .add_service(DisclosureServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }

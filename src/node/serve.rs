@@ -20,7 +20,7 @@ use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
 
 use super::identity::spki_sha256;
-use crate::exchange::ask::MAX_MESSAGE;
+use crate::exchange::ask::MAX_QUERY;
 use crate::exchange::{Party, Refusal, disclose, evaluate, lookup, rosters};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::disclosure_service_server::DisclosureService;
@@ -204,9 +204,7 @@ pub fn with_reason(response: http::Response<Body>) -> http::Response<Body> {
     let refusal = match status.code() {
         _ if !status.details().is_empty() => return response,
         Code::Unimplemented => Refusal::UnknownCall,
-        Code::OutOfRange | Code::ResourceExhausted => {
-            Refusal::MessageTooLarge { limit: MAX_MESSAGE }
-        }
+        Code::OutOfRange | Code::ResourceExhausted => Refusal::MessageTooLarge { limit: MAX_QUERY },
         Code::Internal | Code::InvalidArgument => Refusal::Malformed {
             what: "request",
             why: "it is no message of this protocol".to_owned(),

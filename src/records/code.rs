@@ -159,11 +159,11 @@ pub enum Protection {
     /// It answers as any record.
     #[default]
     None,
-    /// It answers, and its holder is told that it was asked for.
+    /// It answers, and a lead on it shows as a warning in its holder's operational log.
     Alert,
-    /// It answers as if it did not exist, and its holder is told.
+    /// It answers as if it did not exist.
     Silent,
-    /// Nothing is answered before a person has looked.
+    /// It is never graded above `POSSIBLE`, and nothing of it is told without a person.
     HumanOnly,
 }
 
