@@ -39,6 +39,26 @@ pub fn staged(party: &Party, record: &Record) -> StagedRecord {
     }
 }
 
+/// Keeps the protection that a record has, if an import states none: a register that knows nothing
+/// of protection must not take it away. An import can raise or change it; to lift it, erase the
+/// record and import it anew.
+///
+/// # Errors
+/// If the store fails.
+pub async fn keep_protection(party: &Party, record: &mut Record) -> Result<(), StoreError> {
+    if !matches!(record.protection, Protection::None) {
+        return Ok(());
+    }
+    let held = party
+        .store()
+        .record_by_ref(record.record_ref.as_str())
+        .await?;
+    if let Some(held) = held {
+        record.protection = parse(&held)?.protection;
+    }
+    Ok(())
+}
+
 /// Commits a staged import as one act.
 ///
 /// # Errors

@@ -91,3 +91,22 @@ async fn a_child_is_found_and_two_fields_are_asked_for() {
     // One refused, one the record lacks: they read alike.
     assert_eq!(told.withheld, ["current_carer", "status"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_knows_nothing_of_protection_takes_none_away() {
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    let with = |protection: &'static str| {
+        let mut record = ABROAD.to_vec();
+        record.push(("protection", protection));
+        record
+    };
+    coalition.import("pl", &[&with("silent")]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    coalition.import("pl", &[&with("none")]).await;
+    let grade = |answers: Vec<SearchResponse>| answers[1].results[0].grade.clone();
+    assert_eq!(grade(search(&coalition, "ua", "UA-1").await), "NO_MATCH");
+    // It can be changed to another one.
+    coalition.import("pl", &[&with("human_only")]).await;
+    assert_eq!(grade(search(&coalition, "ua", "UA-1").await), "POSSIBLE");
+}

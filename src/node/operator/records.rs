@@ -151,21 +151,29 @@ async fn stage_all(
 ) -> Result<(), Status> {
     let mut any = false;
     while let Some(part) = parts.message().await? {
-        let party = Arc::clone(party);
-        let (party, staged) = tokio::task::spawn_blocking(move || {
-            let staged = part
-                .records
+        let mut records = part
+            .records
+            .iter()
+            .map(|given| record(&given.fields))
+            .collect::<Result<Vec<_>, Status>>()?;
+        for record in &mut records {
+            enrol::keep_protection(party, record)
+                .await
+                .map_err(|error| store_failed(&error))?;
+        }
+        let deriving = Arc::clone(party);
+        let staged = tokio::task::spawn_blocking(move || {
+            let staged = records
                 .iter()
-                .map(|given| Ok(enrol::staged(&party, &record(&given.fields)?)))
-                .collect::<Result<Vec<_>, Status>>();
-            (party, staged)
+                .map(|record| enrol::staged(&deriving, record));
+            staged.collect::<Vec<_>>()
         })
         .await
         .map_err(|error| refused(tonic::Code::Internal, "IMPORT", &error.to_string()))?;
         any = true;
         party
             .store()
-            .stage_import(import_id, staged?)
+            .stage_import(import_id, staged)
             .await
             .map_err(|error| store_failed(&error))?;
     }
