@@ -169,9 +169,7 @@ async fn findable_family(party: &Party, tag: Tag) -> Result<Vec<Record>, StoreEr
     let mut family = Vec::new();
     for stored in party.store().family(tag).await? {
         let record = parse(&stored)?;
-        if record.consent.permits_search()
-            && matches!(record.protection, Protection::None | Protection::Alert)
-        {
+        if record.is_open() {
             family.push(record);
         }
     }

@@ -195,6 +195,40 @@ async fn stored_answer(party: &Party, leaf_index: u64) -> Result<pb::SignedMessa
     }
 }
 
+/// Refuses a query that passed the gate, whatever was answered to it before.
+///
+/// # Errors
+/// Always the refusal.
+pub async fn refuse<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+    refusal: Refusal,
+) -> Result<pb::SignedMessage, Refusal> {
+    record_refusal(party, query, &refusal).await;
+    Err(refusal)
+}
+
+/// A draw on what a party may do in one day (UTC), with the quota's name.
+#[must_use]
+pub fn daily_debit(
+    party: &Party,
+    issuer: &Member,
+    quota: &'static str,
+    amount: u64,
+    limit: u64,
+) -> (&'static str, Debit) {
+    let day = party.ambient().now_ms() / DAY_MS;
+    let tag = party.store().tag(
+        TagKind::Quota,
+        &[
+            issuer.id.as_str().as_bytes(),
+            quota.as_bytes(),
+            &day.to_be_bytes(),
+        ],
+    );
+    (quota, Debit { tag, amount, limit })
+}
+
 /// Records that a query which passed the gate was refused.
 async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &Refusal) {
     let signed = SignedQuery {
@@ -211,7 +245,6 @@ async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &R
 
 /// Records that a query was refused whose signature held.
 async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Refusal) {
-    let day = party.ambient().now_ms() / DAY_MS;
     let (leaf, _) = Leaf::new(
         pb::Act::QueryRefused,
         party.ambient(),
@@ -225,18 +258,8 @@ async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Re
     })
     .finish();
     let mut act = Act::alone(leaf).with(Effect::Keep(EvidencePart::Query, query.evidence));
-    act.debits.push(Debit {
-        tag: party.store().tag(
-            TagKind::Quota,
-            &[
-                issuer.id.as_str().as_bytes(),
-                b"refusals",
-                &day.to_be_bytes(),
-            ],
-        ),
-        amount: 1,
-        limit: RECORDED_REFUSALS_PER_DAY,
-    });
+    let (_, debit) = daily_debit(party, issuer, "refusals", 1, RECORDED_REFUSALS_PER_DAY);
+    act.debits.push(debit);
     if let Err(error) = party.ledger().commit(act).await {
         tracing::error!(%error, "a refusal could not be recorded");
     }

@@ -94,6 +94,14 @@ impl Record {
         }
     }
 
+    /// Whether the record may be found and answers for itself: it has a ground to be searched on,
+    /// and no protection that a person has to weigh first.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.consent.permits_search()
+            && matches!(self.protection, Protection::None | Protection::Alert)
+    }
+
     /// A field's value as text, as it is exported, disclosed and shown: dates in ISO form as far as
     /// known, codes by their word. `None` where the record does not have it.
     #[must_use]

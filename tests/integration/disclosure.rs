@@ -482,6 +482,11 @@ async fn an_erased_record_is_gone_with_its_lead() {
     let (coalition, _) = scene(&[(0, "none", "tracing")]).await;
     let (_, lead) = found(&coalition, "1").await;
     let lead = lead.unwrap();
+    let told_before = disclosure(&coalition, "ua", "pl", &lead, &["current_place"]).sign();
+    let channel = coalition.channel("ua", "pl").await;
+    pb::DisclosureQuery::send(channel.clone(), told_before.clone())
+        .await
+        .unwrap();
     RecordServiceClient::new(coalition.operator("pl").await)
         .erase_record(EraseRecordRequest {
             record_ref: "1".to_owned(),
@@ -491,6 +496,9 @@ async fn an_erased_record_is_gone_with_its_lead() {
     let draft = disclosure(&coalition, "ua", "pl", &lead, &["current_place"]);
     let gone = refused(&coalition, "ua", draft).await;
     assert_eq!((gone.0, gone.1.as_str()), (Code::NotFound, "LEAD_UNKNOWN"));
+    // What was told before is not told again, although the message is the same.
+    let again = pb::DisclosureQuery::send(channel, told_before).await;
+    assert_eq!(again.err().unwrap().code(), Code::NotFound);
     // It reads like a lead that never was, and the child is found no more.
     let invented = disclosure(&coalition, "ua", "pl", &[7; 16], &["current_place"]);
     assert_eq!(refused(&coalition, "ua", invented).await, gone);

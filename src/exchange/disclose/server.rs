@@ -15,11 +15,9 @@ use crate::exchange::{
 };
 use crate::linkage::Grade;
 use crate::proto::exchange as pb;
-use crate::records::{Column, Protection, Record};
+use crate::records::{Column, Record};
 use crate::roster::{Member, Purpose, TrustedRoster};
-use crate::store::{Debit, Effect, StoreError, TagKind};
-
-const DAY_MS: u64 = 86_400_000;
+use crate::store::{Effect, StoreError};
 
 /// Answers a request for fields: what the holder's allow-list grants, and what is withheld.
 ///
@@ -34,7 +32,7 @@ pub async fn answer(
     let query: Query<pb::DisclosureQuery> = service::open(party, &roster, caller, message).await?;
     // A stored answer is given again only while there is something to tell it of.
     if let Err(Refusal::LeadUnknown) = record_behind(party, &query).await {
-        return service::settle(party, &query, Err(Refusal::LeadUnknown)).await;
+        return service::refuse(party, &query, Refusal::LeadUnknown).await;
     }
     service::answer_once(party, &query, decide(party, &roster, &query)).await
 }
@@ -107,7 +105,14 @@ async fn decide(
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
         leaf,
-        debits: vec![daily_debit(party, query)],
+        // Every request costs a leaf and its evidence, so their number is bounded too.
+        debits: vec![service::daily_debit(
+            party,
+            &query.issuer,
+            "disclosures_per_day",
+            1,
+            DISCLOSURES_PER_DAY,
+        )],
         // Erased at the same moment, it is not told.
         effects: vec![Effect::StillHeld(record_id)],
         answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
@@ -134,25 +139,6 @@ fn grant(
     let encoded = Zeroizing::new(field.encode_to_vec());
     field.value.zeroize();
     Some(encoded)
-}
-
-/// Every request costs the holder a leaf and its evidence, so their number is bounded too.
-fn daily_debit(party: &Party, query: &Query<pb::DisclosureQuery>) -> (&'static str, Debit) {
-    let day = party.ambient().now_ms() / DAY_MS;
-    let quota = "disclosures_per_day";
-    let debit = Debit {
-        tag: party.store().tag(
-            TagKind::Quota,
-            &[
-                query.issuer.id.as_str().as_bytes(),
-                quota.as_bytes(),
-                &day.to_be_bytes(),
-            ],
-        ),
-        amount: 1,
-        limit: DISCLOSURES_PER_DAY,
-    };
-    (quota, debit)
 }
 
 fn columns(asked: &pb::DisclosureQuery) -> Result<Vec<Column>, Refusal> {
@@ -234,11 +220,7 @@ async fn record_behind(
     let open = lead.grade == rank(Grade::Match)
         && lead.corroborated
         && newest.is_as_published
-        && newest.record.consent.permits_search()
-        && matches!(
-            newest.record.protection,
-            Protection::None | Protection::Alert
-        );
+        && newest.record.is_open();
     Ok(Behind {
         record: newest.record,
         record_id: lead.record_id,

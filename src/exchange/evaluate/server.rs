@@ -12,8 +12,6 @@ use crate::proto::exchange as pb;
 use crate::roster::{Member, TrustedRoster};
 use crate::store::{Debit, TagKind};
 
-const DAY_MS: u64 = 86_400_000;
-
 /// Answers one batch: checks it, debits the quota, evaluates, and makes the act durable.
 ///
 /// # Errors
@@ -155,15 +153,13 @@ async fn debit(
     if used.saturating_add(amount) <= enrolment.limit {
         return Ok(("enrolment_records", enrolment));
     }
-    let day = party.ambient().now_ms() / DAY_MS;
-    let daily = Debit {
-        tag: party.store().tag(
-            TagKind::Quota,
-            &[member, b"evaluations_per_day", &day.to_be_bytes()],
-        ),
+    let (quota, daily) = service::daily_debit(
+        party,
+        &query.issuer,
+        "evaluations_per_day",
         amount,
-        limit: quotas.evaluations_per_day,
-    };
+        quotas.evaluations_per_day,
+    );
     let used = party
         .store()
         .quota_used(daily.tag)
@@ -171,12 +167,12 @@ async fn debit(
         .map_err(|error| party.unavailable(&error))?;
     if used.saturating_add(amount) > daily.limit {
         return Err(Refusal::QuotaExceeded {
-            quota: "evaluations_per_day",
+            quota,
             used,
             limit: daily.limit,
             asked: amount,
             retry_after_seconds: service::seconds_to_midnight(party),
         });
     }
-    Ok(("evaluations_per_day", daily))
+    Ok((quota, daily))
 }

@@ -11,6 +11,7 @@
 //! five of them would hide the child itself.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use ring::digest::{Context, SHA256};
 
@@ -49,11 +50,9 @@ impl ProbeBook {
         grade: Grade,
         several_agreed: bool,
     ) -> Result<Given, StoreError> {
-        if let std::collections::btree_map::Entry::Vacant(vacant) = self.states.entry(tag) {
-            vacant.insert((store.probe_state(tag).await?, false));
-        }
-        let Some((state, changed)) = self.states.get_mut(&tag) else {
-            return Err(StoreError::Closed);
+        let (state, changed) = match self.states.entry(tag) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert((store.probe_state(tag).await?, false)),
         };
         if state.sets.contains(&set) {
             return Ok(Given {

@@ -16,9 +16,7 @@ use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
-use crate::store::{Debit, Effect, Lead, TagKind};
-
-const DAY_MS: u64 = 86_400_000;
+use crate::store::{Effect, Lead, TagKind};
 
 /// Answers a lookup: checks it, probes the index, grades, and makes the act durable.
 ///
@@ -104,7 +102,13 @@ async fn look_up(
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
         leaf,
-        debits: vec![daily_debit(party, query, u64::from(count))],
+        debits: vec![service::daily_debit(
+            party,
+            &query.issuer,
+            "subjects_per_day",
+            u64::from(count),
+            query.issuer.quotas.subjects_per_day,
+        )],
         effects,
         answer: Box::new(move |position| {
             items.sign(
@@ -116,28 +120,6 @@ async fn look_up(
             )
         }),
     })
-}
-
-fn daily_debit(
-    party: &Party,
-    query: &Query<pb::LookupQuery>,
-    amount: u64,
-) -> (&'static str, Debit) {
-    let day = party.ambient().now_ms() / DAY_MS;
-    let quota = "subjects_per_day";
-    let debit = Debit {
-        tag: party.store().tag(
-            TagKind::Quota,
-            &[
-                query.issuer.id.as_str().as_bytes(),
-                quota.as_bytes(),
-                &day.to_be_bytes(),
-            ],
-        ),
-        amount,
-        limit: query.issuer.quotas.subjects_per_day,
-    };
-    (quota, debit)
 }
 
 fn parse_subjects(
