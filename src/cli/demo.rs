@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, Context};
-use crate::demo::{self, DemoError, Options};
+use crate::demo::{self, DemoError, Options, Story};
 
 /// Arguments of `wayhome demo`.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Which story is told.
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    story: Story,
     /// Leave the coalition running after the story, until Ctrl-C.
     #[arg(long)]
     serve: bool,
@@ -30,6 +33,7 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let place = Place::make(context, args.keep)?;
     let options = Options {
+        story: args.story,
         directory: place.path().to_owned(),
         registers: args.registers,
         seed: args.seed,

@@ -9,7 +9,7 @@ mod case;
 mod coalition;
 mod process;
 mod registers;
-mod story;
+mod stories;
 
 pub use process::DemoError;
-pub use story::{Options, tell};
+pub use stories::{Options, Story, tell};

@@ -1,15 +1,13 @@
 //! The story: a child is found, two fields are asked for, and an ombudsman proves it.
 
-use std::path::PathBuf;
-
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use super::DemoError;
-use super::case::{draw, draw_negative, line};
-use super::coalition::{Coalition, OMBUDSMAN, THRESHOLD};
-use super::process::Wayhome;
-use super::registers::{MEMBERS, Registers, TruePair};
+use super::super::DemoError;
+use super::super::case::{draw, draw_negative, line};
+use super::super::coalition::{Coalition, OMBUDSMAN, THRESHOLD};
+use super::super::registers::{MEMBERS, Registers, TruePair};
+use super::{Stage, state, text};
 use crate::ambient::Ambient;
 
 /// How many children are drawn at most until one is found.
@@ -18,45 +16,23 @@ const DRAWS: usize = 8;
 /// What the two fields are asked for.
 const FIELDS: [&str; 2] = ["current_place", "current_carer"];
 
-/// How the demo is played.
-pub struct Options {
-    /// Where the coalition lives.
-    pub directory: PathBuf,
-    /// Other registers than the shipped ones.
-    pub registers: Option<PathBuf>,
-    /// Draws the case.
-    pub seed: u64,
-    /// Log level of the nodes.
-    pub log: String,
-}
-
-/// Tells the story, line by line, and returns the coalition, still running, with the outcome.
-///
-/// # Errors
-/// [`DemoError`] if anything on the way fails; nothing is passed over.
-pub async fn tell(
-    options: &Options,
-    ambient: &Ambient,
-    say: &(dyn Fn(String) + Sync),
-) -> Result<(Coalition, Value), DemoError> {
-    let began = ambient.now_ms();
-    let registers = Registers::load(
-        options.registers.as_deref(),
-        &options.directory.join("registers"),
-    )?;
-    say("A coalition of four states is founded on this machine. Each runs its own node, with its own database and keys.".to_owned());
-    let coalition = Coalition::found(Wayhome::this(&options.log)?, &options.directory).await?;
-    say(format!(
+/// Tells the story to its end.
+pub(super) async fn tell(stage: &Stage<'_>) -> Result<(Coalition, Value), DemoError> {
+    let (ambient, say, seed) = (stage.ambient, stage.say, stage.options.seed);
+    let registers = stage.registers()?;
+    stage.say("A coalition of four states is founded on this machine. Each runs its own node, with its own database and keys.");
+    let coalition = stage.coalition().await?;
+    stage.say(format!(
         "The four hold a ceremony: the coalition's key now exists in four shares, {THRESHOLD} of which must work together. Nobody has the key itself."
     ));
     let members = bring_registers_in(&coalition, &registers, ambient, say).await?;
-    let found = find_a_child(&coalition, &registers, options.seed, say).await?;
-    let spared = spare_a_sibling(&coalition, &registers, options.seed, say).await?;
+    let found = find_a_child(&coalition, &registers, seed, say).await?;
+    let spared = spare_a_sibling(&coalition, &registers, seed, say).await?;
     let disclosure = ask_for_fields(&coalition, &found, say).await?;
     let logs = verify_logs(&coalition, say).await?;
     subject_access(&coalition, &found, say).await?;
     let reconciled = reconcile(&coalition, say).await?;
-    let seconds = (ambient.now_ms() - began) as f64 / 1000.0;
+    let seconds = stage.seconds();
     tell_figures(&found, disclosure.0.len(), seconds, say);
     let outcome = json!({
         "ok": true,
@@ -359,15 +335,4 @@ fn tell_figures(found: &Found, granted: usize, seconds: f64, say: &(dyn Fn(Strin
         "One child asked of three members took {} octets out and {} back. All of this took {seconds:.1} seconds.",
         found.bytes_sent, found.bytes_received
     ));
-}
-
-fn state(member: &str) -> &'static str {
-    MEMBERS
-        .iter()
-        .find(|(id, ..)| *id == member)
-        .map_or("another member", |(_, name, _)| name)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }

@@ -1,0 +1,113 @@
+//! The stories that the demo can tell. Each is a file with one function
+//! `tell(&Stage) -> (Coalition, outcome)`, and a line in [`Story`] and in [`tell`].
+
+mod found;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use super::DemoError;
+use super::coalition::Coalition;
+use super::process::Wayhome;
+use super::registers::{MEMBERS, Registers};
+use crate::ambient::Ambient;
+
+/// Which story is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Story {
+    /// A child is found, two fields are asked for, and an ombudsman proves it.
+    #[default]
+    Found,
+}
+
+/// How the demo is played.
+pub struct Options {
+    /// Which story.
+    pub story: Story,
+    /// Where the coalition lives.
+    pub directory: PathBuf,
+    /// Other registers than the shipped ones.
+    pub registers: Option<PathBuf>,
+    /// Draws the case.
+    pub seed: u64,
+    /// Log level of the nodes.
+    pub log: String,
+}
+
+/// Tells the story, line by line, and returns the coalition, still running, with the outcome: an
+/// object with at least `ok` and `seconds`.
+///
+/// # Errors
+/// [`DemoError`] if anything on the way fails; nothing is passed over.
+pub async fn tell(
+    options: &Options,
+    ambient: &Ambient,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(Coalition, Value), DemoError> {
+    let stage = Stage {
+        options,
+        ambient,
+        say,
+        began: ambient.now_ms(),
+    };
+    match options.story {
+        Story::Found => found::tell(&stage).await,
+    }
+}
+
+/// What every story has at hand.
+pub(super) struct Stage<'a> {
+    /// How the demo is played.
+    pub options: &'a Options,
+    /// Time and randomness.
+    pub ambient: &'a Ambient,
+    /// Tells a line.
+    pub say: &'a (dyn Fn(String) + Sync),
+    began: u64,
+}
+
+impl Stage<'_> {
+    /// Tells a line.
+    pub fn say(&self, line: impl Into<String>) {
+        (self.say)(line.into());
+    }
+
+    /// Seconds since the story began.
+    pub fn seconds(&self) -> f64 {
+        (self.ambient.now_ms() - self.began) as f64 / 1000.0
+    }
+
+    /// The four registers.
+    pub fn registers(&self) -> Result<Registers, DemoError> {
+        Registers::load(
+            self.options.registers.as_deref(),
+            &self.options.directory.join("registers"),
+        )
+    }
+
+    /// This binary, as the nodes and commands of the story run it.
+    pub fn wayhome(&self) -> Result<Wayhome, DemoError> {
+        Wayhome::this(&self.options.log)
+    }
+
+    /// A coalition of the four members and an ombudsman, with a roster and a coalition key, whose
+    /// nodes run.
+    pub async fn coalition(&self) -> Result<Coalition, DemoError> {
+        Coalition::found(self.wayhome()?, &self.options.directory).await
+    }
+}
+
+/// How sentences name a member's state.
+pub(super) fn state(member: &str) -> &'static str {
+    MEMBERS
+        .iter()
+        .find(|(id, ..)| *id == member)
+        .map_or("another member", |(_, name, _)| name)
+}
+
+/// A text of a command's object.
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
