@@ -155,7 +155,7 @@ fn expected(entry: &Entry) -> Expected {
             answer: false,
             ..all
         },
-        Act::Unspecified | Act::LogStarted | Act::RosterAdopted => Expected {
+        Act::Unspecified | Act::LogStarted | Act::RosterAdopted | Act::LeavesRead => Expected {
             query: false,
             answer: false,
             opening: false,

@@ -41,4 +41,4 @@ pub use entry::{Entry, MalformedEntry};
 pub use finding::{Fault, Finding, Part, Place};
 pub use last::{LastVerified, RecordError};
 pub use rosters::Rosters;
-pub use server::AuditServer;
+pub use server::{AuditServer, may_read};

@@ -501,17 +501,22 @@ fn check_scope(
     roster: &TrustedRoster,
     query: &Query<pb::AuditQuery>,
 ) -> Result<(), Refusal> {
-    match &query.issuer.roles.ombudsman {
+    may_read(party, roster, &query.issuer)
+}
+
+/// Whether a party may read this node's leaves: it is an ombudsman, has the node in its scope, and
+/// may ask for the purpose of an audit.
+///
+/// # Errors
+/// The [`Refusal`] that it is told.
+pub fn may_read(party: &Party, roster: &TrustedRoster, reader: &Member) -> Result<(), Refusal> {
+    match &reader.roles.ombudsman {
         None => return Err(Refusal::RoleMissing { role: "ombudsman" }),
         Some(OmbudsmanScope::Coalition) => {}
         Some(OmbudsmanScope::Member(member)) if member == party.id() => {}
         Some(OmbudsmanScope::Member(_)) => return Err(Refusal::OutOfScope),
     }
-    if roster.permits(
-        query.issuer.id.as_str(),
-        Purpose::Audit,
-        party.ambient().now(),
-    ) {
+    if roster.permits(reader.id.as_str(), Purpose::Audit, party.ambient().now()) {
         Ok(())
     } else {
         Err(Refusal::PurposeNotPermitted {

@@ -86,6 +86,7 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::RecordErased => "record erased",
         pb::Act::AuditAnswered => "audit answered",
         pb::Act::QueryRefused => "query refused",
+        pb::Act::LeavesRead => "leaves read as files",
     }
 }
 

@@ -13,6 +13,7 @@ pub mod disclose;
 pub mod enrol;
 pub mod evaluate;
 pub mod leaf;
+pub mod log_files;
 pub mod lookup;
 pub mod message;
 mod party;

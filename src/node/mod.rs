@@ -4,6 +4,7 @@ pub mod ceremony;
 pub mod config;
 pub mod directory;
 pub mod identity;
+mod log_http;
 mod operator;
 mod run;
 mod serve;

@@ -12,6 +12,7 @@ use tonic::transport::Server;
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
 use super::identity::{Identity, IdentityError};
+use super::log_http::LogFiles;
 use super::operator::Operator;
 use super::serve::{self, Exchange};
 use super::tls::{self, PinnedPeers, TlsError};
@@ -303,6 +304,7 @@ fn peer_server(
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .layer(tower::util::MapResponseLayer::new(serve::with_reason))
+        .add_service(LogFiles::new(Arc::clone(party)))
         .add_service(limited!(TokenServiceServer, exchange.clone()))
         .add_service(limited!(LookupServiceServer, exchange.clone()))
         .add_service(limited!(DisclosureServiceServer, exchange.clone()))

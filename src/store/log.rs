@@ -88,6 +88,36 @@ impl Store {
         Ok(hashes)
     }
 
+    /// A row of neighbouring hashes of one level: those from `start` up to `end`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if one is missing.
+    pub async fn log_row(&self, level: u8, start: u64, end: u64) -> Result<Vec<Hash>, StoreError> {
+        let rows = self
+            .db
+            .read(
+                "read-log-row",
+                "SELECT idx, hash FROM log_nodes
+                 WHERE level = $1 AND idx >= $2 AND idx < $3 ORDER BY idx",
+                values![u64::from(level), start, end],
+            )
+            .await?;
+        let mut hashes = Vec::with_capacity(rows.len());
+        let mut rows = rows.iter();
+        for index in start..end {
+            let row = rows.next();
+            let found = row.map(|row| row.uint(0)).transpose()?;
+            let (Some(row), true) = (row, found == Some(index)) else {
+                return Err(StoreError::damaged(
+                    format!("log node {index} at level {level}"),
+                    "missing",
+                ));
+            };
+            hashes.push(row.array(1)?);
+        }
+        Ok(hashes)
+    }
+
     pub(super) async fn log_state(tx: &mut Tx) -> Result<LogState, StoreError> {
         let Some(row) = tx
             .read_one(

@@ -26,7 +26,7 @@ pub const FULL_WIDTH: u16 = 256;
 pub const MAX_LEAF_BYTES: usize = u16::MAX as usize;
 
 /// The tree levels that one tile spans, as a power of two.
-const HEIGHT: u8 = 8;
+pub const HEIGHT: u8 = 8;
 
 /// The highest tile level that a log of [`MAX_SIZE`] leaves has.
 const MAX_LEVEL: u8 = 7;

@@ -11,6 +11,7 @@ mod exchange;
 mod forge;
 mod gate;
 mod import;
+mod log_files;
 mod oracle;
 mod process;
 mod quota;
