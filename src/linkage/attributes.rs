@@ -116,10 +116,14 @@ pub enum Field {
     LastPlace = 10,
     /// The month of birth, the day being unknown or not.
     Month = 11,
+    /// Not an attribute but the kind of names: something in them is East Slavic (the script, a
+    /// patronymic, the ending of a family name). It tells which population a record with no more than
+    /// names and dates is judged by.
+    Slavic = 12,
 }
 
 /// Number of bits of a presence mask, each of which is counted in the leak budget of a lookup.
-pub const PRESENCE_BITS: usize = 12;
+pub const PRESENCE_BITS: usize = 13;
 
 /// Which fields a record has: bit `n` stands for the [`Field`] of that number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]

@@ -14,6 +14,7 @@
 //! for instead of being added up.
 
 use super::attributes::{Field, Presence};
+use super::model::Model;
 use super::rules::{RuleSet, RuleTable};
 
 /// What the holder answers for one candidate.
@@ -51,6 +52,15 @@ pub struct Decision {
     pub more: Option<AttributeClass>,
 }
 
+/// The weights from which a candidate is a match, and possible.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Thresholds {
+    /// From this weight on it is [`Grade::Match`].
+    pub match_at: f64,
+    /// From this weight on it is [`Grade::Possible`].
+    pub possible_at: f64,
+}
+
 /// A candidate this far below another one of the same subject is explained by it.
 const EXPLAINED_BITS: f64 = 6.0;
 
@@ -79,6 +89,19 @@ impl RuleTable {
         out
     }
 
+    /// What the weight of a pair with these masks is held against.
+    #[must_use]
+    pub fn thresholds(&self, asked: Presence, held: Presence) -> Thresholds {
+        Thresholds {
+            match_at: if Model::bare(asked, held) {
+                self.model.match_at_bare
+            } else {
+                self.model.match_at
+            },
+            possible_at: self.model.possible_at,
+        }
+    }
+
     /// Decides on one held record, from the masks of both sides and the rules that agreed.
     #[must_use]
     pub fn decide(&self, asked: Presence, held: Presence, agreed: RuleSet) -> Decision {
@@ -90,9 +113,10 @@ impl RuleTable {
             };
         }
         let weight = self.model.weight(asked, held, agreed);
-        let grade = if weight >= self.model.match_at {
+        let thresholds = self.thresholds(asked, held);
+        let grade = if weight >= thresholds.match_at {
             Grade::Match
-        } else if weight >= self.model.possible_at {
+        } else if weight >= thresholds.possible_at {
             Grade::Possible
         } else {
             Grade::NoMatch
@@ -262,6 +286,36 @@ mod tests {
     }
 
     #[test]
+    fn names_and_dates_alone_do_not_make_a_twin_the_child() {
+        let held = Attributes {
+            family_name: Some("Ковальчук"),
+            given_name: Some("Олександр"),
+            date_of_birth: Date::new(2013, Some(6), Some(14)),
+            ..Attributes::default()
+        };
+        // As a register abroad writes it, with nothing that shows where the child is from.
+        let abroad = Attributes {
+            family_name: Some("Kowalczuk"),
+            given_name: Some("Aleksander"),
+            ..held
+        };
+        let twin = Attributes {
+            given_name: Some("Bogdan"),
+            ..abroad
+        };
+        let sibling = Attributes {
+            date_of_birth: Date::new(2015, Some(9), Some(2)),
+            ..twin
+        };
+        assert_eq!(decide(&abroad, &held).grade, Grade::Match);
+        for side in [held, abroad] {
+            assert_eq!(decide(&twin, &side).grade, Grade::Possible);
+            assert_eq!(decide(&side, &twin).grade, Grade::Possible);
+            assert_eq!(decide(&sibling, &side).grade, Grade::NoMatch);
+        }
+    }
+
+    #[test]
     fn missing_is_not_different() {
         let held = held();
         let bare = Attributes {
@@ -304,7 +358,7 @@ mod tests {
         // Whatever agreed, two masks give one class: it cannot tell a value. Over all masks of the
         // holder it takes four: two bits.
         let mut classes = Vec::new();
-        let asked = Presence::from_bits(0b0000_1111_1111);
+        let asked = Presence::from_bits(0b0_0000_1111_1111);
         for held in (0..1 << super::super::PRESENCE_BITS)
             .step_by(7)
             .map(Presence::from_bits)

@@ -85,6 +85,9 @@ impl Features {
                 self.put(Ingredient::NamesStarts, Some(pair));
             }
         }
+        if r.slavic {
+            self.presence.set(Field::Slavic);
+        }
         if let Some(sex) = r.sex {
             self.presence.set(Field::Sex);
             let letter = if sex == Sex::Female { "f" } else { "m" };
@@ -206,6 +209,8 @@ struct Reading {
     patronymic: Option<Word>,
     sex: Option<Sex>,
     spelling: Orthographies,
+    /// Whether something in the names is East Slavic.
+    slavic: bool,
     /// Whether nothing in the record comes from a Slavic register, so that the same letters may be
     /// expected on the other side.
     plain: bool,
@@ -264,7 +269,9 @@ impl Reading {
             first_given = first_family;
         }
         let patronymic = (!father.is_empty()).then(|| father.remove(0));
+        let own = |w: &Word| surname::surely_a_surname(w, spelling);
         Self {
+            slavic: slavic || family.iter().any(own),
             family,
             given,
             first_given,

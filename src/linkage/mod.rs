@@ -29,6 +29,7 @@ pub mod date;
 pub mod decide;
 pub mod document;
 pub mod entropy;
+pub mod explain;
 pub mod features;
 pub mod fit;
 pub mod given;
@@ -43,7 +44,8 @@ pub mod surname;
 mod typo;
 
 pub use attributes::{Attributes, Date, Field, PRESENCE_BITS, Presence, Sex};
-pub use decide::{AttributeClass, Decision, Grade};
+pub use decide::{AttributeClass, Decision, Grade, Thresholds};
+pub use explain::{Explanation, Finding};
 pub use rules::{
     Derived, FLOOR_BITS, Ingredient, LinkageKey, MAX_SLOTS, Rule, RuleId, RuleSet, RuleTable,
     RuleTableError,

@@ -25,6 +25,8 @@ const APART: f64 = 0.1;
 #[serde(deny_unknown_fields)]
 pub(super) struct RawModel {
     match_at: f64,
+    /// The same for pairs that `states_bare` judges.
+    match_at_bare: Option<f64>,
     possible_at: f64,
     kinds: Vec<RawKind>,
     /// Per comparison and state: m and u.
@@ -79,6 +81,7 @@ pub(super) struct Model {
     /// The same for pairs with no family attribute on either side.
     expected_bare: Column,
     pub(super) match_at: f64,
+    pub(super) match_at_bare: f64,
     pub(super) possible_at: f64,
     variables: Vec<Variable>,
     /// The same for pairs with no family attribute on either side.
@@ -88,13 +91,13 @@ pub(super) struct Model {
 
 /// What a pair's masks and agreements say of the rules.
 #[derive(Default, Clone, Copy)]
-struct Pattern {
+pub(super) struct Pattern {
     /// Keys that both records would make.
-    made: Masks,
+    pub(super) made: Masks,
     /// Rules that agreed.
-    yes: u64,
+    pub(super) yes: u64,
     /// Keys whose missing agreement says something.
-    no: Masks,
+    pub(super) no: Masks,
 }
 
 impl Model {
@@ -138,6 +141,7 @@ impl Model {
             expected,
             expected_bare,
             match_at: raw.match_at,
+            match_at_bare: raw.match_at_bare.unwrap_or(raw.match_at),
             possible_at: raw.possible_at,
             variables: variables(raw, rules, false)?,
             variables_bare: variables(raw, rules, true)?,
@@ -145,8 +149,8 @@ impl Model {
         })
     }
 
-    /// Binary logarithm of the posterior odds of "same child" for a pattern.
-    pub(super) fn weight(&self, asked: Presence, held: Presence, agreed: RuleSet) -> f64 {
+    /// What the masks of both sides and the rules that agreed say of every rule's keys.
+    pub(super) fn pattern(&self, asked: Presence, held: Presence, agreed: RuleSet) -> Pattern {
         let both = asked.both(held);
         let mut pattern = Pattern::default();
         for (at, rule) in self.rules.iter().enumerate() {
@@ -173,14 +177,27 @@ impl Model {
                 }
             }
         }
+        pattern
+    }
+
+    /// Whether a pair is judged by the rates of registers of whole populations: nothing of a family
+    /// and nothing East Slavic in either record.
+    pub(super) fn bare(asked: Presence, held: Presence) -> bool {
         let family = [
             Field::Sex,
             Field::Patronymic,
             Field::MotherGiven,
             Field::MotherFamily,
+            Field::Slavic,
         ];
-        let bare = !family.iter().any(|f| asked.has(*f) || held.has(*f));
-        let (variables, expected) = if bare {
+        !family.iter().any(|f| asked.has(*f) || held.has(*f))
+    }
+
+    /// Binary logarithm of the posterior odds of "same child" for a pattern.
+    pub(super) fn weight(&self, asked: Presence, held: Presence, agreed: RuleSet) -> f64 {
+        let both = asked.both(held);
+        let pattern = self.pattern(asked, held, agreed);
+        let (variables, expected) = if Self::bare(asked, held) {
             (&self.variables_bare, &self.expected_bare)
         } else {
             (&self.variables, &self.expected)

@@ -4,7 +4,7 @@
 //! All members must use one table, since a key agrees only with a key of the same rule:
 //! [`RuleTable::digest`] lets two nodes notice that they do not.
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 use std::sync::LazyLock;
 use zeroize::Zeroizing;
@@ -368,6 +368,30 @@ fn one() -> usize {
     1
 }
 
+/// The tables that a key depends on beside the rules themselves. (The statistics are not among them:
+/// they only say which rules are allowed.)
+const KEY_TABLES: [&str; 6] = [
+    include_str!("data/given_names.tsv"),
+    include_str!("data/orthographies.tsv"),
+    include_str!("data/patronymics.tsv"),
+    include_str!("data/places.tsv"),
+    include_str!("data/skeleton.tsv"),
+    include_str!("data/surname_stems.tsv"),
+];
+
+/// SHA-256 over the texts, each with its length before it.
+fn digest_of(rules: &str, tables: &[&str]) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    hash.update(b"wayhome/rule-table/v1");
+    for text in [rules].iter().chain(tables) {
+        hash.update(&(text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    let mut sum = [0; 32];
+    sum.copy_from_slice(hash.finish().as_ref());
+    sum
+}
+
 /// The parsed and checked table.
 pub struct RuleTable {
     version: u32,
@@ -447,8 +471,7 @@ impl RuleTable {
         }
         let model = Model::new(&raw.model, &rules)?;
         let siblings = super::siblings::SiblingRules::new(&raw.siblings, floor)?;
-        let mut sum = [0; 32];
-        sum.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+        let sum = digest_of(text, &KEY_TABLES);
         Ok(Self {
             version: raw.version,
             digest: sum,
@@ -465,7 +488,8 @@ impl RuleTable {
         self.version
     }
 
-    /// SHA-256 of the table's text: what members compare.
+    /// SHA-256 of the table's text and of the tables of names, letters and places that its keys are
+    /// made with: what members compare.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
@@ -606,6 +630,35 @@ mod tests {
             RuleTable::parse(&SHIPPED_TEXT.replace("possible_at = -6.0", "possible_at = -5.0"));
         let shipped = RuleTable::shipped().unwrap_or_else(|e| panic!("{e}"));
         assert!(other.is_ok_and(|o| o.digest() != shipped.digest()));
+        // So are tables of names, letters or places, be it by one octet.
+        assert_eq!(shipped.digest(), digest_of(SHIPPED_TEXT, &KEY_TABLES));
+        let mut digests = vec![shipped.digest()];
+        for at in 0..KEY_TABLES.len() {
+            let longer = format!("{}\n", KEY_TABLES[at]);
+            let mut tables = KEY_TABLES;
+            tables[at] = &longer;
+            digests.push(digest_of(SHIPPED_TEXT, &tables));
+        }
+        // An octet that moves from one table to the next makes another digest, too.
+        let moved = format!(
+            "{}{}",
+            &KEY_TABLES[1][KEY_TABLES[1].len() - 1..],
+            KEY_TABLES[2]
+        );
+        let mut tables = KEY_TABLES;
+        (tables[1], tables[2]) = (&KEY_TABLES[1][..KEY_TABLES[1].len() - 1], &moved);
+        digests.push(digest_of(SHIPPED_TEXT, &tables));
+        digests.sort_unstable();
+        digests.dedup();
+        assert_eq!(digests.len(), KEY_TABLES.len() + 2);
+    }
+
+    #[test]
+    fn every_file_of_data_is_in_the_digest_or_only_counted_with() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/linkage/data");
+        let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{e}"));
+        // All but the rules and the statistics.
+        assert_eq!(files.count(), KEY_TABLES.len() + 2);
     }
 
     #[test]

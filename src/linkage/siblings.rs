@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::attributes::{Attributes, Sex};
 use super::date;
-use super::decide::{Decision, Grade};
+use super::decide::{Decision, Grade, Thresholds};
 use super::entropy;
 use super::rules::{Ingredient, LinkageKey, RuleId, RuleTable, RuleTableError};
 
@@ -126,6 +126,15 @@ impl RuleTable {
     #[must_use]
     pub fn sibling_pair_rule(&self) -> RuleId {
         self.siblings.pair
+    }
+
+    /// What a family's weight is held against: it is never a match.
+    #[must_use]
+    pub fn group_thresholds(&self) -> Thresholds {
+        Thresholds {
+            match_at: f64::INFINITY,
+            possible_at: self.siblings.possible_at,
+        }
     }
 
     /// Sibling keys of the child at `which` in its family, in the order of the sibling slots. None

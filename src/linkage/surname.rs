@@ -142,11 +142,24 @@ const ENDINGS: [&str; 14] = [
     "iNKo", "iNK", "SuK", "uK", "SKi", "SKa", "SKaa", "oV", "iV", "oVa", "iVa", "iS", "KiN", "iLo",
 ];
 
+/// Those of them that names of other languages hardly have.
+const OWN_ENDINGS: [&str; 8] = ["iNKo", "iNK", "SuK", "SKi", "SKa", "SKaa", "oVa", "iVa"];
+
+/// Whether a word ends as East Slavic family names alone do.
+#[must_use]
+pub fn surely_a_surname(word: &Word, spelling: Orthographies) -> bool {
+    ends(word, spelling, &OWN_ENDINGS)
+}
+
 /// Whether a word ends as East Slavic family names do.
 #[must_use]
 pub fn like_a_surname(word: &Word, spelling: Orthographies) -> bool {
+    ends(word, spelling, &ENDINGS)
+}
+
+fn ends(word: &Word, spelling: Orthographies, endings: &[&str]) -> bool {
     let loose = skeleton::loose(&skeleton::codes(&word.text, spelling));
-    ENDINGS
+    endings
         .iter()
         .any(|e| loose.len() > e.len() + 1 && loose.ends_with(e))
 }

@@ -142,6 +142,25 @@ impl PartialDate {
         read(&tokens(without_midnight(text.trim())?)?, order)
     }
 
+    /// The part of an impossible date that may well be right: its year, and its month where the form
+    /// tells which number it is and the calendar has it. `2014-02-31` is February 2014, `20131335` is
+    /// 2013. Nothing where the text is a date, or is none at all.
+    ///
+    /// For whoever must make do with foreign data and says so; an import refuses such a date, since
+    /// only who keeps the register can tell what it should be.
+    #[must_use]
+    pub fn possible_part(text: &str, order: DateOrder) -> Option<Self> {
+        if !matches!(Self::parse(text, order), Err(DateError::Impossible)) {
+            return None;
+        }
+        let (year, month) = year_and_month(&tokens(without_midnight(text.trim()).ok()?).ok()?)?;
+        let year = u16::try_from(year).ok()?;
+        let month = month.and_then(|month| u8::try_from(month).ok());
+        Self::new(year, month, None)
+            .or_else(|_| Self::new(year, None, None))
+            .ok()
+    }
+
     /// Reads `2014`, `2014-05` or `2014-05-03`, and nothing else.
     ///
     /// # Errors
@@ -440,6 +459,40 @@ fn compact(value: u32, order: DateOrder) -> Result<(PartialDate, OrderShown), Da
     Ok((date, OrderShown::Neither))
 }
 
+/// Year, and month where its place shows, of a date that need not be possible.
+fn year_and_month(tokens: &[Token]) -> Option<(u32, Option<u32>)> {
+    use Token::{Month, Number};
+    if let [Number { digits: 8, value }] = *tokens {
+        let century = value / 100 % 100;
+        // In a day and month before the year either may be which.
+        return Some(if (19..=21).contains(&century) {
+            (value % 10_000, None)
+        } else {
+            (value / 10_000, Some(century))
+        });
+    }
+    let mut years = tokens.iter().filter_map(|token| match token {
+        Number { digits: 4, value } => Some(*value),
+        _ => None,
+    });
+    let year = years.next()?;
+    let named = tokens.iter().find_map(|token| match token {
+        Month(month) => Some(u32::from(*month)),
+        Number { .. } => None,
+    });
+    let month = match *tokens {
+        _ if named.is_some() => named,
+        [Number { digits: 4, .. }, Number { value, .. }, ..] => Some(value),
+        [
+            Number { value: a, .. },
+            Number { value: b, .. },
+            Number { digits: 4, .. },
+        ] => [b, a].into_iter().find(|number| (1..=12).contains(number)),
+        _ => None,
+    };
+    Some((year, month))
+}
+
 fn ordered(
     first: u32,
     second: u32,
@@ -484,6 +537,32 @@ mod tests {
 
     fn day_first(text: &str) -> Result<String, DateError> {
         iso(text, DateOrder::DayFirst)
+    }
+
+    #[test]
+    fn of_an_impossible_date_the_possible_part_is_kept() {
+        for (text, part) in [
+            ("2014-02-31", Some("2014-02")),
+            ("31.04.2014", Some("2014-04")),
+            ("04/31/2014", Some("2014-04")),
+            ("31 April 2014", Some("2014-04")),
+            ("20131335", Some("2013")),
+            ("20130231", Some("2013-02")),
+            ("2014-13-05", Some("2014")),
+            ("35.13.2014", Some("2014")),
+            ("32132014", Some("2014")),
+            // Dates, and what is none.
+            ("2014-02-28", None),
+            ("2014", None),
+            ("18350231", None),
+            ("31.04.14", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let found = PartialDate::possible_part(text, DateOrder::DayFirst);
+            let found = found.map(|date| date.to_iso().expose().clone());
+            assert_eq!(found.as_deref(), part, "{text}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Figures {
     pub floor_waived: bool,
     /// Many-to-many, the pairs answered as a match.
     pub at_match: Score,
+    /// Share of wrong ones among those that the weights lead one to expect.
+    pub expected_wrong: f64,
     /// Many-to-many, the pairs answered as a match or possible.
     pub at_possible: Score,
     /// Greedy one-to-one, of the matches.
@@ -129,6 +131,7 @@ pub async fn measure(context: &Context, args: &Args) -> Result<Figures, CliError
             .map(|keys| keys.iter().filter(|keys| keys.own == 0).count()),
         floor_waived: args.floor_waived,
         at_match: measure::many_to_many(&found, &truth, Grade::Match),
+        expected_wrong: measure::expected_wrong(&found),
         at_possible: measure::many_to_many(&found, &truth, Grade::Possible),
         one_to_one: assignment.at_match(),
         best: assignment.best(),

@@ -97,6 +97,20 @@ pub fn many_to_many(pairs: &[Pair], truth: &Truth, grade: Grade) -> Score {
     score
 }
 
+/// The share of wrong answers among the matches that the weights themselves lead one to expect: each
+/// is the logarithm of the odds that it is right. It needs no truth; 0 where nothing matches.
+pub fn expected_wrong(pairs: &[Pair]) -> f64 {
+    let matches = pairs.iter().filter(|pair| pair.at_least(Grade::Match));
+    let doubts: Vec<f64> = matches
+        .map(|pair| 1.0 / (1.0 + pair.candidate.decision.weight.exp2()))
+        .collect();
+    if doubts.is_empty() {
+        0.0
+    } else {
+        doubts.iter().sum::<f64>() / doubts.len() as f64
+    }
+}
+
 /// A greedy one-to-one assignment: the pair of the greatest weight first, each record once.
 pub struct Assignment<'p> {
     chosen: Vec<&'p Pair>,
@@ -324,15 +338,17 @@ mod tests {
                 w if w >= 0.0 => Grade::Possible,
                 _ => Grade::NoMatch,
             };
+            let decision = Decision {
+                grade,
+                weight,
+                more: None,
+            };
             found[b].push(Candidate {
                 record_id: a as u64 + 1,
                 held,
                 agreed: RuleSet::default(),
-                decision: Decision {
-                    grade,
-                    weight,
-                    more: None,
-                },
+                decision,
+                alone: decision,
                 by_family: false,
             });
         }
@@ -355,6 +371,10 @@ mod tests {
             many_to_many(&pairs, &truth, Grade::Possible),
             score(2, 1, 4)
         );
+        // Odds of 512 and of 8 to 1 that they are right.
+        let expected = (1.0 / 513.0 + 1.0 / 9.0) / 2.0;
+        assert!((expected_wrong(&pairs) - expected).abs() < 1e-12);
+        assert_eq!(expected_wrong(&[]), 0.0);
         let at_match = many_to_many(&pairs, &truth, Grade::Match);
         assert_eq!((at_match.precision(), at_match.recall()), (0.5, 0.25));
         assert!((at_match.f1() - 1.0 / 3.0).abs() < 1e-12);

@@ -141,7 +141,7 @@ fn rules(pair: &Pair) -> String {
 
 /// The names of the fields that a mask has.
 fn fields(mask: Presence) -> String {
-    const NAMES: [(Field, &str); 12] = [
+    const NAMES: [(Field, &str); 13] = [
         (Field::Family, "family"),
         (Field::Given, "given"),
         (Field::Patronymic, "patronymic"),
@@ -154,6 +154,7 @@ fn fields(mask: Presence) -> String {
         (Field::MotherGiven, "mother_given"),
         (Field::Document, "document"),
         (Field::LastPlace, "last_place"),
+        (Field::Slavic, "slavic"),
     ];
     let present = NAMES.iter().filter(|(field, _)| mask.has(*field));
     present.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")

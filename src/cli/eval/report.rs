@@ -56,6 +56,7 @@ pub fn object(figures: &Figures, peak_rss_mib: Option<f64>) -> Value {
             .map(|(stage, ms)| ((*stage).to_owned(), json!(*ms as f64 / 1000.0)))
             .collect::<Map<_, _>>(),
     });
+    object["match"]["expected_wrong"] = json!(round(figures.expected_wrong));
     if let Some(kinds) = &figures.false_by_kind {
         object["false_by_kind"] = kinds.iter().map(kind).collect();
     }
@@ -149,7 +150,7 @@ fn lines(figures: &Figures, peak_rss_mib: Option<f64>) -> Vec<String> {
     for (count, what) in [
         (
             figures.unreadable,
-            "values that cannot be read count as missing",
+            "values that cannot be read count as missing (of an impossible date, what is impossible)",
         ),
         (figures.rejected, "rows cannot be taken and are left out"),
         (
@@ -179,6 +180,10 @@ fn lines(figures: &Figures, peak_rss_mib: Option<f64>) -> Vec<String> {
             score.wrong
         ));
     }
+    lines.push(format!(
+        "By the weights alone {:.2} % of the answers at MATCH are expected to be wrong.",
+        100.0 * figures.expected_wrong
+    ));
     tag_lines(&mut lines, figures);
     kind_lines(&mut lines, figures);
     group_lines(&mut lines, figures);

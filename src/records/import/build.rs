@@ -7,9 +7,9 @@ use ring::digest;
 use super::Tally;
 use super::error::RowErrorKind;
 use super::options::ImportOptions;
-use crate::records::OrderShown;
 use crate::records::field::Column;
 use crate::records::record::{ReadingRules, Record, RecordRef, RefError};
+use crate::records::{OrderShown, PartialDate};
 
 /// What stays the same from row to row, and the references seen.
 pub(super) struct Builder {
@@ -73,6 +73,10 @@ impl Builder {
             Ok(shown) => draft.order_shown = shown,
             Err(_) if self.unreadable_is_missing && !MUST_BE_READ.contains(&column) => {
                 draft.unreadable += 1;
+                if column == Column::DateOfBirth {
+                    let part = PartialDate::possible_part(text, self.rules.date_order);
+                    draft.record.date_of_birth = part;
+                }
             }
             Err(error) => draft.refuse(number, error.into()),
         }

@@ -188,7 +188,8 @@ impl ImportOptions {
         self.rules.date_order = order;
     }
 
-    /// Takes a value that cannot be read, such as an impossible date, as missing, and counts it
+    /// Takes a value that cannot be read as missing, of an impossible date of birth all but its
+    /// [possible part](crate::records::PartialDate::possible_part), and counts it
     /// ([`Tally::unreadable`](super::Tally::unreadable)), in place of rejecting its row. This is
     /// for measuring on foreign data. References, protection and grounds are still rejected.
     pub fn take_unreadable_as_missing(&mut self) {
