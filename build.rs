@@ -12,6 +12,7 @@ const PROTOS: &[&str] = &[
     "wayhome/exchange/v1/log.proto",
     "wayhome/exchange/v1/audit.proto",
     "wayhome/operator/v1/records.proto",
+    "wayhome/operator/v1/review.proto",
     "wayhome/operator/v1/search.proto",
     "wayhome/operator/v1/disclosure.proto",
     "wayhome/operator/v1/node.proto",

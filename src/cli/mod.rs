@@ -13,6 +13,7 @@ mod init;
 mod output;
 mod progress;
 mod records;
+mod review;
 mod roster;
 mod run;
 mod search;
@@ -56,6 +57,8 @@ enum Command {
     Records(records::Args),
     /// Look children up at the other members.
     Search(search::Args),
+    /// See what peers were answered about own records, and on what grounds.
+    Review(review::Args),
     /// Ask a member for fields behind a lead.
     Disclose(disclose::Args),
     /// Check logs and evidence, as an ombudsman.
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,
             Command::Search(args) => search::run(&context, args).await,
+            Command::Review(args) => review::run(&context, args).await,
             Command::Disclose(args) => disclose::run(&context, args).await,
             Command::Audit(args) => audit::run(&context, args).await,
             Command::Roster(args) => roster::run(&context, args),

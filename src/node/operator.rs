@@ -3,6 +3,7 @@
 
 mod disclosure;
 mod records;
+mod review;
 mod search;
 mod status;
 
@@ -19,6 +20,7 @@ use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
+use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
 use crate::records::{Column, ReadingRules, Record, RecordRef};
 use crate::store::StoreError;
@@ -52,6 +54,7 @@ impl Operator {
                     .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
             )
             .add_service(DisclosureServiceServer::new(self.clone()))
+            .add_service(ReviewServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

@@ -18,6 +18,8 @@ pub enum EvidencePart {
     Opening = 2,
     /// The seed of a blinded batch, with the source of each element. Never served as it is.
     Seed = 3,
+    /// What the member's own staff is shown of a lookup that found something. Never served.
+    Review = 4,
 }
 
 /// A signed message, or an opening, as it is kept.
@@ -81,6 +83,36 @@ impl Store {
             items.push(ItemEvidence::Full(item));
         }
         Ok(Some(Evidence { envelope, items }))
+    }
+
+    /// What was kept for the member's own staff behind leaves before `before`, newest first, at most
+    /// `limit`: each with its leaf.
+    ///
+    /// # Errors
+    /// If the database fails, or one cannot be opened.
+    pub async fn reviews_before(
+        &self,
+        before: u64,
+        limit: u64,
+    ) -> Result<Vec<(u64, Zeroizing<Vec<u8>>)>, StoreError> {
+        let rows = self
+            .db
+            .read(
+                "list-reviews",
+                "SELECT leaf_index, data_key, sealed FROM evidence
+                 WHERE part = 4 AND leaf_index < $1 ORDER BY leaf_index DESC LIMIT $2",
+                values![before, limit],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let leaf_index = row.uint(0)?;
+                let at = row_key(leaf_index, EvidencePart::Review, None);
+                let (wrapped, sealed) = (row.blob(1)?, row.blob(2)?);
+                let kept = self.open_at(leaf_index, "evidence", &at, &wrapped, &sealed)?;
+                Ok((leaf_index, kept))
+            })
+            .collect()
     }
 
     pub(super) fn open_at(

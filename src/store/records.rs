@@ -256,16 +256,7 @@ impl Store {
         record_ref: &str,
     ) -> Result<Option<StoredRecord>, StoreError> {
         let tag = self.keys.tag(TagKind::Reference, &[record_ref.as_bytes()]);
-        let row = self
-            .db
-            .read_one(
-                "read-record",
-                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
-                 WHERE ref_tag = $1 AND newest = 1",
-                values![tag],
-            )
-            .await?;
-        row.map(|row| self.open_record(&row)).transpose()
+        self.record_by_tag(tag).await
     }
 
     /// The record in this row.
@@ -277,6 +268,20 @@ impl Store {
                 "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
                  WHERE record_id = $1",
                 values![record_id],
+            )
+            .await?;
+        row.map(|row| self.open_record(&row)).transpose()
+    }
+
+    /// The newest state of the record whose reference has this tag.
+    pub async fn record_by_tag(&self, ref_tag: Tag) -> Result<Option<StoredRecord>, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "read-record",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE ref_tag = $1 AND newest = 1",
+                values![ref_tag],
             )
             .await?;
         row.map(|row| self.open_record(&row)).transpose()

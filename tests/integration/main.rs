@@ -9,12 +9,14 @@ mod disclosure;
 mod durability;
 mod exchange;
 mod forge;
+
 mod gate;
 mod import;
 mod log_files;
 mod oracle;
 mod process;
 mod quota;
+mod review;
 mod store;
 mod tamper;
 mod tls;

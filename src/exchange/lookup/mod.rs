@@ -3,6 +3,7 @@
 mod client;
 mod family;
 mod limit;
+mod review;
 mod server;
 mod subject;
 mod weigh;

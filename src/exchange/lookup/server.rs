@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::limit::{self, ProbeBook};
+use super::review::{Graded, ReviewBook};
 use super::weigh::{Candidate, ProbedSubject, rank, weigh};
 use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
@@ -14,6 +15,7 @@ use crate::exchange::{Party, Refusal, enrol, legal_basis_from, purpose_from};
 use crate::linkage::decide::step_up;
 use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
+use crate::proto::operator::KeptReview;
 use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
 use crate::store::{Effect, Lead, TagKind};
@@ -61,6 +63,7 @@ async fn look_up(
         return Err(Refusal::WrongRules);
     }
     let subjects = parse_subjects(party.rules(), query)?;
+    let now_ms = party.ambient().now_ms();
     let count = subjects.len() as u32;
     let weighed = weigh(party.store(), party.rules(), &subjects)
         .await
@@ -70,6 +73,7 @@ async fn look_up(
     let mut effects = Vec::new();
     let mut outcome = pb::Outcome::default();
     let mut book = ProbeBook::default();
+    let mut review = ReviewBook::default();
     for (index, (candidates, subject)) in weighed.into_iter().zip(&subjects).enumerate() {
         let touching = Touching {
             index: index as u32,
@@ -83,6 +87,7 @@ async fn look_up(
             touching,
             candidates,
             &mut book,
+            &mut review,
             &mut effects,
             &mut outcome,
         )
@@ -90,6 +95,15 @@ async fn look_up(
         results.push(result.encode_to_vec());
     }
     effects.extend(book.into_effects());
+    effects.extend(review.into_effect(KeptReview {
+        time_ms: now_ms,
+        peer: query.issuer.id.as_str().to_owned(),
+        purpose: purpose.to_string(),
+        legal_basis: basis.to_string(),
+        case_reference: asked.case_reference.clone(),
+        message_id: query.message_id.to_vec(),
+        findings: Vec::new(),
+    }));
     let bodies: Vec<&[u8]> = results.iter().map(Vec::as_slice).collect();
     let items = AnswerItems::new(party, &bodies);
     let leaf = Leaf::new(pb::Act::LookupAnswered, party.ambient(), &outcome).set(|entry| {
@@ -156,12 +170,17 @@ struct Touching {
     presence: Presence,
 }
 
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the books of one query, each for another reader"
+)]
 async fn answer_subject(
     party: &Party,
     query: &Query<pb::LookupQuery>,
     touching: Touching,
     candidates: Vec<Candidate>,
     book: &mut ProbeBook,
+    review: &mut ReviewBook,
     effects: &mut Vec<Effect>,
     outcome: &mut pb::Outcome,
 ) -> Result<pb::LookupResult, Refusal> {
@@ -223,16 +242,18 @@ async fn answer_subject(
             lead_id: Vec::new(),
             frozen: given.frozen,
         };
+        let mut lead_id = None;
         if grade != Grade::NoMatch && leads.len() < LEADS {
             if more.is_none() && grade == Grade::Possible {
                 // Of the masks alone, so that a grade lowered for protection or by the probe limit
                 // reads as any other.
                 more = Some(step_up(touching.presence, candidate.held));
             }
-            let lead_id = party.ambient().random::<16>();
-            line.lead_id = lead_id.to_vec();
+            let handle = party.ambient().random::<16>();
+            lead_id = Some(handle);
+            line.lead_id = handle.to_vec();
             effects.push(Effect::HandOut(Lead {
-                lead_id,
+                lead_id: handle,
                 party: query.issuer.id.as_str().to_owned(),
                 record_id: candidate.record_id,
                 ref_tag: stored.ref_tag(),
@@ -241,7 +262,7 @@ async fn answer_subject(
                 expires_ms: party.ambient().now_ms() + LEAD_LIFETIME_MS,
             }));
             leads.push(pb::Lead {
-                lead_id: lead_id.to_vec(),
+                lead_id: handle.to_vec(),
                 grade: grade_number(grade).into(),
             });
             if matches!(record.protection, Protection::Alert) {
@@ -251,6 +272,18 @@ async fn answer_subject(
                 );
             }
         }
+        review.note(
+            party.rules(),
+            &Graded {
+                subject_index: touching.index,
+                asked: touching.presence,
+                candidate: &candidate,
+                ref_tag: stored.ref_tag(),
+                grade,
+                frozen: given.frozen,
+                lead_id,
+            },
+        );
         outcome.subjects.push(line);
     }
     let best = leads

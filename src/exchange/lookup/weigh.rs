@@ -57,6 +57,8 @@ pub struct Candidate {
     pub agreed: RuleSet,
     /// What comes of it.
     pub decision: Decision,
+    /// What comes of the record alone, its family apart.
+    pub alone: Decision,
     /// Whether it is owed to the record's family and not to the record itself.
     pub by_family: bool,
 }
@@ -153,6 +155,7 @@ fn decide(
             held,
             agreed: *agreed,
             decision,
+            alone: decision,
             by_family: false,
         })
         .collect()

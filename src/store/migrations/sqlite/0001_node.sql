@@ -81,11 +81,12 @@ CREATE TABLE probes (
 -- The envelopes behind the log's leaves.
 CREATE TABLE evidence (
     leaf_index INTEGER NOT NULL,
-    part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed
+    part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review
     data_key   BLOB    NOT NULL,
     sealed     BLOB    NOT NULL,
     PRIMARY KEY (leaf_index, part)
 ) WITHOUT ROWID;
+CREATE INDEX evidence_for_review ON evidence (leaf_index) WHERE part = 4;
 
 -- Their items, each under its own key, so that one can be erased alone.
 CREATE TABLE evidence_items (
