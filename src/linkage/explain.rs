@@ -186,7 +186,7 @@ fn finding(shape: &Shape, left: &[usize], met: &[Forms<'_>]) -> Finding {
     let mine = |of: &&[Ingredient]| of.iter().any(|i| concerns(shape, *i));
     let touched = met
         .iter()
-        .any(|forms| !forms.is_empty() && forms.iter().all(|of| mine(of)));
+        .any(|forms| !forms.is_empty() && forms.iter().all(mine));
     if agree == left.len() && agree > 0 {
         Finding::Agrees
     } else if touched {

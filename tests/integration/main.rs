@@ -9,7 +9,7 @@ mod disclosure;
 mod durability;
 mod exchange;
 mod forge;
-
+mod fuzz;
 mod gate;
 mod import;
 mod log_files;
