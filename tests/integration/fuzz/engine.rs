@@ -12,7 +12,7 @@ use wayhome::ambient::Ambient;
 const SECONDS: f64 = 1.0;
 
 /// Inputs that are tried at least, however slow the machine: so much is the same everywhere.
-const LEAST_INPUTS: usize = 300;
+const LEAST_INPUTS: usize = 100;
 
 /// Longest input, in octets. Long enough to meet every limit of the readers but the row's.
 const LONGEST: usize = 96 * 1024;
@@ -21,8 +21,10 @@ const LONGEST: usize = 96 * 1024;
 /// far below what work that grows faster than the input would take.
 pub const LIMIT_MS: u64 = 10_000;
 
-/// Most inputs that are kept for mutation.
+/// Most inputs that are kept for mutation, and the longest of them: what is long is slow to try, and
+/// short inputs grow long again.
 const KEPT: usize = 2_000;
+const LONGEST_KEPT: usize = 4 * 1024;
 
 /// What a target notes of its answer.
 #[derive(Default)]
@@ -88,7 +90,8 @@ impl Target {
         while inputs < LEAST_INPUTS || ambient.now_ms() < end {
             inputs += 1;
             let input = self.mutated(&corpus, &mut random);
-            if seen.insert(self.check(&ambient, &input)) && corpus.len() < KEPT {
+            let new = seen.insert(self.check(&ambient, &input));
+            if new && corpus.len() < KEPT && input.len() <= LONGEST_KEPT {
                 corpus.push(input);
             }
         }
@@ -238,7 +241,8 @@ impl Target {
             }
             _ => {
                 // The same again and again, now and then very often.
-                let times = 1 << random.below(12);
+                let most = if random.below(8) == 0 { 12 } else { 6 };
+                let times = 1 << random.below(most);
                 let part: Vec<u8> = input[at..end.min(at + 64)].to_vec();
                 if !part.is_empty() {
                     let times = times.min(LONGEST / part.len());
