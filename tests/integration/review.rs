@@ -267,6 +267,74 @@ async fn frozen_and_lowered_grades_are_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_to_siblings_is_said() {
+    let coalition = Coalition::start().await;
+    let born = [
+        ("M", "2011-03-05"),
+        ("F", "2013-09-21"),
+        ("M", "2016-01-30"),
+    ];
+    let family = |names: [(&'static str, &'static str); 3], refs: [&'static str; 3]| {
+        let children = refs.into_iter().zip(names).zip(born);
+        let record = |((reference, (family, given)), (sex, date))| {
+            vec![
+                ("record_ref", reference),
+                ("family_name", family),
+                ("given_name", given),
+                ("sex", sex),
+                ("date_of_birth", date),
+                ("family_ref", "F-1"),
+                ("consent", "tracing"),
+            ]
+        };
+        children.map(record).collect::<Vec<_>>()
+    };
+    let home = [
+        ("Гончар", "Остап"),
+        ("Гончар", "Соломія"),
+        ("Гончар", "Тарас"),
+    ];
+    let abroad = [("Maier", "Felix"), ("Maier", "Greta"), ("Maier", "Jonas")];
+    for (member, children) in [
+        ("ua", family(home, ["UA-1", "UA-2", "UA-3"])),
+        ("pl", family(abroad, ["PL-1", "PL-2", "PL-3"])),
+    ] {
+        let children: Vec<&[(&str, &str)]> = children.iter().map(Vec::as_slice).collect();
+        coalition.import(member, &children).await;
+    }
+    let mut answers = SearchServiceClient::new(coalition.operator("ua").await)
+        .search(SearchRequest {
+            record_refs: ["UA-1", "UA-2", "UA-3"].map(str::to_owned).to_vec(),
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            members: vec!["pl".to_owned()],
+            ..SearchRequest::default()
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let lead = answer.results[0].leads[0].lead.clone();
+    let full = &show(&coalition, &lead).await[0];
+    let found = full.finding.as_ref().unwrap();
+    assert_eq!(
+        (found.grade.as_str(), found.record_ref.as_str()),
+        ("POSSIBLE", "PL-1")
+    );
+    assert!(found.by_family && found.weight >= found.possible_at);
+    assert!(full.weight_alone < found.possible_at);
+    assert!(full.rules.iter().any(|rule| rule.of.contains("a sibling")));
+    // The whole query, by its id: every child that was found.
+    let all = show(&coalition, &found.message_id).await;
+    assert!(
+        all.len() >= 3
+            && all
+                .iter()
+                .all(|full| full.finding.as_ref().unwrap().by_family)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_speaks_to_people_and_machines() {
     let mut coalition = Coalition::start().await;
     coalition.import("pl", &[ABROAD]).await;
