@@ -155,7 +155,14 @@ fn expected(entry: &Entry) -> Expected {
             answer: false,
             ..all
         },
-        Act::Unspecified | Act::LogStarted | Act::RosterAdopted | Act::LeavesRead => Expected {
+        Act::Unspecified
+        | Act::LogStarted
+        | Act::RosterAdopted
+        | Act::LeavesRead
+        | Act::EpochOpened
+        | Act::EpochLeft
+        | Act::ShareTaken
+        | Act::ShareDestroyed => Expected {
             query: false,
             answer: false,
             opening: false,

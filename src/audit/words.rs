@@ -86,6 +86,10 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::RecordErased => "record erased",
         pb::Act::AuditAnswered => "audit answered",
         pb::Act::QueryRefused => "query refused",
+        pb::Act::EpochOpened => "key epoch opened to peers",
+        pb::Act::EpochLeft => "key epoch left, its tokens destroyed",
+        pb::Act::ShareTaken => "share of the coalition key taken into use",
+        pb::Act::ShareDestroyed => "share of the coalition key destroyed",
         pb::Act::LeavesRead => "leaves read as files",
     }
 }

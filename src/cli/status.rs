@@ -1,11 +1,11 @@
 //! `wayhome status`: how the node is.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{CliError, Context};
 use crate::node::operator_client;
-use crate::proto::operator::GetStatusRequest;
 use crate::proto::operator::node_service_client::NodeServiceClient;
+use crate::proto::operator::{GetStatusRequest, KeyEpoch};
 
 /// Arguments of `wayhome status`.
 #[derive(clap::Args)]
@@ -35,6 +35,12 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         )),
         (epoch, false) => output.say(format_args!("Key epoch {epoch}.")),
     }
+    // With one epoch there is nothing under way.
+    if status.epochs.len() > 1 || status.epochs.iter().any(|epoch| !epoch.open) {
+        for epoch in &status.epochs {
+            output.say(epoch_line(epoch));
+        }
+    }
     output.say(format_args!(
         "{} records, of which {} can be found by peers ({} tokens).",
         status.records, status.index_records, status.index_tokens
@@ -51,6 +57,31 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         "index_records": status.index_records,
         "index_tokens": status.index_tokens,
         "log_size": status.log_size,
+        "epochs": status.epochs.iter().map(epoch_object).collect::<Vec<_>>(),
     }));
     Ok(())
+}
+
+fn epoch_line(epoch: &KeyEpoch) -> String {
+    let place = match epoch.place.as_str() {
+        "next" => "is announced",
+        "previous" => "is being left",
+        _ => "is in use",
+    };
+    let state = if epoch.open {
+        "peers find this node's records under it"
+    } else {
+        "not yet open to peers"
+    };
+    format!(
+        "  Epoch {} {place}: {} of {} records have their tokens; {state}.",
+        epoch.epoch, epoch.records_done, epoch.records_total
+    )
+}
+
+fn epoch_object(epoch: &KeyEpoch) -> Value {
+    json!({
+        "epoch": epoch.epoch, "place": epoch.place, "records_done": epoch.records_done,
+        "records_total": epoch.records_total, "open": epoch.open, "share": epoch.share,
+    })
 }

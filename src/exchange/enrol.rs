@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::epochs;
 use super::evaluate::{Source, coalition_tokens};
 use super::leaf::Leaf;
 use super::lookup::{SubjectTokens, attributes, sibling_keys};
 use super::{Party, PeerError};
 use crate::linkage::{LinkageKey, Presence, RuleId};
+use crate::oprf::CoalitionToken;
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::store::{
@@ -114,8 +116,39 @@ pub async fn enrol(
 }
 
 async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64, PeerError> {
-    let roster = party.roster()?;
-    let key = party.coalition_key(&roster, None)?;
+    let epochs = epochs::to_enrol_in(party).await?;
+    let derived = derive(party, records).await?;
+    let mut saved: Vec<(&StoredRecord, Vec<RecordTokens>)> =
+        records.iter().map(|stored| (stored, Vec::new())).collect();
+    for epoch in epochs {
+        let tokens = tokens_under(party, epoch, &derived).await?;
+        for ((_, of_record), tokens) in saved.iter_mut().zip(tokens) {
+            of_record.push(tokens);
+        }
+    }
+    let count = saved.len() as u64;
+    // A publication's leaf states the index as it will be: no rows come in between.
+    let _register = party.register.lock().await;
+    party.store().save_tokens(saved).await?;
+    Ok(count)
+}
+
+/// What the tokens of some records are made of.
+pub(super) struct Derived {
+    /// All keys, record by record.
+    inputs: Vec<(Source, Zeroizing<Vec<u8>>)>,
+    /// Of each record, its presence mask and the rules of its keys.
+    plans: Vec<(Presence, Vec<RuleId>)>,
+}
+
+/// Derives the linkage keys of stored records, sibling keys included.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn derive(
+    party: &Arc<Party>,
+    records: &[StoredRecord],
+) -> Result<Derived, StoreError> {
     let mut families: HashMap<Tag, Vec<Record>> = HashMap::new();
     let mut inputs = Vec::new();
     let mut plans: Vec<(Presence, Vec<RuleId>)> = Vec::with_capacity(records.len());
@@ -139,28 +172,45 @@ async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64,
                 .map(|key| (Source::Record(stored.record_id), key.text)),
         );
     }
-    let mut tokens = coalition_tokens(party, inputs, |_| {}).await?.into_iter();
-    let mut saved = Vec::with_capacity(records.len());
-    for (stored, (presence, rules)) in records.iter().zip(plans) {
+    Ok(Derived { inputs, plans })
+}
+
+/// The tokens of derived records under one epoch, in their order, with the index rows made of them.
+///
+/// # Errors
+/// If too few keyholders answer.
+pub(super) async fn tokens_under(
+    party: &Arc<Party>,
+    epoch: u32,
+    derived: &Derived,
+) -> Result<Vec<RecordTokens>, PeerError> {
+    let tokens = made(party, epoch, derived.inputs.clone()).await?;
+    let mut tokens = tokens.into_iter();
+    let holder = party.id().as_str();
+    let of_record = |(presence, rules): &(Presence, Vec<RuleId>)| {
         let subject = SubjectTokens {
-            presence,
-            tokens: rules.into_iter().zip(tokens.by_ref()).collect(),
+            presence: *presence,
+            tokens: rules.iter().copied().zip(tokens.by_ref()).collect(),
         };
-        saved.push((
-            stored,
-            RecordTokens {
-                epoch: key.epoch(),
-                presence: presence.0,
-                index: subject.index_rows(key.epoch(), party.id().as_str()),
-                tokens: subject.to_bytes(),
-            },
-        ));
+        RecordTokens {
+            epoch,
+            presence: presence.0,
+            index: subject.index_rows(epoch, holder),
+            tokens: subject.to_bytes(),
+        }
+    };
+    Ok(derived.plans.iter().map(of_record).collect())
+}
+
+async fn made(
+    party: &Arc<Party>,
+    epoch: u32,
+    inputs: Vec<(Source, Zeroizing<Vec<u8>>)>,
+) -> Result<Vec<CoalitionToken>, PeerError> {
+    if inputs.is_empty() {
+        return Ok(Vec::new());
     }
-    let count = saved.len() as u64;
-    // A publication's leaf states the index as it will be: no rows come in between.
-    let _register = party.register.lock().await;
-    party.store().save_tokens(saved).await?;
-    Ok(count)
+    coalition_tokens(party, epoch, inputs, |_| {}).await
 }
 
 /// The records of a family that may lend each other evidence: those that anyone may find. A sibling
@@ -185,20 +235,17 @@ pub fn keys(party: &Party, record: &Record, family: &[Record]) -> (Presence, Vec
     (derived.presence, keys)
 }
 
-/// The coalition tokens of own records, by their references, for a search; a record without tokens
-/// has them made.
+/// The coalition tokens of an own record under `epoch`, for a search; a record without tokens has
+/// them made.
 ///
 /// # Errors
 /// If too few keyholders answer, or the store fails.
 pub async fn tokens_of(
     party: &Arc<Party>,
+    epoch: u32,
     stored: &StoredRecord,
 ) -> Result<SubjectTokens, PeerError> {
-    let roster = party.roster()?;
-    let key = party.coalition_key(&roster, None)?;
-    if let Some((epoch, presence, bytes)) = party.store().tokens(stored).await?
-        && epoch == key.epoch()
-    {
+    if let Some((presence, bytes)) = party.store().tokens(stored, epoch).await? {
         return SubjectTokens::from_bytes(presence, &bytes).ok_or_else(|| {
             PeerError::Store(StoreError::Damaged {
                 what: "coalition tokens".to_owned(),
@@ -212,15 +259,17 @@ pub async fn tokens_of(
         None => Vec::new(),
     };
     let (presence, keys) = keys(party, &record, &family);
-    tokens_for(party, Source::Record(stored.record_id), presence, keys).await
+    let source = Source::Record(stored.record_id);
+    tokens_for(party, epoch, source, presence, keys).await
 }
 
-/// The coalition tokens of a child that is described, not held.
+/// The coalition tokens of a child that is described, not held, under `epoch`.
 ///
 /// # Errors
 /// If too few keyholders answer.
 pub async fn tokens_for(
     party: &Arc<Party>,
+    epoch: u32,
     source: Source,
     presence: Presence,
     keys: Vec<LinkageKey>,
@@ -228,24 +277,41 @@ pub async fn tokens_for(
     let rules: Vec<RuleId> = keys.iter().map(|key| key.rule).collect();
     let inputs: Vec<(Source, Zeroizing<Vec<u8>>)> =
         keys.into_iter().map(|key| (source, key.text)).collect();
-    let tokens = if inputs.is_empty() {
-        Vec::new()
-    } else {
-        coalition_tokens(party, inputs, |_| {}).await?
-    };
+    let tokens = made(party, epoch, inputs).await?;
     Ok(SubjectTokens {
         presence,
         tokens: rules.into_iter().zip(tokens).collect(),
     })
 }
 
-/// Sets a publication mark: what is enrolled becomes searchable, all at once.
+/// Sets a publication mark: what is enrolled becomes searchable, all at once. Gives the size of the
+/// index of the epoch in use, or of the newest one that is open.
+///
+/// The leaf states the index of every open epoch: `epoch=1 tokens=12 root=..`, one after another.
 ///
 /// # Errors
 /// If the store fails; the index is then as it was.
 pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
     let _register = party.register.lock().await;
-    let size = party.store().index_after_publishing().await?;
+    let mut stated = Vec::new();
+    let in_use = epochs::in_use(party);
+    let mut open = epochs::open(party).await?;
+    if open.is_empty() {
+        open.extend(in_use);
+    }
+    for epoch in open {
+        let size = party.store().index_after_publishing(epoch).await?;
+        stated.push((epoch, size));
+    }
+    let size = stated
+        .iter()
+        .find(|(epoch, _)| Some(*epoch) == in_use)
+        .or(stated.last())
+        .map_or_else(IndexSize::empty, |(_, size)| *size);
+    let reference: Vec<String> = stated
+        .iter()
+        .map(|(epoch, size)| epochs::index_text(*epoch, size))
+        .collect();
     let (leaf, opening) = Leaf::new(
         pb::Act::RecordsPublished,
         party.ambient(),
@@ -253,7 +319,7 @@ pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
     )
     .set(|entry| {
         entry.count = u32::try_from(size.records).unwrap_or(u32::MAX);
-        entry.reference = format!("tokens={} root={}", size.tokens, hex::encode(size.root));
+        entry.reference = reference.join(" ");
     })
     .finish();
     let act = Act::alone(leaf).with(Effect::Publish).with(Effect::Keep(

@@ -11,6 +11,7 @@ pub mod ask;
 mod convert;
 pub mod disclose;
 pub mod enrol;
+pub mod epochs;
 pub mod evaluate;
 pub mod leaf;
 pub mod log_files;

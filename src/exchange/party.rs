@@ -1,6 +1,6 @@
 //! This node as a party to the exchange: who it is, what it holds, whom it trusts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AllowList, Peers, Refusal};
@@ -57,6 +57,10 @@ pub struct Party {
     /// Checked coalition keys, by roster version and epoch.
     coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
     shares: RwLock<Vec<Arc<Keyholding>>>,
+    /// Epochs known to be open to peers, so that a lookup need not read them.
+    open_epochs: RwLock<BTreeSet<u32>>,
+    /// Under which epoch a member answered last, and the roster version at that time.
+    answered_under: RwLock<BTreeMap<MemberId, (u32, u32)>>,
     allow_list: AllowList,
     peers: Arc<dyn Peers>,
     rules: &'static RuleTable,
@@ -79,6 +83,8 @@ impl Party {
             trust: RwLock::new(parts.trust),
             coalition: RwLock::default(),
             shares: RwLock::new(parts.shares.into_iter().map(Arc::new).collect()),
+            open_epochs: RwLock::default(),
+            answered_under: RwLock::default(),
             allow_list: parts.allow_list,
             peers: parts.peers,
             rules: parts.rules,
@@ -217,15 +223,50 @@ impl Party {
         Ok(key)
     }
 
-    /// This node's share for `epoch`, if it holds one.
+    /// This node's share of `key`, if it holds one. Of several shares of one epoch, as there are
+    /// after a refresh, it is the one that belongs to the key as the roster states it.
     #[must_use]
-    pub fn share(&self, epoch: u32) -> Option<Arc<Keyholding>> {
+    pub fn share_of(&self, key: &CoalitionKey) -> Option<Arc<Keyholding>> {
         self.shares
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .find(|holding| holding.epoch == epoch)
+            .find(|holding| holding.epoch == key.epoch() && key.check_share(&holding.share).is_ok())
             .cloned()
+    }
+
+    /// Whether `epoch` is known to be open to peers.
+    pub(super) fn is_known_open(&self, epoch: u32) -> bool {
+        self.open_epochs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&epoch)
+    }
+
+    /// Notes which epochs are open to peers.
+    pub(super) fn know_open(&self, epochs: BTreeSet<u32>) {
+        *self
+            .open_epochs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = epochs;
+    }
+
+    /// The epoch under which `member` answered last, if that was under the same roster.
+    pub(super) fn answered_under(&self, member: &MemberId, roster_version: u32) -> Option<u32> {
+        self.answered_under
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(member)
+            .filter(|(version, _)| *version == roster_version)
+            .map(|(_, epoch)| *epoch)
+    }
+
+    /// Notes under which epoch a member answered.
+    pub(super) fn note_answer(&self, member: &MemberId, roster_version: u32, epoch: u32) {
+        self.answered_under
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(member.clone(), (roster_version, epoch));
     }
 
     /// Takes the shares that a ceremony has put into the node's directory, in place of those it

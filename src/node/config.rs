@@ -19,6 +19,10 @@ pub struct Config {
     /// The database; a relative path counts from the node's directory.
     #[serde(default = "default_database")]
     pub database: String,
+    /// How many records a minute are given tokens of a new epoch of the coalition key, in the
+    /// background; at least 1.
+    #[serde(default = "default_rederive_per_minute")]
+    pub rederive_per_minute: u32,
     /// Fields granted at once, by purpose. What is not listed is withheld.
     #[serde(default)]
     pub disclosure: AllowListText,
@@ -41,6 +45,13 @@ pub enum ConfigError {
 
 fn default_database() -> String {
     "sqlite:wayhome.db".to_owned()
+}
+
+/// Twenty records a second: a register of a million is through in 14 hours, and a keyholder spends
+/// some 15 ms of each second on it.
+#[must_use]
+pub const fn default_rederive_per_minute() -> u32 {
+    1_200
 }
 
 impl Config {
@@ -95,6 +106,7 @@ mod tests {
             member: "ua".parse().unwrap(),
             listen: "127.0.0.1:7443".parse().unwrap(),
             database: default_database(),
+            rederive_per_minute: default_rederive_per_minute(),
             disclosure: AllowListText(
                 [(Purpose::FamilyTracing, vec!["current_place".to_owned()])].into(),
             ),

@@ -12,7 +12,7 @@
 //! DIR/keys/pseudonym.key   names records in the log
 //! DIR/keys/encryption.key  opens ceremony packages
 //! DIR/keys/tls.key, .crt   TLS identity
-//! DIR/keys/share-N.sealed  share of the coalition key of epoch N
+//! DIR/keys/share-N-X.*     shares of the coalition key of epoch N (`shares`)
 //! DIR/operator.sock        operator API
 //! ```
 

@@ -12,11 +12,9 @@ use zeroize::Zeroizing;
 use super::directory::{Directory, DirectoryError};
 use crate::ambient::Ambient;
 use crate::envelope::{KeyName, NoteSigner, SigningKey};
-use crate::exchange::Keyholding;
-use crate::oprf::KeyShare;
 use crate::oprf::pseudonym::PseudonymKey;
 use crate::roster::{Bytes32, MemberId};
-use crate::vault::{self, DataKey, KeyRing, KeyWrapper as _, Place, VaultError};
+use crate::vault::{self, DataKey, KeyRing, VaultError};
 
 /// The keys of one party.
 pub struct Identity {
@@ -179,75 +177,6 @@ impl Identity {
             log_vkey: log.to_string(),
         })
     }
-
-    /// Seals a share of the coalition key into the directory. An older file of the same epoch is
-    /// replaced: a refreshed share takes the place of the old one, which is thereby destroyed.
-    ///
-    /// # Errors
-    /// If the file system or the vault refuses.
-    pub fn save_share(
-        &self,
-        directory: &Directory,
-        holding: &Keyholding,
-        ambient: &Ambient,
-    ) -> Result<(), IdentityError> {
-        let row = holding.epoch.to_be_bytes();
-        let key = DataKey::generate(&mut ambient.rng());
-        let wrapped = self
-            .ring
-            .wrap(&key, share_place("data_key", &row), &mut ambient.rng())?;
-        let sealed = key.seal(
-            share_place("sealed", &row),
-            &*holding.share.to_bytes(),
-            &mut ambient.rng(),
-        );
-        let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
-        vault::save_secret(&directory.key(&share_name(holding.epoch)), text.as_bytes())?;
-        Ok(())
-    }
-
-    /// The shares of the coalition key in the directory, by epoch.
-    ///
-    /// # Errors
-    /// If one does not open.
-    pub fn shares(&self, directory: &Directory) -> Result<Vec<Keyholding>, IdentityError> {
-        let mut epochs: Vec<u32> = std::fs::read_dir(directory.key(""))
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter_map(|name| {
-                name.strip_prefix("share-")?
-                    .strip_suffix(".sealed")?
-                    .parse()
-                    .ok()
-            })
-            .collect();
-        epochs.sort_unstable();
-        epochs
-            .into_iter()
-            .map(|epoch| self.load_share(directory, epoch))
-            .collect()
-    }
-
-    fn load_share(&self, directory: &Directory, epoch: u32) -> Result<Keyholding, IdentityError> {
-        let path = directory.key(&share_name(epoch));
-        let damaged = |why: String| IdentityError::Damaged {
-            path: path.display().to_string(),
-            what: "share of the coalition key",
-            why,
-        };
-        let text = vault::load_secret(&path)?;
-        let text = std::str::from_utf8(&text).map_err(|error| damaged(error.to_string()))?;
-        let mut lines = text.lines().map(hex::decode);
-        let (Some(Ok(wrapped)), Some(Ok(sealed))) = (lines.next(), lines.next()) else {
-            return Err(damaged("it is not two lines of hex".to_owned()));
-        };
-        let row = epoch.to_be_bytes();
-        let key = self.ring.unwrap(&wrapped, share_place("data_key", &row))?;
-        let share = key.open(share_place("sealed", &row), &sealed)?;
-        let share = KeyShare::from_bytes(&share).map_err(|error| damaged(error.to_string()))?;
-        Ok(Keyholding { epoch, share })
-    }
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: its pin.
@@ -305,16 +234,4 @@ fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
         why: error.to_string(),
     })?;
     Ok(secret)
-}
-
-fn share_name(epoch: u32) -> String {
-    format!("share-{epoch}.sealed")
-}
-
-fn share_place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "shares",
-        column,
-        row,
-    }
 }

@@ -8,13 +8,16 @@ mod log_http;
 mod operator;
 mod run;
 mod serve;
+pub mod shares;
 #[cfg(debug_assertions)]
 mod tap;
+mod tending;
 pub mod tls;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, default_rederive_per_minute};
 pub use directory::{Directory, DirectoryError};
 pub use identity::{Identity, IdentityError, PublicIdentity};
 pub use operator::client as operator_client;
 pub use run::{NodeError, open_party, run};
+pub use shares::{KeptShare, Origin};
 pub use tls::{PinnedPeers, TlsError};

@@ -15,6 +15,7 @@ use super::identity::{Identity, IdentityError};
 use super::log_http::LogFiles;
 use super::operator::Operator;
 use super::serve::{self, Exchange};
+use super::tending;
 use super::tls::{self, PinnedPeers, TlsError};
 use crate::ambient::Ambient;
 use crate::audit::AuditServer;
@@ -117,6 +118,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let lock = directory.lock()?;
     let identity = Identity::load(directory)?;
     let shares = identity.shares(directory)?;
+    let shares = shares.into_iter().map(|kept| kept.holding).collect();
     let rules = RuleTable::shipped().map_err(|error| NodeError::Rules(error.to_string()))?;
     let (ring, token) = Identity::store_keys(directory)?;
     let store = Store::open(&config.database_in(directory), ring, token, ambient.clone()).await?;
@@ -253,6 +255,12 @@ pub async fn run(
         Arc::clone(party),
         stopped.clone(),
     ));
+    let tending = tokio::spawn(tending::tend(
+        directory.clone(),
+        Arc::clone(party),
+        config.rederive_per_minute,
+        stopped.clone(),
+    ));
     ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -267,6 +275,7 @@ pub async fn run(
     };
     let _ = stop.send(true);
     watcher.abort();
+    tending.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -349,11 +358,6 @@ async fn watch_directory(directory: Directory, party: Arc<Party>, stopped: watch
             last_seen = modified;
             if let Err(error) = adopt_roster_file(&directory, &party).await {
                 tracing::error!(%error, "the roster in the directory could not be taken");
-            }
-            // A new roster may state a coalition key whose share a ceremony has just made.
-            match Identity::load(&directory).and_then(|identity| identity.shares(&directory)) {
-                Ok(shares) => party.replace_shares(shares),
-                Err(error) => tracing::error!(%error, "the node's shares could not be read"),
             }
         }
         if ticks.is_multiple_of(housekeeping_ticks) {

@@ -93,6 +93,11 @@ pub enum Effect {
     CommitImport([u8; 16]),
     /// Makes every enrolled record searchable and drops the rows they replace.
     Publish,
+    /// Opens an epoch of the coalition key to peers. The act is refused as [`Committed::Stale`] if
+    /// an enrolled record lacks its tokens there.
+    OpenEpoch(u32),
+    /// Destroys what is left of an epoch of the coalition key: tokens and index rows.
+    LeaveEpoch(u32),
     /// Erases all rows of a record.
     Erase {
         /// Tag of the record's reference.

@@ -15,6 +15,7 @@ pub(super) struct IndexRow {
     pub token: [u8; 16],
     pub rule: u8,
     pub record_id: u64,
+    pub epoch: u32,
 }
 
 /// What a lookup needs of one record, and nothing of what the record says.
@@ -95,9 +96,11 @@ impl Store {
                 token,
                 rule,
                 record_id,
+                epoch,
             })
         });
         insert_index(&mut tx, index.collect()).await?;
+        Self::open_epoch(&mut tx, epoch).await?;
         tx.commit().await
     }
 }
@@ -110,11 +113,12 @@ pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result
             row.token.into(),
             u64::from(row.rule).into(),
             row.record_id.into(),
+            u64::from(row.epoch).into(),
         ]
     });
     insert(
         tx,
-        "INSERT INTO lookup_index (token, rule, record_id)",
+        "INSERT INTO lookup_index (token, rule, record_id, epoch)",
         "ON CONFLICT DO NOTHING",
         rows,
     )
@@ -197,13 +201,14 @@ mod tests {
             })
             .collect();
         store.fill_for_measurement(&records, 1).await.unwrap();
-        assert_eq!(store.index_size().await.unwrap(), (300, 600));
+        assert_eq!(store.index_size(1).await.unwrap(), (300, 600));
+        assert_eq!(store.index_size(2).await.unwrap(), (0, 0));
 
         let probes: Vec<(u8, [u8; 16])> = (0..300)
             .map(|record| (2, token(record, 2)))
             .chain([(1, token(7, 2)), (2, [9; 16])])
             .collect();
-        let mut hits = store.probe(&probes).await.unwrap();
+        let mut hits = store.probe(1, &probes).await.unwrap();
         hits.sort_by_key(|hit| hit.position);
         let found: Vec<(usize, u64)> = hits
             .iter()
@@ -211,8 +216,9 @@ mod tests {
             .collect();
         let expected: Vec<(usize, u64)> = (0..300).zip(1..).collect();
         assert_eq!(found, expected);
+        assert!(store.probe(2, &probes).await.unwrap().is_empty());
 
-        let held = store.held(&[1, 2, 3, 300, 301]).await.unwrap();
+        let held = store.held(1, &[1, 2, 3, 300, 301]).await.unwrap();
         assert_eq!(held.len(), 4);
         assert_eq!(held[&300].presence, 299);
         assert!(held[&1].family_tag.is_some());
@@ -221,6 +227,6 @@ mod tests {
 
         // A store in use is left as it is.
         assert!(store.fill_for_measurement(&records, 1).await.is_err());
-        assert_eq!(store.index_size().await.unwrap(), (300, 600));
+        assert_eq!(store.index_size(1).await.unwrap(), (300, 600));
     }
 }

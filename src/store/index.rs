@@ -42,15 +42,32 @@ pub struct IndexSize {
     pub root: [u8; 32],
 }
 
+impl IndexSize {
+    /// The index of nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            records: 0,
+            tokens: 0,
+            root: merkle::root_of(Vec::new()),
+        }
+    }
+}
+
 /// Statements take this many tokens at once, so that few different statements are prepared.
 const CHUNK: usize = 480;
 const SMALL_CHUNK: usize = 24;
 
 impl Store {
-    /// Finds the published records whose token equals one of `probes` under the same rule.
+    /// Finds the published records whose token of `epoch` equals one of `probes` under the same
+    /// rule.
     ///
     /// A probe is a rule's number and a token; the same hit is reported once.
-    pub async fn probe(&self, probes: &[(u8, [u8; 16])]) -> Result<Vec<Hit>, StoreError> {
+    pub async fn probe(
+        &self,
+        epoch: u32,
+        probes: &[(u8, [u8; 16])],
+    ) -> Result<Vec<Hit>, StoreError> {
         let mut order: Vec<usize> = (0..probes.len()).collect();
         order.sort_unstable_by_key(|&position| probes[position].1);
         let mut hits = Vec::new();
@@ -61,7 +78,9 @@ impl Store {
             let (chunk, remainder) = rest.split_at(rest.len().min(size));
             rest = remainder;
             let bound = chunk.iter().map(|&at| probes[at].1.into()).collect();
-            let rows = self.read_in("probe-index", PROBE, size, bound).await?;
+            let rows = self
+                .read_in("probe-index", PROBE, "i.epoch", epoch, size, bound)
+                .await?;
             for row in rows {
                 let token: [u8; 16] = row.array(0)?;
                 let rule = row.uint(1)?;
@@ -84,9 +103,13 @@ impl Store {
         Ok(hits)
     }
 
-    /// What decisions need to know of records that were hit, by record id. A record that is gone
-    /// since is not among them.
-    pub async fn held(&self, record_ids: &[u64]) -> Result<HashMap<u64, Held>, StoreError> {
+    /// What decisions need to know of records that were hit under `epoch`, by record id. A record
+    /// that is gone since is not among them.
+    pub async fn held(
+        &self,
+        epoch: u32,
+        record_ids: &[u64],
+    ) -> Result<HashMap<u64, Held>, StoreError> {
         let mut held = HashMap::with_capacity(record_ids.len());
         let mut rest = record_ids;
         while !rest.is_empty() {
@@ -94,7 +117,10 @@ impl Store {
             let (chunk, remainder) = rest.split_at(rest.len().min(size));
             rest = remainder;
             let bound = chunk.iter().map(|&record_id| record_id.into()).collect();
-            for row in self.read_in("read-held", HELD, size, bound).await? {
+            let rows = self
+                .read_in("read-held", HELD, "t.epoch", epoch, size, bound)
+                .await?;
+            for row in rows {
                 let family_tag = row
                     .blob_or_null(2)?
                     .map(|tag| Tag::try_from(tag.as_slice()))
@@ -111,40 +137,55 @@ impl Store {
         Ok(held)
     }
 
-    /// Runs `head IN (..)` over at most `size` values. Repeating the last of them keeps the
-    /// statement's shape constant.
+    /// Runs `head IN (..) AND column = epoch` over at most `size` values. Repeating the last of
+    /// them keeps the statement's shape constant.
     async fn read_in(
         &self,
         name: &'static str,
         head: &'static str,
+        column: &'static str,
+        epoch: u32,
         size: usize,
         mut bound: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
         if let Some(last) = bound.last().cloned() {
             bound.resize(size, last);
         }
-        let mut sql = String::from(head);
-        for number in 1..=size {
-            sql.push_str(if number == 1 { " ($" } else { ",$" });
-            sql.push_str(&number.to_string());
-        }
-        sql.push(')');
-        self.db.read_built(name, sql, bound).await
+        bound.push(u64::from(epoch).into());
+        self.db
+            .read_built(name, statement(head, column, size), bound)
+            .await
     }
 
-    /// Size and root that the index will have after the next publication mark.
-    pub async fn index_after_publishing(&self) -> Result<IndexSize, StoreError> {
+    /// Size and root that the index of `epoch` will have after the next publication mark.
+    pub async fn index_after_publishing(&self, epoch: u32) -> Result<IndexSize, StoreError> {
+        self.index_root(
+            "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+             JOIN records r ON r.record_id = i.record_id
+             WHERE i.epoch = $1 AND (r.state = 1 OR (r.state = 2 AND NOT EXISTS
+                 (SELECT 1 FROM records n WHERE n.replaces = r.record_id AND n.state <> 0)))
+             ORDER BY i.token, i.rule, i.record_id",
+            epoch,
+        )
+        .await
+    }
+
+    /// Size and root of the index of `epoch` as it is published, or will be once the epoch opens.
+    pub async fn index_published(&self, epoch: u32) -> Result<IndexSize, StoreError> {
+        self.index_root(
+            "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+             JOIN records r ON r.record_id = i.record_id
+             WHERE i.epoch = $1 AND r.state = 2
+             ORDER BY i.token, i.rule, i.record_id",
+            epoch,
+        )
+        .await
+    }
+
+    async fn index_root(&self, sql: &'static str, epoch: u32) -> Result<IndexSize, StoreError> {
         let rows = self
             .db
-            .read(
-                "index-root",
-                "SELECT i.token, i.rule, i.record_id FROM lookup_index i
-                 JOIN records r ON r.record_id = i.record_id
-                 WHERE r.state = 1 OR (r.state = 2 AND NOT EXISTS
-                     (SELECT 1 FROM records n WHERE n.replaces = r.record_id AND n.state <> 0))
-                 ORDER BY i.token, i.rule, i.record_id",
-                vec![],
-            )
+            .read("index-root", sql, values![u64::from(epoch)])
             .await?;
         let mut leaves = Vec::with_capacity(rows.len());
         let mut records = HashSet::new();
@@ -165,16 +206,17 @@ impl Store {
         })
     }
 
-    /// Size of the published index: records and tokens.
-    pub async fn index_size(&self) -> Result<(u64, u64), StoreError> {
+    /// Size of the published index of `epoch`: records and tokens.
+    pub async fn index_size(&self, epoch: u32) -> Result<(u64, u64), StoreError> {
         let row = self
             .db
             .read_one(
                 "index-size",
-                "SELECT (SELECT count(*) FROM records WHERE state = 2),
+                "SELECT (SELECT count(*) FROM records r JOIN record_tokens t
+                            ON t.record_id = r.record_id AND t.epoch = $1 WHERE r.state = 2),
                         (SELECT count(*) FROM lookup_index i JOIN records r
-                            ON r.record_id = i.record_id WHERE r.state = 2)",
-                vec![],
+                            ON r.record_id = i.record_id WHERE r.state = 2 AND i.epoch = $1)",
+                values![u64::from(epoch)],
             )
             .await?
             .ok_or_else(|| StoreError::damaged("index", "no size"))?;
@@ -211,6 +253,20 @@ const PROBE: &str = "SELECT i.token, i.rule, i.record_id FROM lookup_index i
 const HELD: &str = "SELECT r.record_id, t.presence, r.family_tag FROM records r
     JOIN record_tokens t ON t.record_id = r.record_id WHERE r.record_id IN";
 
+/// `head (..) AND column = epoch`, with `size` values before the epoch.
+fn statement(head: &str, column: &str, size: usize) -> String {
+    let mut sql = String::from(head);
+    for number in 1..=size {
+        sql.push_str(if number == 1 { " ($" } else { ",$" });
+        sql.push_str(&number.to_string());
+    }
+    sql.push_str(") AND ");
+    sql.push_str(column);
+    sql.push_str(" = $");
+    sql.push_str(&(size + 1).to_string());
+    sql
+}
+
 fn chunk_size(rest: usize) -> usize {
     if rest <= SMALL_CHUNK {
         SMALL_CHUNK
@@ -238,13 +294,15 @@ mod tests {
         )
         .await
         .unwrap();
-        for head in [PROBE, HELD] {
-            let sql = format!("EXPLAIN QUERY PLAN {head} ($1, $2)");
-            let bound = values![[0_u8; 16], [1_u8; 16]];
+        for (head, column) in [(PROBE, "i.epoch"), (HELD, "t.epoch")] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement(head, column, 2));
+            let bound = values![[0_u8; 16], [1_u8; 16], 1_i64];
             let plan = store.db.read_built("plan", sql, bound).await.unwrap();
             for step in plan {
                 let step = step.text(3).unwrap();
-                let by_key = step.contains("(token=?") || step.contains("rowid=?");
+                let by_key = ["(token=?", "rowid=?", "record_id=?"]
+                    .iter()
+                    .any(|key| step.contains(key));
                 assert!(by_key, "{head}: {step}");
             }
         }

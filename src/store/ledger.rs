@@ -185,6 +185,11 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
         {
             return Ok(Some(Committed::Stale));
         }
+        if let Effect::OpenEpoch(epoch) = effect
+            && !Store::is_complete(tx, *epoch).await?
+        {
+            return Ok(Some(Committed::Stale));
+        }
         if let Effect::StillHeld(record_id) = effect
             && tx
                 .read_one(
@@ -240,6 +245,8 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,
             Effect::Publish => Store::publish(tx).await?,
+            Effect::OpenEpoch(epoch) => Store::open_epoch(tx, *epoch).await?,
+            Effect::LeaveEpoch(epoch) => Store::leave_epoch(tx, *epoch).await?,
             Effect::Erase { ref_tag } => Store::erase(tx, *ref_tag).await?,
         }
     }

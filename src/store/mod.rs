@@ -11,6 +11,7 @@ mod act;
 mod audit_reads;
 mod bulk;
 mod db;
+mod epochs;
 mod error;
 mod evidence;
 mod index;

@@ -1,5 +1,7 @@
 //! The register: records sealed under data keys of their own, and their coalition tokens.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 use super::bulk::{IndexRow, insert_index};
@@ -351,15 +353,31 @@ impl Store {
         Ok((row.uint(0)?, row.uint(1)?))
     }
 
-    /// Keeps the tokens of records and their index rows; they are searchable from the next
-    /// publication mark on.
+    /// Keeps the tokens of records and their index rows, of one epoch or of several; they are
+    /// searchable from the next publication mark on.
+    ///
+    /// A record that lacks the tokens of an epoch that is open is left as it was, to be enrolled
+    /// anew: it must not be missing where peers ask.
     pub async fn save_tokens(
         &self,
-        tokens: Vec<(&StoredRecord, RecordTokens)>,
+        tokens: Vec<(&StoredRecord, Vec<RecordTokens>)>,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("save-tokens").await?;
+        let open = Self::open_epochs_in(&mut tx).await?;
+        if open.is_empty() && !Self::has_enrolled(&mut tx).await? {
+            // The first that this index ever has: there is nothing else to wait for.
+            let given = tokens.iter().flat_map(|(_, of_record)| of_record);
+            let given: BTreeSet<u32> = given.map(|tokens| tokens.epoch).collect();
+            for epoch in given {
+                Self::open_epoch(&mut tx, epoch).await?;
+            }
+        }
         let mut index = Vec::new();
-        for (record, tokens) in tokens {
+        for (record, of_record) in tokens {
+            let has = |epoch: &u32| of_record.iter().any(|tokens| tokens.epoch == *epoch);
+            if !open.iter().all(has) {
+                continue;
+            }
             // Nothing is kept for a record that was changed or erased in the meantime.
             let still = tx
                 .run(
@@ -370,72 +388,86 @@ impl Store {
             if still == 0 {
                 continue;
             }
-            let row = record.record_id.to_be_bytes();
-            let inner = record.data_key.seal(
-                tokens_place("inner", &row),
-                &tokens.tokens,
-                &mut self.ambient.rng(),
-            );
-            let outer = self.keys.token_key().seal(
-                tokens_place("sealed", &row),
-                &inner,
-                &mut self.ambient.rng(),
-            );
-            tx.run(
-                "INSERT INTO record_tokens (record_id, epoch, presence, sealed)
-                 VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (record_id) DO UPDATE SET epoch = excluded.epoch,
-                     presence = excluded.presence, sealed = excluded.sealed",
-                values![
-                    record.record_id,
-                    u64::from(tokens.epoch),
-                    u64::from(tokens.presence),
-                    outer
-                ],
-            )
-            .await?;
-            tx.run(
-                "DELETE FROM lookup_index WHERE record_id = $1",
-                values![record.record_id],
-            )
-            .await?;
-            index.extend(tokens.index.iter().map(|&(rule, token)| IndexRow {
-                token,
-                rule,
-                record_id: record.record_id,
-            }));
+            for tokens in of_record {
+                self.put_tokens(&mut tx, record, tokens, &mut index).await?;
+            }
         }
         insert_index(&mut tx, index).await?;
         tx.commit().await
     }
 
-    /// The coalition tokens of a record, their epoch and its presence mask.
+    /// Keeps the tokens of one record and epoch in place of those that may be there; its index rows
+    /// are added to `index`.
+    pub(super) async fn put_tokens(
+        &self,
+        tx: &mut Tx,
+        record: &StoredRecord,
+        tokens: RecordTokens,
+        index: &mut Vec<IndexRow>,
+    ) -> Result<(), StoreError> {
+        let epoch = u64::from(tokens.epoch);
+        let row = tokens_row(record.record_id, tokens.epoch);
+        let inner = record.data_key.seal(
+            tokens_place("inner", &row),
+            &tokens.tokens,
+            &mut self.ambient.rng(),
+        );
+        let outer = self.keys.token_key().seal(
+            tokens_place("sealed", &row),
+            &inner,
+            &mut self.ambient.rng(),
+        );
+        tx.run(
+            "INSERT INTO record_tokens (record_id, epoch, presence, sealed)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT (record_id, epoch) DO UPDATE SET
+                 presence = excluded.presence, sealed = excluded.sealed",
+            values![record.record_id, epoch, u64::from(tokens.presence), outer],
+        )
+        .await?;
+        tx.run(
+            "DELETE FROM lookup_index WHERE record_id = $1 AND epoch = $2",
+            values![record.record_id, epoch],
+        )
+        .await?;
+        index.extend(tokens.index.iter().map(|&(rule, token)| IndexRow {
+            token,
+            rule,
+            record_id: record.record_id,
+            epoch: tokens.epoch,
+        }));
+        Ok(())
+    }
+
+    /// The coalition tokens of a record under `epoch`, and its presence mask.
     pub async fn tokens(
         &self,
         record: &StoredRecord,
-    ) -> Result<Option<(u32, u16, Zeroizing<Vec<u8>>)>, StoreError> {
+        epoch: u32,
+    ) -> Result<Option<(u16, Zeroizing<Vec<u8>>)>, StoreError> {
         let Some(row) = self
             .db
             .read_one(
                 "read-tokens",
-                "SELECT epoch, presence, sealed FROM record_tokens WHERE record_id = $1",
-                values![record.record_id],
+                "SELECT presence, sealed FROM record_tokens
+                 WHERE record_id = $1 AND epoch = $2",
+                values![record.record_id, u64::from(epoch)],
             )
             .await?
         else {
             return Ok(None);
         };
-        let place_row = record.record_id.to_be_bytes();
+        let place_row = tokens_row(record.record_id, epoch);
         let inner = self
             .keys
             .token_key()
-            .open(tokens_place("sealed", &place_row), &row.blob(2)?)
+            .open(tokens_place("sealed", &place_row), &row.blob(1)?)
             .map_err(|source| sealed("coalition tokens", source))?;
         let tokens = record
             .data_key
             .open(tokens_place("inner", &place_row), &inner)
             .map_err(|source| sealed("coalition tokens", source))?;
-        Ok(Some((row.uint(0)? as u32, row.uint(1)? as u16, tokens)))
+        Ok(Some((row.uint(0)? as u16, tokens)))
     }
 
     pub(super) async fn erase(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
@@ -461,7 +493,7 @@ impl Store {
         Ok(())
     }
 
-    fn open_record(&self, row: &Row) -> Result<StoredRecord, StoreError> {
+    pub(super) fn open_record(&self, row: &Row) -> Result<StoredRecord, StoreError> {
         let ref_tag: Tag = row.array(3)?;
         let data_key = self
             .keys
@@ -499,6 +531,14 @@ fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
         column,
         row,
     }
+}
+
+/// Names the tokens of one record and epoch: 8 octets, then 4.
+fn tokens_row(record_id: u64, epoch: u32) -> [u8; 12] {
+    let mut row = [0; 12];
+    row[..8].copy_from_slice(&record_id.to_be_bytes());
+    row[8..].copy_from_slice(&epoch.to_be_bytes());
+    row
 }
 
 fn tokens_place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {

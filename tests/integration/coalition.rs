@@ -1,9 +1,9 @@
 //! A coalition for tests: real directories, keys, databases and TLS, nodes in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use wayhome::exchange::{AllowListText, Keyholding, Peers as _};
-use wayhome::node::{self, Config, Directory, Identity, PinnedPeers};
+use wayhome::node::{self, Config, Directory, Identity, Origin, PinnedPeers};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
 use wayhome::proto::exchange::LogEntry;
@@ -103,7 +103,8 @@ impl Coalition {
         }
         members.push(make_party(&home, OMBUDSMAN, None, &ambient));
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        let (shares, key) = deal(&ambient);
+        let (shares, key) = deal(&ambient, 1);
+        let public_key = key.public_key;
         let mut roster = Roster {
             coalition: "test".to_owned(),
             version: 1,
@@ -117,13 +118,6 @@ impl Coalition {
             members,
         };
         change(&mut roster);
-        for (id, share) in MEMBERS.iter().zip(shares) {
-            let directory = Directory::new(home.path().join(id));
-            let identity = Identity::load(&directory).unwrap();
-            identity
-                .save_share(&directory, &Keyholding { epoch: 1, share }, &ambient)
-                .unwrap();
-        }
         for id in MEMBERS.iter().chain([&OMBUDSMAN]) {
             std::fs::write(home.path().join(id).join("root.note"), &root).unwrap();
         }
@@ -134,8 +128,41 @@ impl Coalition {
             roster,
             nodes: BTreeMap::new(),
         };
+        coalition.hand_out(1, shares, public_key);
         coalition.publish_roster();
         coalition
+    }
+
+    /// Puts shares of a key into the members' directories, as a ceremony does.
+    fn hand_out(&self, epoch: u32, shares: Vec<KeyShare>, public_key: Bytes32) {
+        let origin = Origin {
+            public_key,
+            base: None,
+            roster_version: self.roster.version,
+        };
+        for (id, share) in MEMBERS.iter().zip(shares) {
+            let directory = Directory::new(self.path(id));
+            let identity = Identity::load(&directory).unwrap();
+            let holding = Keyholding { epoch, share };
+            identity
+                .save_share(&directory, &holding, &origin, &self.ambient)
+                .unwrap();
+        }
+    }
+
+    /// Makes the key of an epoch, as a ceremony does, and gives what a roster says of it.
+    pub fn make_key(&self, epoch: u32) -> roster::CoalitionKey {
+        let (shares, key) = deal(&self.ambient, epoch);
+        self.hand_out(epoch, shares, key.public_key);
+        key
+    }
+
+    /// Changes the roster and puts the next version into every party's directory. Gives its number.
+    pub fn change_roster(&mut self, change: impl FnOnce(&mut Roster)) -> u64 {
+        self.roster.version += 1;
+        change(&mut self.roster);
+        self.publish_roster();
+        u64::from(self.roster.version)
     }
 
     /// Signs the roster as it stands and puts it into every party's directory.
@@ -301,15 +328,12 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
     let directory = Directory::new(home.path().join(id));
     let identity = Identity::create(&directory, &id.parse().unwrap(), ambient).unwrap();
     let is_node = keyholder.is_some();
-    // A port that was free a moment ago: the roster states it before the node listens.
-    let listen = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let listen = free_address();
     let config = Config {
         member: id.parse().unwrap(),
         listen,
         database: "sqlite:wayhome.db".to_owned(),
+        rederive_per_minute: 60_000,
         disclosure: AllowListText(
             [(
                 Purpose::FamilyTracing,
@@ -374,11 +398,25 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
     }
 }
 
+/// An address that was free a moment ago: the roster states it before the node listens. None is
+/// given twice, for the system may offer one again as soon as it is let go.
+fn free_address() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        if given.insert(address.port()) {
+            return address;
+        }
+    }
+}
+
 /// A dealerless key generation among the members, two of whom suffice.
-fn deal(ambient: &Ambient) -> (Vec<KeyShare>, roster::CoalitionKey) {
+fn deal(ambient: &Ambient, epoch: u32) -> (Vec<KeyShare>, roster::CoalitionKey) {
     let identifiers: BTreeSet<u16> = (1..).take(MEMBERS.len()).collect();
     let id = CeremonyId::new(ambient.random());
-    let plan = DkgPlan::new(id, 1, 2, identifiers.clone()).unwrap();
+    let plan = DkgPlan::new(id, epoch, 2, identifiers.clone()).unwrap();
     let parties: BTreeMap<u16, Dkg> = identifiers
         .iter()
         .map(|&me| {

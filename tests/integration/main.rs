@@ -17,6 +17,7 @@ mod oracle;
 mod process;
 mod quota;
 mod review;
+mod rotation;
 mod store;
 mod tamper;
 mod tls;

@@ -101,12 +101,12 @@ impl Fixture {
             .map(|record| {
                 (
                     record,
-                    RecordTokens {
+                    vec![RecordTokens {
                         epoch: 1,
                         presence: 3,
                         tokens: Zeroizing::new(vec![1, 2, 3]),
                         index: vec![(7, token(&record.plaintext))],
-                    },
+                    }],
                 )
             })
             .collect();
@@ -121,7 +121,7 @@ impl Fixture {
     async fn finds(&self, content: &str) -> bool {
         let hits = self
             .store
-            .probe(&[(7, token(content.as_bytes()))])
+            .probe(1, &[(7, token(content.as_bytes()))])
             .await
             .unwrap();
         !hits.is_empty()
@@ -287,16 +287,16 @@ async fn a_changed_record_stays_searchable_as_it_was_until_the_next_mark() {
         .await;
     fixture.enrol().await;
     assert!(fixture.finds("old").await && !fixture.finds("new").await);
-    let announced = fixture.store.index_after_publishing().await.unwrap();
+    let announced = fixture.store.index_after_publishing(1).await.unwrap();
     fixture.publish().await;
     assert!(!fixture.finds("old").await && fixture.finds("new").await);
     assert!(fixture.finds("other").await);
-    let size = fixture.store.index_size().await.unwrap();
+    let size = fixture.store.index_size(1).await.unwrap();
     assert_eq!((announced.records, announced.tokens), size);
     assert_eq!(size, (2, 2));
     assert_eq!(
         announced.root,
-        fixture.store.index_after_publishing().await.unwrap().root
+        fixture.store.index_after_publishing(1).await.unwrap().root
     );
 }
 
@@ -378,10 +378,10 @@ async fn a_token_counts_under_its_own_rule_only() {
         .map(|number| (7, token(&number.to_be_bytes())))
         .collect();
     probes.push((8, wanted));
-    assert!(fixture.store.probe(&probes).await.unwrap().is_empty());
+    assert!(fixture.store.probe(1, &probes).await.unwrap().is_empty());
     probes.push((7, wanted));
     probes.push((7, wanted));
-    let hits = fixture.store.probe(&probes).await.unwrap();
+    let hits = fixture.store.probe(1, &probes).await.unwrap();
     let positions: Vec<usize> = hits.iter().map(|Hit { position, .. }| *position).collect();
     assert_eq!(positions.len(), 2);
     assert!(positions.contains(&1_201) && positions.contains(&1_202));

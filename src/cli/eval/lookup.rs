@@ -98,7 +98,7 @@ impl Holder {
             async move {
                 let subjects = subjects?;
                 // On a task of its own, so that queries are weighed on all cores.
-                tokio::spawn(async move { weigh(&store, &rules, &subjects).await })
+                tokio::spawn(async move { weigh(&store, &rules, EPOCH, &subjects).await })
                     .await
                     .map_err(|error| CliError::failed("EVAL", error))?
                     .map_err(CliError::from)

@@ -33,7 +33,7 @@ pub enum Source {
 /// How many batches are on their way at once.
 const PIPELINE: usize = 3;
 
-/// Makes coalition tokens for `inputs`, in their order, under the current epoch.
+/// Makes coalition tokens for `inputs`, in their order, under `epoch`.
 ///
 /// `progress` is told how many are done.
 ///
@@ -41,11 +41,12 @@ const PIPELINE: usize = 3;
 /// [`PeerError::TooFewKeyholders`] if fewer than the threshold gave valid answers.
 pub async fn coalition_tokens(
     party: &Arc<Party>,
+    epoch: u32,
     inputs: Vec<(Source, Zeroizing<Vec<u8>>)>,
     progress: impl Fn(usize) + Sync,
 ) -> Result<Vec<CoalitionToken>, PeerError> {
     let roster = party.roster()?;
-    let key = party.coalition_key(&roster, None)?;
+    let key = party.coalition_key(&roster, Some(epoch))?;
     let mut batches = Vec::new();
     let mut rest = inputs.into_iter().peekable();
     while rest.peek().is_some() {

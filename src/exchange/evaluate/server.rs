@@ -36,10 +36,7 @@ async fn evaluate(
     }
     let epoch = query.payload.epoch;
     let key = party.coalition_key(roster, Some(epoch))?;
-    let holding = party
-        .share(epoch)
-        .filter(|holding| key.check_share(&holding.share).is_ok())
-        .ok_or(Refusal::NoShare)?;
+    let holding = party.share_of(&key).ok_or(Refusal::NoShare)?;
     let bad = |error: &dyn std::error::Error| Refusal::BadBatch {
         why: error.to_string(),
     };

@@ -54,8 +54,8 @@ pub struct MemberAnswer {
     pub bytes_received: u64,
 }
 
-/// Looks subjects up at one member. `pseudonyms` name own records in this node's log, where a
-/// subject is one.
+/// Looks subjects up at one member under `epoch`, of which their tokens are. A pseudonym names an
+/// own record in this node's log, where a subject is one.
 ///
 /// # Errors
 /// [`PeerError`] names the member and what is wrong.
@@ -63,6 +63,7 @@ pub async fn look_up(
     party: &Arc<Party>,
     holder: &Member,
     lookup: &LookupAt,
+    epoch: u32,
     subjects: &[(Option<[u8; 16]>, SubjectTokens)],
 ) -> Result<MemberAnswer, PeerError> {
     check_case_reference(&lookup.case_reference)?;
@@ -73,7 +74,6 @@ pub async fn look_up(
         }));
     }
     let roster = party.roster()?;
-    let epoch = roster.coalition_key().map_or(0, |key| key.epoch as u32);
     let bodies: Vec<Vec<u8>> = subjects
         .iter()
         .map(|(_, tokens)| {

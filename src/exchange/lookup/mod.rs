@@ -6,6 +6,7 @@ mod limit;
 mod review;
 mod server;
 mod subject;
+mod subjects;
 mod weigh;
 
 pub use client::{LeadRef, LookupAt, MemberAnswer, SubjectGrade, look_up, others};
@@ -13,6 +14,7 @@ pub use limit::PROBE_LIMIT;
 pub use server::answer;
 pub(crate) use server::check_case_reference;
 pub use subject::{SubjectTokens, attributes, sibling_keys};
+pub use subjects::{Subject, Subjects};
 pub use weigh::{Candidate, ProbedSubject, rank, weigh};
 
 /// How many leads every answer holds for each subject; those past the candidates are padding.

@@ -11,7 +11,7 @@ use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
-use crate::exchange::{Party, Refusal, enrol, legal_basis_from, purpose_from};
+use crate::exchange::{Party, Refusal, enrol, epochs, legal_basis_from, purpose_from};
 use crate::linkage::decide::step_up;
 use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
@@ -52,20 +52,15 @@ async fn look_up(
         });
     }
     check_case_reference(&asked.case_reference)?;
-    let epoch = roster.coalition_key().map_or(0, |key| key.epoch as u32);
-    if asked.epoch != epoch {
-        return Err(Refusal::WrongEpoch {
-            asked: asked.epoch,
-            ours: epoch,
-        });
-    }
+    let epoch = asked.epoch;
+    epochs::admit(party, roster, epoch).await?;
     if asked.rules_digest != party.rules().digest() {
         return Err(Refusal::WrongRules);
     }
     let subjects = parse_subjects(party.rules(), query)?;
     let now_ms = party.ambient().now_ms();
     let count = subjects.len() as u32;
-    let weighed = weigh(party.store(), party.rules(), &subjects)
+    let weighed = weigh(party.store(), party.rules(), epoch, &subjects)
         .await
         .map_err(|error| party.unavailable(&error))?;
 

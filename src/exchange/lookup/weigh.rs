@@ -63,7 +63,8 @@ pub struct Candidate {
     pub by_family: bool,
 }
 
-/// Probes the published index for all subjects at once and decides on every record touched.
+/// Probes the published index of `epoch` for all subjects at once and decides on every record
+/// touched.
 ///
 /// For each subject: its candidates, best first. Records that were touched and decided as no match
 /// are among them, since touching is what the probe limit counts.
@@ -73,6 +74,7 @@ pub struct Candidate {
 pub async fn weigh(
     store: &Store,
     rules: &RuleTable,
+    epoch: u32,
     subjects: &[ProbedSubject],
 ) -> Result<Vec<Vec<Candidate>>, StoreError> {
     let mut probes = Vec::new();
@@ -81,9 +83,10 @@ pub async fn weigh(
         probes.extend_from_slice(&probed.probes);
         owners.resize(probes.len(), subject);
     }
-    let hits = store.probe(&probes).await?;
+    let hits = store.probe(epoch, &probes).await?;
     let ids: BTreeSet<u64> = hits.iter().map(|hit| hit.record_id).collect();
-    let held = store.held(&ids.into_iter().collect::<Vec<_>>()).await?;
+    let ids: Vec<u64> = ids.into_iter().collect();
+    let held = store.held(epoch, &ids).await?;
 
     let siblings = rules.sibling_slot_rules();
     let mut touched: Vec<BTreeMap<u64, RuleSet>> = Vec::new();

@@ -11,7 +11,7 @@ use super::package;
 use super::transcript::Transcript;
 use crate::ambient::Ambient;
 use crate::exchange::Keyholding;
-use crate::node::{Directory, Identity};
+use crate::node::{Directory, Identity, Origin};
 use crate::oprf::ceremony::{Dkg, DkgPlan, SecretMessage};
 use crate::roster::{Bytes32, Kind, Member, MemberId, RosterError, TrustedRoster};
 
@@ -352,13 +352,18 @@ impl Seat<'_> {
         journal: &mut Journal,
         did: &mut Vec<Deed>,
     ) -> Result<(), CeremonyError> {
-        let (share, _) = dkg
+        let (share, key) = dkg
             .finish(transcript.messages(), packages)
             .map_err(|error| self.contents(error))?;
         let epoch = self.ceremony.plan.epoch;
         let holding = Keyholding { epoch, share };
+        let origin = Origin {
+            public_key: Bytes32::new(*key.public().as_bytes()),
+            base: None,
+            roster_version: self.ceremony.plan.roster_version,
+        };
         self.identity
-            .save_share(self.directory, &holding, self.ambient)?;
+            .save_share(self.directory, &holding, &origin, self.ambient)?;
         did.push(Deed::HoldsShare { epoch });
 
         let transcript = transcript.digest();

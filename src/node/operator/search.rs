@@ -9,8 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::{Operator, invalid, record, refused, store_failed, told};
-use crate::exchange::evaluate::Source;
-use crate::exchange::lookup::{self, LookupAt, MAX_SUBJECTS, SubjectGrade, SubjectTokens};
+use crate::exchange::lookup::{self, LookupAt, MAX_SUBJECTS, Subject, SubjectGrade, Subjects};
 use crate::exchange::{Party, enrol};
 use crate::proto::exchange::{AttributeClass, Grade};
 use crate::proto::operator as pb;
@@ -31,6 +30,10 @@ impl SearchService for Operator {
         let ground = ground(&asked.purpose, &asked.legal_basis, &asked.case_reference)?;
         let holders = holders(&self.party, &asked.members)?;
         let subjects = Arc::new(subjects(&self.party, &asked).await?);
+        subjects
+            .prepare(&self.party)
+            .await
+            .map_err(|error| told(&error))?;
         let (sender, receiver) = mpsc::channel(16);
         for holder in holders {
             let (party, subjects, ground, sender) = (
@@ -91,10 +94,7 @@ fn holders(party: &Party, named: &[String]) -> Result<Vec<Member>, Status> {
         .collect()
 }
 
-async fn subjects(
-    party: &Arc<Party>,
-    asked: &pb::SearchRequest,
-) -> Result<Vec<(Option<[u8; 16]>, SubjectTokens)>, Status> {
+async fn subjects(party: &Arc<Party>, asked: &pb::SearchRequest) -> Result<Subjects, Status> {
     let count = asked.record_refs.len() + asked.subjects.len();
     if count == 0 || count > MAX_SUBJECTS {
         return Err(invalid(
@@ -116,38 +116,33 @@ async fn subjects(
                     "the register holds no record with that reference: see `wayhome records list`",
                 )
             })?;
-        let tokens = enrol::tokens_of(party, &stored)
-            .await
-            .map_err(|error| told(&error))?;
-        let pseudonym = *party.pseudonym(record_ref)?.as_bytes();
-        subjects.push((Some(pseudonym), tokens));
+        subjects.push(Subject::Own {
+            stored: Box::new(stored),
+            pseudonym: *party.pseudonym(record_ref)?.as_bytes(),
+        });
     }
     for given in &asked.subjects {
         let record = record(&given.fields)?;
-        let (presence, keys) = enrol::keys(party, &record, &[]);
-        if keys.is_empty() {
+        if enrol::keys(party, &record, &[]).1.is_empty() {
             return Err(invalid(
                 "TOO_FEW_ATTRIBUTES",
                 "too little is known of a child to search for it: give at least a name and a date \
                  of birth, or a document number",
             ));
         }
-        let tokens = enrol::tokens_for(party, Source::Search, presence, keys)
-            .await
-            .map_err(|error| told(&error))?;
-        subjects.push((None, tokens));
+        subjects.push(Subject::Described(Box::new(record)));
     }
-    Ok(subjects)
+    Ok(Subjects::new(subjects))
 }
 
 async fn ask(
     party: &Arc<Party>,
     holder: &Member,
     ground: &LookupAt,
-    subjects: &[(Option<[u8; 16]>, SubjectTokens)],
+    subjects: &Subjects,
 ) -> pb::SearchResponse {
     let member = holder.id.as_str().to_owned();
-    match lookup::look_up(party, holder, ground, subjects).await {
+    match subjects.look_up_at(party, holder, ground).await {
         Ok(answer) => pb::SearchResponse {
             results: answer
                 .results

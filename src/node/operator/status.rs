@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{Operator, store_failed};
+use crate::exchange::epochs;
 use crate::proto::operator as pb;
 use crate::proto::operator::node_service_server::NodeService;
 
@@ -15,7 +16,6 @@ impl NodeService for Operator {
         let store = self.party.store();
         let failed = |error| store_failed(&error);
         let (records, _) = store.record_counts().await.map_err(failed)?;
-        let (index_records, index_tokens) = store.index_size().await.map_err(failed)?;
         let log_size = store
             .checkpoint()
             .await
@@ -26,16 +26,31 @@ impl NodeService for Operator {
             .as_ref()
             .and_then(|roster| roster.coalition_key())
             .map_or(0, |key| key.epoch as u32);
+        let (index_records, index_tokens) = store.index_size(epoch).await.map_err(failed)?;
+        let standings = epochs::standings(&self.party).await.map_err(failed)?;
         Ok(Response::new(pb::GetStatusResponse {
             member: self.party.id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             roster_version: roster.map_or(0, |roster| u64::from(roster.version())),
             epoch,
-            keyholder: self.party.share(epoch).is_some(),
+            keyholder: standings
+                .iter()
+                .any(|standing| standing.epoch == epoch && standing.share),
             records,
             index_records,
             index_tokens,
             log_size,
+            epochs: standings
+                .into_iter()
+                .map(|standing| pb::KeyEpoch {
+                    epoch: standing.epoch,
+                    place: standing.place.as_str().to_owned(),
+                    records_done: standing.done,
+                    records_total: standing.total,
+                    open: standing.open,
+                    share: standing.share,
+                })
+                .collect(),
         }))
     }
 }

@@ -43,7 +43,9 @@ fn killed_after(effects: usize, prepared: &Coalition) -> bool {
     }
     let outcome = ceremony.finish().unwrap();
     let identity = coalition.identity("pl");
-    let share = &identity.shares(&coalition.directory("pl")).unwrap()[0].share;
+    let share = &identity.shares(&coalition.directory("pl")).unwrap()[0]
+        .holding
+        .share;
     let stated = outcome.key.keyholder("pl").unwrap().verifying_share;
     assert_eq!(share.verifying_share().as_bytes(), stated.as_bytes());
     let keys = files_below(&coalition.path("pl").join("keys"));

@@ -40,8 +40,8 @@ fn four_keyholders_make_one_key_in_three_rounds() {
             .shares(&coalition.directory(who))
             .unwrap();
         assert_eq!(shares.len(), 1);
-        assert_eq!(shares[0].epoch, 1);
-        assert_eq!(key.check_share(&shares[0].share), Ok(()));
+        assert_eq!(shares[0].holding.epoch, 1);
+        assert_eq!(key.check_share(&shares[0].holding.share), Ok(()));
         let seeds = files_below(&coalition.path(who).join("keys"));
         assert!(!seeds.iter().any(|(path, _)| {
             let name = path.file_name().unwrap().to_string_lossy();
@@ -109,7 +109,7 @@ fn no_secret_is_in_the_folder_or_in_clear_anywhere() {
         let shares = identity.shares(&coalition.directory(who)).unwrap();
         secrets.push((
             format!("share of {who}"),
-            shares[0].share.to_bytes()[2..].to_vec(),
+            shares[0].holding.share.to_bytes()[2..].to_vec(),
         ));
     }
     // The search finds what is there: a public value stands in for a canary.

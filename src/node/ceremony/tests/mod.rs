@@ -223,6 +223,16 @@ fn files_below(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
+/// The files with shares of the coalition key.
+fn shares_of(coalition: &Coalition, who: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = files_below(&coalition.path(who).join("keys"));
+    files.retain(|(path, _)| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("share-"))
+    });
+    files
+}
+
 fn root_signers() -> [NoteSigner; 2] {
     [1, 2].map(|number| {
         let name = KeyName::new(format!("root{number}.example")).unwrap();

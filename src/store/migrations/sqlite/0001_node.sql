@@ -33,23 +33,31 @@ CREATE TABLE import_rows (
     PRIMARY KEY (import_id, ref_tag)
 ) WITHOUT ROWID;
 
--- Coalition tokens of own records, sealed twice: under the record's data key and under
--- the token key, which is never exported.
+-- Coalition tokens of own records under each epoch of the coalition key, sealed twice: under the
+-- record's data key and under the token key, which is never exported.
 CREATE TABLE record_tokens (
-    record_id INTEGER PRIMARY KEY,
+    record_id INTEGER NOT NULL,
     epoch     INTEGER NOT NULL,
     presence  INTEGER NOT NULL,
-    sealed    BLOB    NOT NULL
-);
+    sealed    BLOB    NOT NULL,
+    PRIMARY KEY (record_id, epoch)
+) WITHOUT ROWID;
+CREATE INDEX record_tokens_by_epoch ON record_tokens (epoch, record_id);
 
 -- The lookup index: what peers' tokens are compared with.
 CREATE TABLE lookup_index (
     token     BLOB    NOT NULL,
     rule      INTEGER NOT NULL,
     record_id INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
     PRIMARY KEY (token, rule, record_id)
 ) WITHOUT ROWID;
 CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
+
+-- The epochs under which peers may ask: every enrolled record has its tokens there.
+CREATE TABLE open_epochs (
+    epoch INTEGER PRIMARY KEY
+);
 
 CREATE TABLE leads (
     lead_tag   BLOB    PRIMARY KEY,       -- SHA-256 of the lead

@@ -1,0 +1,383 @@
+//! Shares of the coalition key in a party's directory.
+//!
+//! ```text
+//! keys/share-N-XXXXXXXXXXXXXXXX.new        made by a ceremony, and not yet named by a roster
+//! keys/share-N-XXXXXXXXXXXXXXXX.sealed     taken into use: the roster named it
+//! keys/share-N-XXXXXXXXXXXXXXXX.destroyed  overwritten; gone once the log says so
+//! ```
+//!
+//! N is the epoch, the digits are the beginning of the share's public counterpart. No share is ever
+//! written over another: which of several counts is the roster's to say. One that was in use and is
+//! named no more is destroyed, and so is one that can never be named: its epoch is past, another
+//! ceremony's key took its place, or the shares that it was made from have moved on.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+use zeroize::Zeroizing;
+
+use super::directory::Directory;
+use super::identity::{Identity, IdentityError};
+use crate::ambient::Ambient;
+use crate::exchange::Keyholding;
+use crate::oprf::KeyShare;
+use crate::roster::{Bytes32, CoalitionKey, MemberId, TrustedRoster};
+use crate::vault::{self, DataKey, KeyWrapper as _, Place, VaultError};
+
+/// Octets of a share's record: the share, the public key, the base, the roster's version.
+const RECORD: usize = KeyShare::LENGTH + 32 + 32 + 4;
+
+/// Where a share comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The coalition's public key that it is a share of.
+    pub public_key: Bytes32,
+    /// Digest of the key as it was stated before ([`base_of`]), if the ceremony renewed its shares;
+    /// nothing if it made a new key.
+    pub base: Option<Bytes32>,
+    /// Version of the roster that the ceremony rested on.
+    pub roster_version: u32,
+}
+
+/// A share in the directory.
+pub struct KeptShare {
+    /// The share.
+    pub holding: Keyholding,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whether a roster has named it.
+    pub in_use: bool,
+    path: PathBuf,
+}
+
+/// What is to be done with a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The roster names it.
+    Use,
+    /// A coming roster may name it.
+    Keep,
+    /// No roster will name it again.
+    Destroy,
+}
+
+/// Digest of a coalition key as a roster states it: what a refresh or a repair builds on.
+#[must_use]
+pub fn base_of(key: &CoalitionKey) -> Bytes32 {
+    let mut hash = Context::new(&SHA256);
+    hash.update(b"wayhome/share-base/v1");
+    hash.update(&key.epoch.to_be_bytes());
+    hash.update(&key.threshold.to_be_bytes());
+    hash.update(key.public_key.as_bytes());
+    for keyholder in &key.keyholders {
+        hash.update(&keyholder.identifier.to_be_bytes());
+        hash.update(keyholder.verifying_share.as_bytes());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    Bytes32::new(digest)
+}
+
+impl Identity {
+    /// Seals a share of the coalition key into the directory, beside those that are there.
+    ///
+    /// # Errors
+    /// If the file system or the vault refuses.
+    pub fn save_share(
+        &self,
+        directory: &Directory,
+        holding: &Keyholding,
+        origin: &Origin,
+        ambient: &Ambient,
+    ) -> Result<(), IdentityError> {
+        let public = holding.share.verifying_share();
+        let name = Name::of(holding.epoch, public.as_bytes());
+        if directory.key(&name.file("sealed")).exists() {
+            // The same share, and in use already: as when one is restored that was never lost.
+            return Ok(());
+        }
+        let mut record = Zeroizing::new(Vec::with_capacity(RECORD));
+        record.extend_from_slice(&*holding.share.to_bytes());
+        record.extend_from_slice(origin.public_key.as_bytes());
+        record.extend_from_slice(
+            origin
+                .base
+                .map_or([0; 32], |base| *base.as_bytes())
+                .as_ref(),
+        );
+        record.extend_from_slice(&origin.roster_version.to_be_bytes());
+        let row = name.row();
+        let key = DataKey::generate(&mut ambient.rng());
+        let wrapped = self
+            .ring
+            .wrap(&key, place("data_key", &row), &mut ambient.rng())?;
+        let sealed = key.seal(place("sealed", &row), &record, &mut ambient.rng());
+        let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
+        vault::save_secret(&directory.key(&name.file("new")), text.as_bytes())?;
+        Ok(())
+    }
+
+    /// The shares of the coalition key in the directory, by epoch.
+    ///
+    /// # Errors
+    /// If one does not open.
+    pub fn shares(&self, directory: &Directory) -> Result<Vec<KeptShare>, IdentityError> {
+        let mut names: Vec<(Name, bool)> = files(directory)
+            .into_iter()
+            .filter_map(|file| match file.rsplit_once('.')? {
+                (stem, "sealed") => Some((Name::parse(stem)?, true)),
+                (stem, "new") => Some((Name::parse(stem)?, false)),
+                _ => None,
+            })
+            .collect();
+        names.sort_unstable();
+        names
+            .into_iter()
+            .map(|(name, in_use)| self.load_share(directory, name, in_use))
+            .collect()
+    }
+
+    fn load_share(
+        &self,
+        directory: &Directory,
+        name: Name,
+        in_use: bool,
+    ) -> Result<KeptShare, IdentityError> {
+        let path = directory.key(&name.file(if in_use { "sealed" } else { "new" }));
+        let damaged = |why: String| IdentityError::Damaged {
+            path: path.display().to_string(),
+            what: "share of the coalition key",
+            why,
+        };
+        let text = vault::load_secret(&path)?;
+        let text = std::str::from_utf8(&text).map_err(|error| damaged(error.to_string()))?;
+        let mut lines = text.lines().map(hex::decode);
+        let (Some(Ok(wrapped)), Some(Ok(sealed))) = (lines.next(), lines.next()) else {
+            return Err(damaged("it is not two lines of hex".to_owned()));
+        };
+        let row = name.row();
+        let key = self.ring.unwrap(&wrapped, place("data_key", &row))?;
+        let record = key.open(place("sealed", &row), &sealed)?;
+        let (share, origin) = read_record(&record).ok_or(damaged("it has another form".into()))?;
+        let share = KeyShare::from_bytes(share).map_err(|error| damaged(error.to_string()))?;
+        if Name::of(name.epoch, share.verifying_share().as_bytes()) != name {
+            return Err(damaged("it is another share than its name says".to_owned()));
+        }
+        let epoch = name.epoch;
+        Ok(KeptShare {
+            holding: Keyholding { epoch, share },
+            origin,
+            in_use,
+            path,
+        })
+    }
+}
+
+fn read_record(record: &[u8]) -> Option<(&[u8], Origin)> {
+    let (share, rest) = record.split_at_checked(KeyShare::LENGTH)?;
+    let (public_key, rest) = rest.split_first_chunk::<32>()?;
+    let (base, rest) = rest.split_first_chunk::<32>()?;
+    let version: &[u8; 4] = rest.try_into().ok()?;
+    let origin = Origin {
+        public_key: Bytes32::new(*public_key),
+        base: (*base != [0; 32]).then_some(Bytes32::new(*base)),
+        roster_version: u32::from_be_bytes(*version),
+    };
+    Some((share, origin))
+}
+
+impl KeptShare {
+    /// The share's public counterpart.
+    #[must_use]
+    pub fn verifying_share(&self) -> Bytes32 {
+        Bytes32::new(*self.holding.share.verifying_share().as_bytes())
+    }
+
+    /// What is to be done with it under a roster.
+    #[must_use]
+    pub fn verdict(&self, me: &MemberId, roster: &TrustedRoster) -> Verdict {
+        let keys = roster.coalition_keys();
+        let epoch = u64::from(self.holding.epoch);
+        let Some(stated) = keys.of_epoch(epoch) else {
+            let is_past = keys.iter().any(|key| key.epoch > epoch);
+            return if is_past {
+                Verdict::Destroy
+            } else {
+                Verdict::Keep
+            };
+        };
+        let named = stated
+            .keyholder(me.as_str())
+            .is_some_and(|keyholder| keyholder.verifying_share == self.verifying_share());
+        if named {
+            return Verdict::Use;
+        }
+        if self.in_use {
+            return Verdict::Destroy;
+        }
+        // A roster older than the ceremony's knows nothing of what it was built on.
+        let is_older = roster.version() < self.origin.roster_version;
+        let may_come = stated.public_key == self.origin.public_key
+            && self.origin.base == Some(base_of(stated));
+        if is_older || may_come {
+            Verdict::Keep
+        } else {
+            Verdict::Destroy
+        }
+    }
+
+    /// Marks it as named by a roster.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn take_into_use(&mut self) -> Result<(), IdentityError> {
+        let path = self.path.with_extension("sealed");
+        fs::rename(&self.path, &path).map_err(failed("take into use", &self.path))?;
+        self.path = path;
+        self.in_use = true;
+        Ok(())
+    }
+
+    /// Overwrites it; what is left is a file without content, by which its end is remembered until
+    /// the log says so.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn destroy(self) -> Result<Destroyed, IdentityError> {
+        let verifying_share = self.verifying_share().to_string();
+        let marker = self.path.with_extension("destroyed");
+        // Renamed first: a share that was overwritten in part must not be taken for one.
+        fs::rename(&self.path, &marker).map_err(failed("rename", &self.path))?;
+        overwrite(&marker, &verifying_share).map_err(failed("destroy", &marker))?;
+        Ok(Destroyed {
+            epoch: self.holding.epoch,
+            verifying_share,
+            marker,
+        })
+    }
+}
+
+/// A share that is gone, until the log says so.
+#[derive(Debug)]
+pub struct Destroyed {
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its public counterpart, in hexadecimal digits; only their beginning if a crash came between.
+    pub verifying_share: String,
+    marker: PathBuf,
+}
+
+impl Destroyed {
+    /// The shares that were destroyed and of which the log may not know yet. What a crash left of
+    /// one is destroyed here.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn unrecorded(directory: &Directory) -> Result<Vec<Self>, IdentityError> {
+        let mut destroyed = Vec::new();
+        for file in files(directory) {
+            let Some(name) = file.strip_suffix(".destroyed").and_then(Name::parse) else {
+                continue;
+            };
+            let marker = directory.key(&file);
+            let text = fs::read_to_string(&marker).map_err(failed("read", &marker))?;
+            let is_whole = text.len() == 64 && text.starts_with(&name.digits);
+            if !is_whole {
+                overwrite(&marker, &name.digits).map_err(failed("destroy", &marker))?;
+            }
+            destroyed.push(Self {
+                epoch: name.epoch,
+                verifying_share: if is_whole { text } else { name.digits },
+                marker,
+            });
+        }
+        Ok(destroyed)
+    }
+
+    /// Forgets it: the log knows.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn forget(self) -> Result<(), IdentityError> {
+        fs::remove_file(&self.marker).map_err(failed("remove", &self.marker))
+    }
+}
+
+/// The names of the files about shares, to see a change.
+#[must_use]
+pub fn files(directory: &Directory) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory.key(""))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("share-"))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// What a share's file is called: its epoch and the first 16 digits of its public counterpart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    epoch: u32,
+    digits: String,
+}
+
+impl Name {
+    fn of(epoch: u32, public: &[u8; 32]) -> Self {
+        let digits = hex::encode(&public[..8]);
+        Self { epoch, digits }
+    }
+
+    fn parse(stem: &str) -> Option<Self> {
+        let (epoch, digits) = stem.strip_prefix("share-")?.split_once('-')?;
+        let name = Self {
+            epoch: epoch.parse().ok()?,
+            digits: digits.to_owned(),
+        };
+        (digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+            .then_some(name)
+    }
+
+    fn file(&self, extension: &str) -> String {
+        format!("share-{}-{}.{extension}", self.epoch, self.digits)
+    }
+
+    /// What a sealed share is bound to.
+    fn row(&self) -> Vec<u8> {
+        [&self.epoch.to_be_bytes(), self.digits.as_bytes()].concat()
+    }
+}
+
+fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
+    Place {
+        table: "shares",
+        column,
+        row,
+    }
+}
+
+/// Writes zeros over a file, then leaves a text in it. On a disk that writes elsewhere this
+/// overwrites nothing; what is left there is sealed.
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let length = file.metadata()?.len() as usize;
+    file.write_all(&vec![b'0'; length])?;
+    file.sync_all()?;
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> IdentityError + 'a {
+    move |source| {
+        IdentityError::Vault(VaultError::File {
+            doing: action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}

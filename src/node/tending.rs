@@ -1,0 +1,146 @@
+//! What a running node does by itself about the coalition key: it takes shares into use and destroys
+//! them as the roster says, makes tokens of a new epoch in the background, and destroys what it kept
+//! under an old one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::directory::Directory;
+use super::identity::{Identity, IdentityError};
+use super::shares::{self, Destroyed, Verdict};
+use crate::exchange::epochs::{self, Step, Way};
+use crate::exchange::leaf::Leaf;
+use crate::exchange::{Party, PeerError};
+use crate::proto::exchange as pb;
+use crate::store::{Act, StoreError};
+
+/// How often roster and directory are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long is waited after a failure.
+const BACK_OFF: Duration = Duration::from_secs(5);
+
+/// How many records are given tokens in one step at most: their keys fill a few batches.
+const AT_ONCE: u64 = 192;
+
+/// Why a share could not be tended.
+#[derive(Debug, thiserror::Error)]
+enum TendingError {
+    /// The directory.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Tends shares and epochs until the node stops. `rederive_per_minute` is how many records are given
+/// tokens of a new epoch in a minute.
+pub async fn tend(
+    directory: Directory,
+    party: Arc<Party>,
+    rederive_per_minute: u32,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut seen = None;
+    let mut way = Way::default();
+    let per_minute = u64::from(rederive_per_minute.max(1));
+    loop {
+        let now = (
+            party.with_trust(|trust| trust.versions().roster),
+            shares::files(&directory),
+        );
+        if seen.as_ref() != Some(&now) {
+            match tend_keys(&directory, &party).await {
+                // What was done changed the files once more.
+                Ok(()) => seen = Some((now.0, shares::files(&directory))),
+                Err(error) => tracing::error!(%error, "the node's shares could not be tended"),
+            }
+        }
+        // Small steps, so that the keyholders' work is spread over the minute.
+        let at_once = (per_minute / 60).clamp(1, AT_ONCE);
+        let pause = match epochs::step(&party, &mut way, at_once).await {
+            Ok(Step::Settled) => TICK,
+            Ok(Step::Rederived { records, .. }) => {
+                Duration::from_millis(records * 60_000 / per_minute)
+            }
+            Ok(Step::Opened { epoch }) => {
+                tracing::info!(epoch, "a key epoch is open to peers");
+                Duration::ZERO
+            }
+            // Without a roster in force, or without a key in it, there is nothing to enter.
+            Err(PeerError::Own(_)) => TICK,
+            Err(error) => {
+                tracing::warn!(
+                    code = error.code(),
+                    %error,
+                    "tokens of the new key epoch could not be made; they are tried again"
+                );
+                BACK_OFF
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+async fn tend_keys(directory: &Directory, party: &Party) -> Result<(), TendingError> {
+    tend_shares(directory, party).await?;
+    for epoch in epochs::leave(party).await? {
+        tracing::info!(epoch, "what was kept under an old key epoch is destroyed");
+    }
+    Ok(())
+}
+
+async fn tend_shares(directory: &Directory, party: &Party) -> Result<(), TendingError> {
+    let identity = Identity::load(directory)?;
+    let mut kept = Vec::new();
+    let mut doomed = Vec::new();
+    let roster = party.roster().ok();
+    for mut share in identity.shares(directory)? {
+        let verdict = roster
+            .as_ref()
+            .map_or(Verdict::Keep, |roster| share.verdict(party.id(), roster));
+        match verdict {
+            Verdict::Destroy => {
+                doomed.push(share);
+                continue;
+            }
+            Verdict::Use if !share.in_use => {
+                let reference = reference(share.holding.epoch, &share.verifying_share());
+                record(party, pb::Act::ShareTaken, reference).await?;
+                share.take_into_use()?;
+                tracing::info!(epoch = share.holding.epoch, "a share is taken into use");
+            }
+            Verdict::Use | Verdict::Keep => {}
+        }
+        kept.push(share.holding);
+    }
+    party.replace_shares(kept);
+    for share in doomed {
+        share.destroy()?;
+    }
+    // Those of an earlier run too that ended before its log knew.
+    for destroyed in Destroyed::unrecorded(directory)? {
+        let reference = reference(destroyed.epoch, &destroyed.verifying_share);
+        record(party, pb::Act::ShareDestroyed, reference).await?;
+        tracing::info!(epoch = destroyed.epoch, "a share is destroyed");
+        destroyed.forget()?;
+    }
+    Ok(())
+}
+
+fn reference(epoch: u32, verifying_share: &dyn std::fmt::Display) -> String {
+    format!("epoch={epoch} share={verifying_share}")
+}
+
+async fn record(party: &Party, act: pb::Act, reference: String) -> Result<(), StoreError> {
+    let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
+        .set(|entry| entry.reference = reference)
+        .finish();
+    party.ledger().commit(Act::alone(leaf)).await.map(|_| ())
+}
