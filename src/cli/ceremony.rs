@@ -1,4 +1,8 @@
-//! `wayhome ceremony`: the keyholders make the coalition key among themselves, by files.
+//! `wayhome ceremony`: the keyholders make the coalition key among themselves, renew its shares,
+//! restore them and hand them on, by files.
+
+mod call;
+mod words;
 
 use std::path::PathBuf;
 
@@ -7,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::roster::RootArgs;
 use super::{CliError, Context};
-use crate::node::ceremony::{Ceremony, CeremonyError, Deed, Joined, Status, Terms};
+use crate::node::ceremony::{Ceremony, CeremonyError, Outcome, Procedure};
 use crate::node::{Config, Identity};
-use crate::roster::{MemberId, TrustedRoster};
+use crate::roster::TrustedRoster;
 
 /// Arguments of `wayhome ceremony`.
 #[derive(clap::Args)]
@@ -20,39 +24,40 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Call a ceremony: write its plan into a folder that all keyholders will see.
-    Start(StartArgs),
+    /// Call a ceremony for a key: write its plan into a folder that all keyholders will see.
+    Start(call::StartArgs),
+    /// Call a ceremony for the next key epoch.
+    Rotate(call::RotateArgs),
+    /// Call a ceremony for new shares of the same key, for those who remain.
+    Refresh(call::RefreshArgs),
+    /// Call a ceremony in which keyholders restore another's share, or make one for a further one.
+    Repair(call::RepairArgs),
+    /// Call a ceremony in which a new keyholder takes the place of another.
+    Replace(call::ReplaceArgs),
     /// Do whatever this keyholder can do now; to be run again until nothing is left.
     Join(JoinArgs),
     /// Check everything and write the key's public parts for the roster.
     Finish(FolderArgs),
     /// Show who has done what.
-    Status(FolderArgs),
+    Status(StatusArgs),
 }
 
 #[derive(clap::Args)]
-struct StartArgs {
-    /// The signed roster that names the keyholders and their keys.
-    #[arg(long, value_name = "ROSTER.note")]
-    roster: PathBuf,
-    /// How many keyholders an evaluation takes.
-    #[arg(long, value_name = "NUMBER")]
-    threshold: u16,
-    /// Number of the key epoch: 1 for the coalition's first key, then one more each time.
-    #[arg(long, value_name = "NUMBER")]
-    epoch: u32,
-    /// Who takes part; all keyholders of the roster if not given.
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
-    keyholders: Option<Vec<MemberId>>,
+struct JoinArgs {
+    /// The ceremony's fingerprint, as you were told it over the telephone or in the room. Needed
+    /// for the first step; any ceremony with another one is refused.
+    #[arg(long, value_name = "FINGERPRINT")]
+    expect: Option<String>,
     #[command(flatten)]
     folder: FolderArgs,
 }
 
 #[derive(clap::Args)]
-struct JoinArgs {
-    /// Refuse any ceremony but the one with this fingerprint, as you were told it.
-    #[arg(long, value_name = "FINGERPRINT")]
-    expect: Option<String>,
+struct StatusArgs {
+    /// Check the whole ceremony from its public files, as an ombudsman does, and fail unless it is
+    /// complete and nothing is wrong.
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     folder: FolderArgs,
 }
@@ -68,50 +73,30 @@ struct FolderArgs {
 
 pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
     match args.command {
-        Command::Start(args) => start(context, &args),
+        Command::Start(args) => call::start(context, &args),
+        Command::Rotate(args) => call::rotate(context, &args),
+        Command::Refresh(args) => call::refresh(context, &args),
+        Command::Repair(args) => call::repair(context, &args),
+        Command::Replace(args) => call::replace(context, &args),
         Command::Join(args) => join(context, &args),
         Command::Finish(args) => finish(context, &args),
-        Command::Status(args) => status(context, &args),
+        Command::Status(args) if args.verify => verify(context, &args.folder),
+        Command::Status(args) => status(context, &args.folder),
     }
 }
 
 impl From<CeremonyError> for CliError {
     fn from(error: CeremonyError) -> Self {
-        Self::failed(error.code(), &error)
+        match error {
+            CeremonyError::NotTold => Self::input(error.code(), &error),
+            _ => Self::failed(error.code(), &error),
+        }
     }
-}
-
-fn start(context: &Context, args: &StartArgs) -> Result<(), CliError> {
-    let mut trust = args.folder.root.chain(context)?.into_store();
-    let note = super::roster::read(&args.roster)?;
-    let _ = trust.update_roster(&note, context.ambient.now())?;
-    let terms = Terms {
-        epoch: args.epoch,
-        threshold: args.threshold,
-        keyholders: args.keyholders.clone(),
-    };
-    let ceremony = Ceremony::start(&args.folder.folder, &trust, &terms, &context.ambient)?;
-    let output = context.output;
-    introduce(context, &ceremony);
-    output.say(format_args!(
-        "The plan is in {}. Read the fingerprint to every keyholder, over the telephone or in the \
-         room, not in the message that brings the folder.",
-        args.folder.folder.display()
-    ));
-    output.say(format_args!(
-        "Next: each keyholder runs `wayhome --dir DIR ceremony join {}`, in three rounds.",
-        args.folder.folder.display()
-    ));
-    output.object(&with(&ceremony, json!({"ok": true})));
-    Ok(())
 }
 
 fn join(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
     let chain = args.folder.root.chain(context)?;
     let ceremony = Ceremony::open(&args.folder.folder, chain.newest())?;
-    if let Some(expected) = &args.expect {
-        ceremony.check_fingerprint(expected)?;
-    }
     let directory = &context.directory;
     let me = Config::load(directory)?.member;
     let identity = Identity::load(directory)?;
@@ -119,9 +104,16 @@ fn join(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
         Some(note) => Some(TrustedRoster::verify(chain.newest(), note.as_bytes())?),
         None => None,
     };
-    introduce(context, &ceremony);
-    let joined = ceremony.join(directory, &identity, &me, newest.as_ref(), &context.ambient)?;
-    report(context, args, &ceremony, &me, &joined);
+    let joined = ceremony.join(
+        directory,
+        &identity,
+        &me,
+        args.expect.as_deref(),
+        newest.as_ref(),
+        &context.ambient,
+    )?;
+    words::introduce(context, &ceremony);
+    words::report(context, &args.folder.folder, &ceremony, &me, &joined);
     Ok(())
 }
 
@@ -131,183 +123,80 @@ fn finish(context: &Context, args: &FolderArgs) -> Result<(), CliError> {
     let outcome = ceremony.finish()?;
     let key = &outcome.key;
     let file = args.folder.join("coalition-key.json");
-    introduce(context, &ceremony);
-    context.output.say(format_args!(
-        "All {} keyholders have confirmed one transcript, and it makes the key {}.",
-        key.keyholders.len(),
-        key.public_key
-    ));
+    words::introduce(context, &ceremony);
+    say_confirmed(context, &ceremony, &outcome);
     context.output.say(format_args!(
         "SHA-256 of transcript.jsonl: {}. The encrypted packages are removed.",
         key.transcript_sha256
     ));
-    context.output.say(format_args!(
-        "Next: `wayhome roster draft --from ROSTER.note --coalition-key {} ...`. Keep the folder: \
-         with it anyone can check the key again.",
-        file.display()
-    ));
-    let done = json!({"ok": true, "coalition_key": key, "file": file.display().to_string()});
-    context.output.object(&with(&ceremony, done));
+    if is_as_stated(&ceremony, &outcome) {
+        context
+            .output
+            .say("The key is as the roster states it: no new roster is needed. Keep the folder.");
+    } else {
+        context.output.say(format_args!(
+            "Next: `wayhome roster draft --from ROSTER.note --coalition-key {} ...`. Keep the \
+             folder: with it anyone can check the key again.",
+            file.display()
+        ));
+    }
+    let done = json!({
+        "ok": true, "coalition_key": key, "file": file.display().to_string(),
+        "new_roster": !is_as_stated(&ceremony, &outcome),
+    });
+    context.output.object(&words::with(&ceremony, done));
     Ok(())
+}
+
+/// Whether the roster states everything of the key already: as when a lost share was restored.
+fn is_as_stated(ceremony: &Ceremony, outcome: &Outcome) -> bool {
+    ceremony
+        .stated_key()
+        .is_some_and(|stated| stated.keyholders == outcome.key.keyholders)
+}
+
+fn say_confirmed(context: &Context, ceremony: &Ceremony, outcome: &Outcome) {
+    let confirmed = ceremony.plan().keyholders.len();
+    let key = &outcome.key.public_key;
+    context.output.say(match ceremony.plan().procedure {
+        Procedure::Generate => {
+            format!("All {confirmed} have confirmed one transcript, and it makes the key {key}.")
+        }
+        _ => format!(
+            "All {confirmed} have confirmed one transcript; the key is still {key}, held by {}.",
+            outcome.key.keyholders.len()
+        ),
+    });
 }
 
 fn status(context: &Context, args: &FolderArgs) -> Result<(), CliError> {
     let chain = args.root.chain(context)?;
     let ceremony = Ceremony::open(&args.folder, chain.newest())?;
     let status = ceremony.status();
-    introduce(context, &ceremony);
-    show(context, &status);
-    let keyholders: Vec<Value> = status
-        .keyholders
-        .iter()
-        .map(|standing| {
-            json!({
-                "member": standing.member, "identifier": standing.identifier,
-                "committed": standing.committed, "packages": standing.packages,
-                "confirmed": standing.confirmed, "faults": standing.faults,
-            })
-        })
-        .collect();
+    words::introduce(context, &ceremony);
+    words::show(context, &status);
+    let keyholders: Vec<Value> = status.keyholders.iter().map(words::standing).collect();
     let state = json!({
         "ok": true, "keyholders": keyholders, "complete": status.key.is_some(),
         "finished": status.finished, "fault": status.fault, "coalition_key": status.key,
     });
-    context.output.object(&with(&ceremony, state));
+    context.output.object(&words::with(&ceremony, state));
     Ok(())
 }
 
-/// What every command says first: which ceremony this is.
-fn introduce(context: &Context, ceremony: &Ceremony) {
-    let plan = ceremony.plan();
-    let names: Vec<String> = plan
-        .keyholders
-        .iter()
-        .map(|keyholder| ceremony.title(&keyholder.member))
-        .collect();
+fn verify(context: &Context, args: &FolderArgs) -> Result<(), CliError> {
+    let chain = args.root.chain(context)?;
+    let ceremony = Ceremony::open(&args.folder, chain.newest())?;
+    let outcome = ceremony.verify_results()?;
+    words::introduce(context, &ceremony);
+    say_confirmed(context, &ceremony, &outcome);
     context.output.say(format_args!(
-        "Ceremony {}\nof {}: the key of epoch {}, any {} of {} keyholders: {}.",
-        ceremony.fingerprint(),
-        plan.coalition,
-        plan.epoch,
-        plan.threshold,
-        names.len(),
-        names.join(", ")
+        "Every signature, every commitment and every confirmation holds under roster {}. \
+         SHA-256 of the transcript: {}.",
+        ceremony.roster().version(),
+        outcome.key.transcript_sha256
     ));
-}
-
-fn with(ceremony: &Ceremony, mut object: Value) -> Value {
-    let plan = ceremony.plan();
-    let about = json!({
-        "ceremony": ceremony.id(), "fingerprint": ceremony.fingerprint(),
-        "coalition": plan.coalition, "epoch": plan.epoch, "threshold": plan.threshold,
-    });
-    if let (Value::Object(object), Value::Object(about)) = (&mut object, about) {
-        object.extend(about);
-    }
-    object
-}
-
-fn report(context: &Context, args: &JoinArgs, ceremony: &Ceremony, me: &MemberId, joined: &Joined) {
-    let output = context.output;
-    for deed in &joined.did {
-        output.say(sentence(deed));
-    }
-    match &joined.waits_for {
-        Some(waiting) => {
-            if joined.did.is_empty() {
-                output.say("Nothing could be done now.");
-            }
-            let names: Vec<String> = waiting
-                .members
-                .iter()
-                .map(|member| ceremony.title(member))
-                .collect();
-            output.say(format_args!(
-                "Waits for {} of {}. Run this again when they are there.",
-                waiting.round,
-                names.join(", ")
-            ));
-        }
-        None => output.say(format_args!(
-            "All keyholders have confirmed. Next: `wayhome ceremony finish {}`.",
-            args.folder.folder.display()
-        )),
-    }
-    let did: Vec<Value> = joined.did.iter().map(deed_object).collect();
-    let waits_for = joined
-        .waits_for
-        .as_ref()
-        .map(|waiting| json!({"round": waiting.round, "members": waiting.members}));
-    let done = json!({
-        "ok": true, "member": me, "did": did, "waits_for": waits_for,
-        "complete": joined.waits_for.is_none(),
-    });
-    output.object(&with(ceremony, done));
-}
-
-fn sentence(deed: &Deed) -> String {
-    match deed {
-        Deed::PutBack { files } => format!("Put back into the folder: {}.", files.join(", ")),
-        Deed::Committed => "Drew a secret, sealed it here, and published commitments to it \
-                            (round 1)."
-            .to_owned(),
-        Deed::SentPackages { count } => format!(
-            "Checked the commitments of all, and put {count} encrypted packages into the folder \
-             (round 2)."
-        ),
-        Deed::HoldsShare { epoch } => format!(
-            "Checked all packages; the share of epoch {epoch} is sealed in this directory, and the \
-             secret it was made with is destroyed."
-        ),
-        Deed::Confirmed { transcript } => format!("Confirmed the transcript {transcript}."),
-    }
-}
-
-fn deed_object(deed: &Deed) -> Value {
-    match deed {
-        Deed::PutBack { files } => json!({"deed": "put_back", "files": files}),
-        Deed::Committed => json!({"deed": "committed"}),
-        Deed::SentPackages { count } => json!({"deed": "sent_packages", "count": count}),
-        Deed::HoldsShare { epoch } => json!({"deed": "holds_share", "epoch": epoch}),
-        Deed::Confirmed { transcript } => {
-            json!({"deed": "confirmed", "transcript_sha256": transcript})
-        }
-    }
-}
-
-fn show(context: &Context, status: &Status) {
-    let output = context.output;
-    let others = status.keyholders.len().saturating_sub(1);
-    let width = status
-        .keyholders
-        .iter()
-        .map(|standing| standing.title.chars().count())
-        .max()
-        .unwrap_or_default();
-    for standing in &status.keyholders {
-        let mark = |done: bool| if done { "yes" } else { "no" };
-        // After the end the packages are gone, and nobody asks for them.
-        let packages = if status.finished {
-            "done".to_owned()
-        } else {
-            format!("{} of {others}", standing.packages)
-        };
-        output.say(format_args!(
-            "  {:width$}  commitments {:3}  packages {packages}  confirmed {}",
-            standing.title,
-            mark(standing.committed),
-            mark(standing.confirmed),
-        ));
-        for fault in &standing.faults {
-            output.say(format_args!("    WRONG: {fault}"));
-        }
-    }
-    if let Some(fault) = &status.fault {
-        output.say(format_args!("WRONG: {fault}"));
-    }
-    output.say(match (&status.key, status.finished) {
-        (Some(key), true) => format!("Finished: the key is {}.", key.public_key),
-        (Some(_), false) => "Everything is there: `wayhome ceremony finish` ends it.".to_owned(),
-        (None, _) => "Not complete yet.".to_owned(),
-    });
+    let done = json!({"ok": true, "verified": true, "coalition_key": outcome.key});
+    context.output.object(&words::with(&ceremony, done));
+    Ok(())
 }

@@ -186,7 +186,8 @@ impl Coalition {
         let office = self.office()?;
         let ceremony = path(&office.join("ceremony"));
         let threshold = THRESHOLD.to_string();
-        self.wayhome
+        let called = self
+            .wayhome
             .command(
                 &office,
                 &[
@@ -204,10 +205,12 @@ impl Coalition {
                 ],
             )
             .await?;
+        let told = called["fingerprint"].as_str().unwrap_or_default();
         // Each comes to the table three times: to commit, to hand out shares, to take its own.
         for _ in 0..3 {
             for (id, ..) in MEMBERS {
-                self.run(id, &["ceremony", "join", &ceremony]).await?;
+                self.run(id, &["ceremony", "join", "--expect", told, &ceremony])
+                    .await?;
             }
         }
         self.wayhome

@@ -25,7 +25,7 @@ pub mod rosters;
 pub mod service;
 
 pub use convert::{legal_basis_from, legal_basis_to, purpose_from, purpose_to};
-pub use party::{Keyholding, Party, PartyParts};
+pub use party::{Keyholding, Party, PartyParts, checked_key};
 pub use peers::{PeerError, Peers};
 pub use policy::{AllowList, AllowListError, AllowListText};
 pub use refusal::{DOMAIN, Refusal, RemoteRefusal};

@@ -307,7 +307,11 @@ impl Party {
     }
 }
 
-fn checked_key(stated: &roster::CoalitionKey) -> Result<CoalitionKey, Refusal> {
+/// A coalition key as a roster states it, its parts checked against each other.
+///
+/// # Errors
+/// [`Refusal::NoRoster`] says what contradicts itself.
+pub fn checked_key(stated: &roster::CoalitionKey) -> Result<CoalitionKey, Refusal> {
     let epoch = u32::try_from(stated.epoch).map_err(|_| Refusal::NoRoster {
         why: "its epoch number is out of range".to_owned(),
     })?;

@@ -15,7 +15,7 @@ use super::identity::{Identity, IdentityError};
 use super::log_http::LogFiles;
 use super::operator::Operator;
 use super::serve::{self, Exchange};
-use super::tending;
+use super::tending::{self, Tending};
 use super::tls::{self, PinnedPeers, TlsError};
 use crate::ambient::Ambient;
 use crate::audit::AuditServer;
@@ -255,9 +255,10 @@ pub async fn run(
         Arc::clone(party),
         stopped.clone(),
     ));
-    let tending = tokio::spawn(tending::tend(
-        directory.clone(),
-        Arc::clone(party),
+    // Before anybody is answered: a share that a roster took back must not answer.
+    let tending = Tending::begin(directory.clone(), Arc::clone(party)).await;
+    let tending = tokio::spawn(tending::go_on(
+        tending,
         config.rederive_per_minute,
         stopped.clone(),
     ));

@@ -94,10 +94,6 @@ impl Identity {
     ) -> Result<(), IdentityError> {
         let public = holding.share.verifying_share();
         let name = Name::of(holding.epoch, public.as_bytes());
-        if directory.key(&name.file("sealed")).exists() {
-            // The same share, and in use already: as when one is restored that was never lost.
-            return Ok(());
-        }
         let mut record = Zeroizing::new(Vec::with_capacity(RECORD));
         record.extend_from_slice(&*holding.share.to_bytes());
         record.extend_from_slice(origin.public_key.as_bytes());
@@ -115,7 +111,14 @@ impl Identity {
             .wrap(&key, place("data_key", &row), &mut ambient.rng())?;
         let sealed = key.seal(place("sealed", &row), &record, &mut ambient.rng());
         let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
-        vault::save_secret(&directory.key(&name.file("new")), text.as_bytes())?;
+        // One that is in use already is the same, restored: its file may have been damaged.
+        let in_use = directory.key(&name.file("sealed"));
+        let path = if in_use.exists() {
+            in_use
+        } else {
+            directory.key(&name.file("new"))
+        };
+        vault::save_secret(&path, text.as_bytes())?;
         Ok(())
     }
 

@@ -36,29 +36,53 @@ enum TendingError {
     Store(#[from] StoreError),
 }
 
-/// Tends shares and epochs until the node stops. `rederive_per_minute` is how many records are given
-/// tokens of a new epoch in a minute.
-pub async fn tend(
+/// What a node tends, and what it last saw of it.
+pub struct Tending {
     directory: Directory,
     party: Arc<Party>,
+    /// Version of the roster, and the files with shares.
+    seen: Option<(u32, Vec<String>)>,
+}
+
+impl Tending {
+    /// Tends the shares in `directory` and the epochs of `party` for the first time.
+    pub async fn begin(directory: Directory, party: Arc<Party>) -> Self {
+        let mut tending = Self {
+            directory,
+            party,
+            seen: None,
+        };
+        tending.look().await;
+        tending
+    }
+
+    /// Does what a new roster, or a ceremony, makes necessary.
+    async fn look(&mut self) {
+        let version = self.party.with_trust(|trust| trust.versions().roster);
+        let now = Some((version, shares::files(&self.directory)));
+        if self.seen == now {
+            return;
+        }
+        match tend_keys(&self.directory, &self.party).await {
+            // What was done changed the files once more.
+            Ok(()) => self.seen = Some((version, shares::files(&self.directory))),
+            Err(error) => tracing::error!(%error, "the node's shares could not be tended"),
+        }
+    }
+}
+
+/// Tends shares and epochs until the node stops. `rederive_per_minute` is how many records are given
+/// tokens of a new epoch in a minute.
+pub async fn go_on(
+    mut tending: Tending,
     rederive_per_minute: u32,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut seen = None;
+    let party = Arc::clone(&tending.party);
     let mut way = Way::default();
     let per_minute = u64::from(rederive_per_minute.max(1));
     loop {
-        let now = (
-            party.with_trust(|trust| trust.versions().roster),
-            shares::files(&directory),
-        );
-        if seen.as_ref() != Some(&now) {
-            match tend_keys(&directory, &party).await {
-                // What was done changed the files once more.
-                Ok(()) => seen = Some((now.0, shares::files(&directory))),
-                Err(error) => tracing::error!(%error, "the node's shares could not be tended"),
-            }
-        }
+        tending.look().await;
         // Small steps, so that the keyholders' work is spread over the minute.
         let at_once = (per_minute / 60).clamp(1, AT_ONCE);
         let pause = match epochs::step(&party, &mut way, at_once).await {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::files::{self, Chain, RootArgs};
 use crate::cli::{CliError, Context};
 use crate::node::ceremony::Ceremony;
+use crate::node::shares::base_of;
 use crate::roster::{
     Bytes32, CoalitionKey, CoalitionKeys, Member, MemberId, Roster, RosterError, Timestamp,
     TrustedRoster, diff_rosters,
@@ -102,7 +103,8 @@ pub fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         enter(&mut roster.coalition_key)?;
     }
     if let Some(file) = &args.coalition_key {
-        state(&mut roster.coalition_key, ceremony_key(&chain, file)?)?;
+        let (key, base) = ceremony_key(&chain, file)?;
+        state(&mut roster.coalition_key, key, base.as_ref())?;
     }
     let text = roster.render_for_signing()?;
     files::write_new(&args.out, &text)?;
@@ -187,7 +189,11 @@ fn entry(path: &Path) -> Result<Member, CliError> {
 }
 
 /// A coalition key enters a roster only with the ceremony that made it, signed by every keyholder.
-fn ceremony_key(chain: &Chain, file: &Path) -> Result<CoalitionKey, CliError> {
+/// With it comes the key as it was before, if its shares were renewed.
+fn ceremony_key(
+    chain: &Chain,
+    file: &Path,
+) -> Result<(CoalitionKey, Option<CoalitionKey>), CliError> {
     let stated: CoalitionKey = serde_json::from_slice(&files::read(file)?)
         .map_err(|error| files::malformed(file, error))?;
     let folder = match file.parent() {
@@ -224,7 +230,7 @@ fn ceremony_key(chain: &Chain, file: &Path) -> Result<CoalitionKey, CliError> {
             ),
         ));
     }
-    Ok(stated)
+    Ok((stated, ceremony.stated_key().cloned()))
 }
 
 /// The announced key becomes the one in use, and that one the one before.
@@ -249,8 +255,34 @@ fn enter(keys: &mut CoalitionKeys) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The first key is used at once; a later one is announced beside the key in use.
-fn state(keys: &mut CoalitionKeys, key: CoalitionKey) -> Result<(), CliError> {
+/// The first key is used at once; a later one is announced beside the key in use. Renewed shares
+/// take the place of those that they were made from, and of no others.
+fn state(
+    keys: &mut CoalitionKeys,
+    key: CoalitionKey,
+    base: Option<&CoalitionKey>,
+) -> Result<(), CliError> {
+    if let Some(base) = base {
+        let mut slots = [&mut keys.previous, &mut keys.current, &mut keys.next].into_iter();
+        let renewed = slots.find(|slot| {
+            slot.as_ref()
+                .is_some_and(|stated| base_of(stated) == base_of(base))
+        });
+        return match renewed {
+            Some(slot) => {
+                *slot = Some(key);
+                Ok(())
+            }
+            None => Err(CliError::failed(
+                "OTHER_SHARES",
+                format!(
+                    "the ceremony renewed shares of epoch {} that this roster does not state: it \
+                     was called under another roster; call a new one under this",
+                    key.epoch
+                ),
+            )),
+        };
+    }
     let next = match &keys.current {
         None => &mut keys.current,
         Some(current) if current.epoch.checked_add(1) == Some(key.epoch) => &mut keys.next,

@@ -10,7 +10,7 @@ use super::*;
 use crate::ambient::{Ambient, ManualClock, SystemRandomness};
 use crate::cli::{Output, ceremony, init};
 use crate::node::Directory;
-use crate::roster::{Root, Roster, Timestamp, TrustedRoot, TrustedRoster};
+use crate::roster::{Bytes32, Root, Roster, Timestamp, TrustedRoot, TrustedRoster};
 
 const NOW: u64 = 1_772_452_800;
 const DAY: u64 = 86_400;
@@ -145,9 +145,11 @@ impl Desk {
         let line =
             format!("start --roster {roster} --root root.note --threshold 3 --epoch {epoch} cer");
         self.ceremony("nowhere", &line).unwrap();
+        let told = Bytes32::sha256(&fs::read(self.path("cer/plan.json")).unwrap());
         for _ in 0..3 {
             for who in ["ua", "pl", "de", "ca"] {
-                self.ceremony(who, "join cer").unwrap();
+                let join = format!("join cer --expect {told}");
+                self.ceremony(who, &join).unwrap();
             }
         }
         self.ceremony("nowhere", "finish --root root.note cer")

@@ -55,6 +55,21 @@ pub enum CeremonyError {
         /// The fingerprint of the plan in the folder.
         found: String,
     },
+    /// The operator gave no fingerprint before the party's first step.
+    #[error(
+        "this party has not taken part in this ceremony yet: compare its fingerprint with the one \
+         that you were told, over the telephone or in the room, and give it with --expect"
+    )]
+    NotTold,
+    /// The party holds no share to take part with.
+    #[error(
+        "this directory holds no share of epoch {epoch} that belongs to the key as the ceremony's \
+         roster states it; use the keyholder's directory, or have the share restored first"
+    )]
+    NoShare {
+        /// The epoch.
+        epoch: u32,
+    },
     /// The roster is refused.
     #[error("the ceremony's roster is refused: {0}")]
     Roster(#[from] RosterError),
@@ -258,6 +273,8 @@ impl CeremonyError {
             Self::AlreadyStarted { .. } => "ALREADY_STARTED",
             Self::Plan { .. } => "PLAN",
             Self::OtherPlan { .. } => "OTHER_PLAN",
+            Self::NotTold => "FINGERPRINT_NEEDED",
+            Self::NoShare { .. } => "NO_SHARE",
             Self::Roster(error) => error.code(),
             Self::OtherRoster => "OTHER_ROSTER",
             Self::RosterChanged { .. } => "ROSTER_CHANGED",
@@ -329,6 +346,8 @@ const fn contents_code(error: &oprf::ceremony::CeremonyError) -> &'static str {
         E::Contradiction { .. } => "INCONSISTENT_SHARE",
         E::ViewsDiffer { .. } => "VIEWS_DIFFER",
         E::Threshold { .. } => "THRESHOLD",
+        E::UnknownKeyholder { .. } => "UNKNOWN_KEYHOLDER",
+        E::HelpsItself { .. } => "HELPS_ITSELF",
         E::State => "STATE",
         _ => "REFUSED",
     }

@@ -24,12 +24,9 @@ impl Folder {
         Self(path.to_owned())
     }
 
-    /// Makes the folder and those of the rounds.
+    /// Makes the folder.
     pub(super) fn create(path: &Path) -> Result<Self, CeremonyError> {
-        for round in Round::ALL {
-            let folder = path.join(round.folder());
-            fs::create_dir_all(&folder).map_err(|error| wrong(&folder, &error))?;
-        }
+        fs::create_dir_all(path).map_err(|error| wrong(path, &error))?;
         Ok(Self(path.to_owned()))
     }
 

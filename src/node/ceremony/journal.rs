@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/keys/ceremony-ID.sealed   the seed of its part, sealed under its key ring; until it has its share
+//! DIR/keys/ceremony-ID-repair.sealed   the same, of its part in restoring another's share
 //! DIR/ceremonies/ID.json        what it sent, and digests of what it saw: nothing secret
 //! DIR/ceremonies/lock           held by the command at work
 //! ```
@@ -26,6 +27,33 @@ use crate::vault::{self, DataKey, KeyWrapper as _, Place};
 
 const FORMAT: &str = "wayhome/ceremony-journal/v1";
 
+/// Which of a keyholder's two parts in a ceremony a seed is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// In making or renewing shares.
+    Sharing,
+    /// In restoring a share.
+    Repair,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Sharing, Self::Repair];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Sharing => "",
+            Self::Repair => "-repair",
+        }
+    }
+
+    fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::Sharing => ["data_key", "seed"],
+            Self::Repair => ["repair_data_key", "repair_seed"],
+        }
+    }
+}
+
 /// The record of one ceremony; no other process writes it meanwhile.
 pub(super) struct Journal {
     directory: Directory,
@@ -38,6 +66,9 @@ pub(super) struct Journal {
 struct Entries {
     format: String,
     ceremony: Bytes32,
+    /// Whether the operator was told of this ceremony by another way than the folder.
+    #[serde(default)]
+    told: bool,
     /// Messages of this party, by file.
     sent: BTreeMap<String, String>,
     /// SHA-256 of the messages of others, by file.
@@ -55,6 +86,7 @@ impl Journal {
             None => Entries {
                 format: FORMAT.to_owned(),
                 ceremony: *ceremony,
+                told: false,
                 sent: BTreeMap::new(),
                 seen: BTreeMap::new(),
                 transcript_sha256: None,
@@ -93,6 +125,17 @@ impl Journal {
             .map_err(failed(&folder))
     }
 
+    /// Whether the operator was told of this ceremony.
+    pub(super) fn was_told(&self) -> bool {
+        self.entries.told
+    }
+
+    /// Records that the operator was told of this ceremony.
+    pub(super) fn set_told(&mut self) -> Result<(), CeremonyError> {
+        self.entries.told = true;
+        self.save()
+    }
+
     /// Messages of this party, by file.
     pub(super) fn sent(&self) -> &BTreeMap<String, String> {
         &self.entries.sent
@@ -128,13 +171,14 @@ impl Journal {
     }
 
     /// Whether there is a seed.
-    pub(super) fn has_seed(&self) -> bool {
-        self.seed_path().exists()
+    pub(super) fn has_seed(&self, part: Part) -> bool {
+        self.seed_path(part).exists()
     }
 
     /// Seals the seed into a new file.
     pub(super) fn save_seed(
         &self,
+        part: Part,
         identity: &Identity,
         seed: &[u8],
         ambient: &Ambient,
@@ -142,21 +186,26 @@ impl Journal {
         #[cfg(test)]
         super::tests::crash_point()?;
         let row = self.entries.ceremony.as_bytes();
+        let [key_column, column] = part.columns();
         let key = DataKey::generate(&mut ambient.rng());
         let wrapped = identity
             .ring
-            .wrap(&key, place("data_key", row), &mut ambient.rng())?;
-        let sealed = key.seal(place("seed", row), seed, &mut ambient.rng());
+            .wrap(&key, place(key_column, row), &mut ambient.rng())?;
+        let sealed = key.seal(place(column, row), seed, &mut ambient.rng());
         let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
-        Ok(vault::create_secret(&self.seed_path(), text.as_bytes())?)
+        Ok(vault::create_secret(
+            &self.seed_path(part),
+            text.as_bytes(),
+        )?)
     }
 
     /// Opens the seed.
     pub(super) fn load_seed(
         &self,
+        part: Part,
         identity: &Identity,
     ) -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
-        let path = self.seed_path();
+        let path = self.seed_path(part);
         let text = vault::load_secret(&path)?;
         let mut lines = std::str::from_utf8(&text)
             .unwrap_or_default()
@@ -169,15 +218,23 @@ impl Journal {
             });
         };
         let row = self.entries.ceremony.as_bytes();
-        let key = identity.ring.unwrap(&wrapped, place("data_key", row))?;
-        Ok(key.open(place("seed", row), &sealed)?)
+        let [key_column, column] = part.columns();
+        let key = identity.ring.unwrap(&wrapped, place(key_column, row))?;
+        Ok(key.open(place(column, row), &sealed)?)
     }
 
-    /// Destroys the seed, if it is still there.
-    pub(super) fn destroy_seed(&self) -> Result<(), CeremonyError> {
+    /// Destroys the seeds that are still there.
+    pub(super) fn destroy_seeds(&self) -> Result<(), CeremonyError> {
+        Part::ALL
+            .into_iter()
+            .filter(|part| self.has_seed(*part))
+            .try_for_each(|part| self.destroy_seed(part))
+    }
+
+    fn destroy_seed(&self, part: Part) -> Result<(), CeremonyError> {
         #[cfg(test)]
         super::tests::crash_point()?;
-        let path = self.seed_path();
+        let path = self.seed_path(part);
         let overwritten = OpenOptions::new()
             .write(true)
             .open(&path)
@@ -194,10 +251,11 @@ impl Journal {
         }
     }
 
-    fn seed_path(&self) -> PathBuf {
+    fn seed_path(&self, part: Part) -> PathBuf {
         self.directory.key(&format!(
-            "ceremony-{}.sealed",
-            short(&self.entries.ceremony)
+            "ceremony-{}{}.sealed",
+            short(&self.entries.ceremony),
+            part.suffix()
         ))
     }
 }

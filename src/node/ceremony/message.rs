@@ -11,24 +11,49 @@ use crate::roster::{Bytes32, Member, MemberId};
 
 const TYPE: &str = "application/vnd.wayhome.ceremony.v1+json";
 
-/// A round of the ceremony.
+/// A round of the ceremony. Which of them a ceremony has is its procedure's to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Round {
+    /// Commitments to the parts of a share that is restored, for all to see.
+    RepairCommitments,
+    /// The parts, one package from each helper to each other helper.
+    RepairPart,
+    /// The sums of the parts, one package from each helper to the keyholder whose share it is.
+    RepairAnswer,
     /// Commitments to a secret polynomial, for all to see.
     Commitments,
     /// Values of the polynomial, one package for each recipient.
     Package,
-    /// The keyholder has its share and checked it.
+    /// The keyholder has what it needs and checked it.
     Confirmation,
 }
 
 impl Round {
     /// All rounds, in order.
-    pub const ALL: [Self; 3] = [Self::Commitments, Self::Package, Self::Confirmation];
+    pub const ALL: [Self; 6] = [
+        Self::RepairCommitments,
+        Self::RepairPart,
+        Self::RepairAnswer,
+        Self::Commitments,
+        Self::Package,
+        Self::Confirmation,
+    ];
+
+    /// Those whose messages are encrypted: of no use once the ceremony is over.
+    pub(super) const SECRET: [Self; 3] = [Self::RepairPart, Self::RepairAnswer, Self::Package];
+
+    /// Whether its messages are encrypted.
+    #[must_use]
+    pub fn is_secret(self) -> bool {
+        Self::SECRET.contains(&self)
+    }
 
     pub(super) const fn folder(self) -> &'static str {
         match self {
+            Self::RepairCommitments => "repair-1",
+            Self::RepairPart => "repair-2",
+            Self::RepairAnswer => "repair-3",
             Self::Commitments => "round-1",
             Self::Package => "round-2",
             Self::Confirmation => "confirmations",
@@ -39,6 +64,9 @@ impl Round {
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::RepairCommitments => "repair, round 1 (commitments)",
+            Self::RepairPart => "repair, round 2 (parts)",
+            Self::RepairAnswer => "repair, round 3 (sums)",
             Self::Commitments => "round 1 (commitments)",
             Self::Package => "round 2 (packages)",
             Self::Confirmation => "the confirmations",
@@ -66,12 +94,17 @@ impl Slot {
         }
     }
 
-    pub(super) fn package(sender: &MemberId, recipient: &MemberId) -> Self {
+    pub(super) fn to_one(round: Round, sender: &MemberId, recipient: &MemberId) -> Self {
         Self {
-            round: Round::Package,
+            round,
             sender: sender.clone(),
             recipient: Some(recipient.clone()),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn package(sender: &MemberId, recipient: &MemberId) -> Self {
+        Self::to_one(Round::Package, sender, recipient)
     }
 
     /// The file in the ceremony's folder.

@@ -1,4 +1,10 @@
-//! Making the coalition key by files: for machines that are offline, or share no more than a folder.
+//! The ceremonies of the coalition key by files: for machines that are offline, or share no more than
+//! a folder.
+//!
+//! Four procedures ([`Procedure`]): a key is made for a new epoch; its shares are renewed; one share
+//! is restored, or made for a further keyholder; a keyholder is replaced, which is a share made for
+//! the new one and a renewal without the old one in a single ceremony, so that the share in between
+//! exists nowhere but in memory.
 //!
 //! The mathematics is [`crate::oprf::ceremony`]. Here are the parts around it that keep a person
 //! with access to the folder, or a keyholder that cheats, from doing harm unseen:
@@ -8,6 +14,10 @@
 //! * each keyholder remembers what it has seen, and refuses what changes afterwards;
 //! * what a keyholder must remember in secret lies sealed in its own directory, and is destroyed
 //!   when it has its share;
+//! * no share is written over another: which one counts is the roster's to say
+//!   ([`crate::node::shares`]);
+//! * a keyholder takes its first step only when its operator was told of the ceremony by another way
+//!   than the folder;
 //! * whoever is at fault is named.
 //!
 //! # The folder
@@ -15,14 +25,17 @@
 //! ```text
 //! CEREMONY/plan.json                what is to be made, by whom; its SHA-256 names the ceremony
 //! CEREMONY/roster.note              the signed roster that the plan rests on
-//! CEREMONY/round-1/ua.json          commitments, for all
+//! CEREMONY/repair-1/ua.json         a share is restored: a helper's commitments, for all
+//! CEREMONY/repair-2/ua-to-pl.json   a part for another helper, encrypted
+//! CEREMONY/repair-3/ua-to-de.json   a sum for the one whose share it is, encrypted
+//! CEREMONY/round-1/ua.json          shares are made or renewed: commitments, for all
 //! CEREMONY/round-2/ua-to-pl.json    a package for one recipient, encrypted
-//! CEREMONY/confirmations/ua.json    "I hold a share of the key that this transcript makes"
+//! CEREMONY/confirmations/ua.json    "I have what is mine of what this transcript makes"
 //! CEREMONY/transcript.jsonl         the commitments of all, one a line
 //! CEREMONY/coalition-key.json       the key's public parts, for the roster
 //! ```
 //!
-//! [`Ceremony::start`] writes the first two. Each keyholder runs [`Ceremony::join`], again and
+//! [`Ceremony::start`] writes the first two; which rounds there are is the procedure's to say. Each keyholder runs [`Ceremony::join`], again and
 //! again: it does whichever step can be done now and says what it waits for. A step that was
 //! interrupted is taken up where it was left, and a file that was lost from the folder is put back.
 //! [`Ceremony::finish`] checks everything once more, from public files alone, and writes the last
@@ -38,10 +51,13 @@ mod error;
 mod folder;
 mod join;
 mod journal;
+mod mail;
 mod message;
 mod package;
 mod plan;
+mod seat;
 mod status;
+mod terms;
 mod transcript;
 
 use std::path::Path;
@@ -49,14 +65,16 @@ use std::path::Path;
 pub use error::CeremonyError;
 pub use join::{Deed, Joined, Waiting};
 pub use message::{Round, Slot};
-pub use plan::{Plan, PlannedKeyholder, Terms};
-pub use status::{Standing, Status};
+pub use plan::{Plan, PlannedKeyholder, Procedure};
+pub use status::{Progress, Standing, Status};
+pub use terms::Terms;
 pub use transcript::Outcome;
 
 use folder::Folder;
+use plan::Machines;
 
 use crate::ambient::Ambient;
-use crate::roster::{Bytes32, MemberId, TrustStore, TrustedRoot, TrustedRoster};
+use crate::roster::{Bytes32, CoalitionKey, MemberId, TrustStore, TrustedRoot, TrustedRoster};
 
 /// Half of a SHA-256: nobody finds another plan to it.
 const FINGERPRINT_DIGITS: usize = 32;
@@ -65,6 +83,7 @@ const FINGERPRINT_DIGITS: usize = 32;
 pub struct Ceremony {
     folder: Folder,
     plan: Plan,
+    machines: Machines,
     id: Bytes32,
     roster: TrustedRoster,
 }
@@ -86,6 +105,7 @@ impl Ceremony {
     ) -> Result<Self, CeremonyError> {
         let roster = TrustedRoster::clone(trust.roster_in_force(ambient.now())?);
         let plan = Plan::draw(terms, &roster, ambient)?;
+        let machines = plan.check(&roster)?;
         let folder = Folder::create(path)?;
         if folder.has(folder::PLAN) {
             return Err(CeremonyError::AlreadyStarted {
@@ -99,6 +119,7 @@ impl Ceremony {
             id: plan.id(),
             folder,
             plan,
+            machines,
             roster,
         })
     }
@@ -119,11 +140,12 @@ impl Ceremony {
             .read(folder::ROSTER)?
             .ok_or(CeremonyError::OtherRoster)?;
         let roster = TrustedRoster::verify(root, note.as_bytes())?;
-        plan.check(&roster)?;
+        let machines = plan.check(&roster)?;
         Ok(Self {
             id: plan.id(),
             folder,
             plan,
+            machines,
             roster,
         })
     }
@@ -175,6 +197,26 @@ impl Ceremony {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The key whose shares are renewed or restored, as the plan's roster states it; nothing if a
+    /// key is made.
+    #[must_use]
+    pub fn stated_key(&self) -> Option<&CoalitionKey> {
+        self.machines.stated.as_ref()
+    }
+
+    /// Those who hold a share of the key now and will hold none of its renewed shares.
+    #[must_use]
+    pub fn leaving(&self) -> Vec<&MemberId> {
+        let stated = self.machines.stated.iter();
+        stated
+            .flat_map(|key| &key.keyholders)
+            .map(|keyholder| &keyholder.member)
+            .filter(|member| {
+                self.plan.procedure.shares() && self.plan.identifier_of(member).is_none()
+            })
+            .collect()
     }
 
     /// The roster that the plan rests on.

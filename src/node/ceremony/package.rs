@@ -2,7 +2,7 @@
 //!
 //! HPKE (RFC 9180) in mode Base with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and
 //! ChaCha20Poly1305. Who sent a package is the envelope's to say, which signs it; the `info` string
-//! ties the ciphertext itself to ceremony, sender and recipient, so nobody can sign another's
+//! ties the ciphertext itself to ceremony, round, sender and recipient, so nobody can sign another's
 //! package as their own.
 
 use hpke::aead::ChaCha20Poly1305;
@@ -82,7 +82,7 @@ fn open_with(
 fn info(ceremony: &Bytes32, slot: &Slot) -> Vec<u8> {
     let recipient = slot.recipient.as_ref().map_or("", |id| id.as_str());
     let mut info = [LABEL, ceremony.as_bytes()].concat();
-    for part in [slot.sender.as_str(), recipient] {
+    for part in [slot.round.folder(), slot.sender.as_str(), recipient] {
         info.extend_from_slice(&(part.len() as u64).to_be_bytes());
         info.extend_from_slice(part.as_bytes());
     }
@@ -95,6 +95,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng as _;
 
+    use super::super::message::Round;
     use super::*;
     use crate::roster::MemberId;
 
@@ -143,6 +144,7 @@ mod tests {
             Slot::package(&id("de"), &id("pl")),
             Slot::package(&id("ua"), &id("de")),
             Slot::package(&id("uap"), &id("ll")),
+            Slot::to_one(Round::RepairPart, &id("ua"), &id("pl")),
         ] {
             assert!(open(&ceremony, &slot, &secret, &package).is_none());
         }

@@ -6,6 +6,17 @@ use super::folder;
 use super::message::{Round, Slot};
 use crate::roster::{CoalitionKey, MemberId};
 
+/// How far one keyholder is in one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The round.
+    pub round: Round,
+    /// How many of its messages are there and in form.
+    pub done: usize,
+    /// How many it sends.
+    pub of: usize,
+}
+
 /// How one keyholder stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -15,14 +26,25 @@ pub struct Standing {
     pub title: String,
     /// Its place in the secret sharing.
     pub identifier: u16,
-    /// Its commitments are there and in form.
-    pub committed: bool,
-    /// For how many of the others its package is there and in form.
-    pub packages: usize,
-    /// Its confirmation is there and in form.
-    pub confirmed: bool,
+    /// How far it is, in the rounds in which it sends anything.
+    pub rounds: Vec<Progress>,
     /// What is wrong with its messages, in sentences.
     pub faults: Vec<String>,
+}
+
+impl Standing {
+    /// How far it is in a round; nothing if it sends nothing there.
+    #[must_use]
+    pub fn progress(&self, round: Round) -> Option<&Progress> {
+        self.rounds.iter().find(|progress| progress.round == round)
+    }
+
+    /// Whether its confirmation is there and in form.
+    #[must_use]
+    pub fn has_confirmed(&self) -> bool {
+        self.progress(Round::Confirmation)
+            .is_some_and(|progress| progress.done == progress.of)
+    }
 }
 
 /// How the ceremony stands.
@@ -64,26 +86,33 @@ impl Ceremony {
 
     fn standing(&self, member: &MemberId, identifier: u16) -> Standing {
         let mut faults = Vec::new();
-        let mut is_there = |slot: Slot| match self.message(&slot) {
+        let mut is_there = |slot: &Slot| match self.message(slot) {
             Ok(message) => message.is_some(),
             Err(error) => {
                 faults.push(error.to_string());
                 false
             }
         };
-        let committed = is_there(Slot::to_all(Round::Commitments, member));
-        let others = self.plan.members().filter(|other| *other != member);
-        let packages = others
-            .filter(|other| is_there(Slot::package(member, other)))
-            .count();
-        let confirmed = is_there(Slot::to_all(Round::Confirmation, member));
+        let mut rounds: Vec<Progress> = Vec::new();
+        for slot in self.plan.slots_from(member) {
+            let done = usize::from(is_there(&slot));
+            match rounds.iter_mut().find(|known| known.round == slot.round) {
+                Some(known) => {
+                    known.done += done;
+                    known.of += 1;
+                }
+                None => rounds.push(Progress {
+                    round: slot.round,
+                    done,
+                    of: 1,
+                }),
+            }
+        }
         Standing {
             member: member.clone(),
             title: self.title(member),
             identifier,
-            committed,
-            packages,
-            confirmed,
+            rounds,
             faults,
         }
     }

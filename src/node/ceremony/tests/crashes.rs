@@ -3,7 +3,7 @@
 use super::*;
 
 /// Runs `work` with at most `effects` effects on disk.
-fn with_effects<T>(effects: usize, work: impl FnOnce() -> T) -> T {
+pub(super) fn with_effects<T>(effects: usize, work: impl FnOnce() -> T) -> T {
     EFFECTS_LEFT.set(Some(effects));
     let outcome = work();
     EFFECTS_LEFT.set(None);

@@ -169,16 +169,22 @@ fn status_says_who_has_done_what() {
         coalition.join(who).unwrap();
     }
     let status = ceremony.status();
-    let committed: Vec<bool> = status.keyholders.iter().map(|who| who.committed).collect();
-    assert_eq!(committed, [true, true, true, false]);
+    let committed: Vec<usize> = status
+        .keyholders
+        .iter()
+        .map(|who| who.progress(Round::Commitments).unwrap().done)
+        .collect();
+    assert_eq!(committed, [1, 1, 1, 0]);
     assert!(status.key.is_none() && !status.finished && status.fault.is_none());
 
     coalition.join("ca").unwrap();
-    assert_eq!(ceremony.status().keyholders[3].packages, 3);
+    let status = ceremony.status();
+    let packages = status.keyholders[3].progress(Round::Package).unwrap();
+    assert_eq!((packages.done, packages.of), (3, 3));
     coalition.round();
     coalition.round();
     let status = ceremony.status();
-    assert!(status.keyholders.iter().all(|who| who.confirmed));
+    assert!(status.keyholders.iter().all(|who| who.has_confirmed()));
     assert!(status.key.is_some() && !status.finished);
     ceremony.finish().unwrap();
     assert!(ceremony.status().finished);
@@ -202,13 +208,12 @@ fn a_participant_that_stops_halfway_is_named_and_left_out_of_the_next() {
         "{unfinished}"
     );
 
-    let terms = Terms {
-        epoch: 1,
-        threshold: 2,
+    let terms = Terms::Generate {
+        epoch: Some(1),
+        threshold: Some(2),
         keyholders: Some(vec![id("ua"), id("pl"), id("de")]),
     };
-    let folder = coalition.path("second");
-    let second = Ceremony::start(&folder, &coalition.trust, &terms, &coalition.ambient).unwrap();
+    let second = coalition.call("second", &terms).unwrap();
     for _ in 0..3 {
         for who in ["ua", "pl", "de"] {
             coalition.join_in("second", who).unwrap();

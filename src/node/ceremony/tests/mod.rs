@@ -9,10 +9,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use tempfile::TempDir;
 
+use super::plan::SharingPlan;
 use super::*;
 use crate::ambient::{ManualClock, Randomness};
 use crate::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use crate::node::{Directory, Identity};
+use crate::oprf::ceremony::DkgPlan;
 use crate::roster::{
     CoalitionKeys, KeyholderRole, Log, Member, MemberKey, Quotas, Roles, Root, RootKey, Roster,
     Timestamp, TlsPin,
@@ -20,6 +22,7 @@ use crate::roster::{
 
 mod crashes;
 mod flow;
+mod renewal;
 mod tampering;
 
 const NOW: u64 = 1_772_452_800;
@@ -114,12 +117,11 @@ impl Coalition {
 
     /// Calls a ceremony for epoch 1, 3 of 4.
     fn start(&self, folder: &str) -> Ceremony {
-        let terms = Terms {
-            epoch: 1,
-            threshold: 3,
-            keyholders: None,
-        };
-        Ceremony::start(&self.path(folder), &self.trust, &terms, &self.ambient).unwrap()
+        self.call(folder, &first_key()).unwrap()
+    }
+
+    fn call(&self, folder: &str, terms: &Terms) -> Result<Ceremony, CeremonyError> {
+        Ceremony::start(&self.path(folder), &self.trust, terms, &self.ambient)
     }
 
     fn open(&self, folder: &str) -> Result<Ceremony, CeremonyError> {
@@ -132,10 +134,12 @@ impl Coalition {
 
     /// One run of one keyholder, as the command line does it.
     fn join_in(&self, folder: &str, who: &str) -> Result<Joined, CeremonyError> {
-        self.open(folder)?.join(
+        let ceremony = self.open(folder)?;
+        ceremony.join(
             &self.directory(who),
             &self.identity(who),
             &id(who),
+            Some(&ceremony.fingerprint()),
             None,
             &self.ambient,
         )
@@ -170,6 +174,23 @@ impl Coalition {
     fn body(&self, slot: &Slot) -> Vec<u8> {
         let ceremony = self.open("ceremony").unwrap();
         ceremony.message(slot).unwrap().unwrap().body
+    }
+}
+
+/// A key for epoch 1, 3 of 4.
+fn first_key() -> Terms {
+    Terms::Generate {
+        epoch: Some(1),
+        threshold: Some(3),
+        keyholders: None,
+    }
+}
+
+/// The part of a ceremony's plan in which a key is made.
+fn dkg_plan(ceremony: &Ceremony) -> DkgPlan {
+    match ceremony.machines.sharing.clone().unwrap() {
+        SharingPlan::Generate(plan) => plan,
+        SharingPlan::Refresh(_) => panic!("no key is made here"),
     }
 }
 

@@ -131,7 +131,7 @@ fn a_message_changed_after_it_was_seen() {
     coalition.join("pl").unwrap();
     coalition.join("ua").unwrap();
     // Poland draws another secret, with another directory or by hand.
-    let plan = ceremony.plan().dkg().unwrap();
+    let plan = dkg_plan(&ceremony);
     let second = Dkg::start(plan, 2, &mut coalition.ambient.rng()).unwrap();
     let body = second.public_message().as_bytes();
     coalition.forge(&commitments("pl"), "pl", &commitments("pl"), body);
@@ -145,7 +145,7 @@ fn two_stories_told_to_two_keyholders() {
     coalition.round();
     // Germany is given a folder of its own, in which Poland says something else.
     copy_folder(&coalition.path("ceremony"), &coalition.path("shown to de"));
-    let plan = ceremony.plan().dkg().unwrap();
+    let plan = dkg_plan(&ceremony);
     let second = Dkg::start(plan, 2, &mut coalition.ambient.rng()).unwrap();
     let body = second.public_message().as_bytes();
     let slot = commitments("pl");
@@ -345,10 +345,12 @@ fn a_roster_of_the_past_does_not_bring_a_key_that_exists_again() {
         roster.coalition_key.current = Some(key);
     });
     let join = |newest: &TrustedRoster| {
-        coalition.open("second").unwrap().join(
+        let ceremony = coalition.open("second").unwrap();
+        ceremony.join(
             &coalition.directory("ua"),
             &coalition.identity("ua"),
             &id("ua"),
+            Some(&ceremony.fingerprint()),
             Some(newest),
             &coalition.ambient,
         )
@@ -381,9 +383,9 @@ fn a_roster_of_the_past_does_not_bring_a_key_that_exists_again() {
 fn terms_that_do_not_fit() {
     let coalition = Coalition::new();
     let refused = |epoch, threshold, keyholders: Option<&[&str]>| {
-        let terms = Terms {
-            epoch,
-            threshold,
+        let terms = Terms::Generate {
+            epoch: Some(epoch),
+            threshold: Some(threshold),
             keyholders: keyholders.map(|ids| ids.iter().map(|who| id(who)).collect()),
         };
         let folder = coalition.path("refused");
@@ -398,17 +400,7 @@ fn terms_that_do_not_fit() {
     assert_eq!(refused(1, 2, Some(&["ua", "ua"])), "PLAN");
 
     coalition.start("ceremony");
-    let terms = Terms {
-        epoch: 1,
-        threshold: 3,
-        keyholders: None,
-    };
-    let again = Ceremony::start(
-        &coalition.path("ceremony"),
-        &coalition.trust,
-        &terms,
-        &coalition.ambient,
-    );
+    let again = coalition.call("ceremony", &first_key());
     assert_eq!(again.err().unwrap().code(), "ALREADY_STARTED");
     assert_eq!(
         coalition.open("nowhere").err().unwrap().code(),
@@ -425,6 +417,7 @@ fn keys_that_are_not_those_of_the_roster() {
             &coalition.directory("pl"),
             &coalition.identity("pl"),
             &id("ua"),
+            Some(&ceremony.fingerprint()),
             None,
             &coalition.ambient,
         )
@@ -437,8 +430,10 @@ fn keys_that_are_not_those_of_the_roster() {
 fn secret_message(coalition: &Coalition, who: &str, recipient: u16) -> Vec<u8> {
     let ceremony = coalition.open("ceremony").unwrap();
     let journal = journal::Journal::open(&coalition.directory(who), &ceremony.id()).unwrap();
-    let seed = journal.load_seed(&coalition.identity(who)).unwrap();
-    let plan = ceremony.plan().dkg().unwrap();
+    let seed = journal
+        .load_seed(journal::Part::Sharing, &coalition.identity(who))
+        .unwrap();
+    let plan = dkg_plan(&ceremony);
     let me = ceremony.plan().identifier_of(&id(who)).unwrap();
     let dkg = Dkg::from_bytes(plan, me, &seed).unwrap();
     let public = ceremony
