@@ -16,6 +16,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/search.proto",
     "wayhome/operator/v1/disclosure.proto",
     "wayhome/operator/v1/node.proto",
+    "wayhome/operator/v1/membership.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -54,6 +54,11 @@ impl ManualClock {
         Self(Arc::new(AtomicU64::new(ms)))
     }
 
+    /// Puts the clock to `ms` milliseconds since 1970, ahead or back.
+    pub fn set_ms(&self, ms: u64) {
+        self.0.store(ms, Ordering::Release);
+    }
+
     /// Moves the clock forward.
     pub fn advance_ms(&self, ms: u64) {
         self.0.fetch_add(ms, Ordering::AcqRel);

@@ -162,7 +162,10 @@ fn expected(entry: &Entry) -> Expected {
         | Act::EpochOpened
         | Act::EpochLeft
         | Act::ShareTaken
-        | Act::ShareDestroyed => Expected {
+        | Act::ShareDestroyed
+        | Act::RootAdopted
+        | Act::RosterRefused
+        | Act::ClockAccepted => Expected {
             query: false,
             answer: false,
             opening: false,

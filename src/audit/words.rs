@@ -91,6 +91,9 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::ShareTaken => "share of the coalition key taken into use",
         pb::Act::ShareDestroyed => "share of the coalition key destroyed",
         pb::Act::LeavesRead => "leaves read as files",
+        pb::Act::RootAdopted => "root taken",
+        pb::Act::RosterRefused => "root or roster refused",
+        pb::Act::ClockAccepted => "clock accepted",
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::roster::trust;
 use super::{CliError, Context, progress};
 use crate::audit::reconcile::{Reconciliation, reconcile};
 use crate::audit::subject::{SubjectReport, subject};
@@ -11,7 +12,7 @@ use crate::audit::summary::summary;
 use crate::audit::verify::{Reading, Verification, verify};
 use crate::audit::{Auditor, Finding, LastVerified, Rosters, words};
 use crate::node::{Config, Identity, PinnedPeers};
-use crate::roster::{Member, MemberId, OmbudsmanScope, TrustStore, TrustedRoot, TrustedRoster};
+use crate::roster::{Kind, Member, MemberId, OmbudsmanScope, TrustedRoot, TrustedRoster};
 
 /// Arguments of `wayhome audit`.
 #[derive(clap::Args)]
@@ -67,9 +68,6 @@ struct Office<'a> {
     roster: Arc<TrustedRoster>,
     scope: OmbudsmanScope,
 }
-
-/// Where the roster's state is kept, so that no older roster is ever believed again.
-const TRUST: &str = "audit/trust.json";
 
 /// Where rosters are kept once they were in force: evidence outlives them.
 const ROSTERS: &str = "audit/rosters";
@@ -421,23 +419,17 @@ fn trusted_rosters(
     context: &Context,
 ) -> Result<(Arc<TrustedRoster>, Vec<Arc<TrustedRoster>>), CliError> {
     let directory = &context.directory;
-    let root = directory.read("root.note")?;
     let now = context.ambient.now();
-    let mut trust = match directory.read_if_there(TRUST)? {
-        Some(state) => TrustStore::from_state(root.as_bytes(), state.as_bytes())?,
-        None => TrustStore::new(root.as_bytes())?,
-    };
-    if let Some(note) = directory.read_if_there("roster.note")? {
-        match trust.update_roster(note.as_bytes(), now) {
-            Ok(_) => {
-                let state = String::from_utf8_lossy(&trust.to_state()).into_owned();
-                directory.write(TRUST, &state)?;
-            }
+    let mut trust = trust::open(context)?;
+    if let Some(note) = directory.read_note("roster.note", Kind::Roster.max_bytes())? {
+        match trust.update_roster(&note, now) {
+            Ok(_) => {}
             // An older file beside a newer kept roster is no fault: the newer one is in force.
             Err(_) if trust.roster().is_some() => {}
             Err(error) => return Err(error.into()),
         }
     }
+    trust::keep(directory, &trust)?;
     let roster = Arc::clone(trust.roster_in_force(now)?);
     directory.write(
         &format!("{ROSTERS}/{}.note", roster.version()),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CliError, Context};
 use crate::exchange::AllowListText;
-use crate::node::{Config, Identity, default_rederive_per_minute};
+use crate::node::{Config, Identity, Routes, default_rederive_per_minute};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
     Roles, Timestamp, TlsPin,
@@ -59,6 +59,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         database: "sqlite:wayhome.db".to_owned(),
         rederive_per_minute: default_rederive_per_minute(),
         disclosure: default_allow_list(),
+        routes: Routes::new(),
     };
     let member = public_entry(context, &args, scope, &identity)?;
     let entry =

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
         directory: Directory::new(cli.dir.clone().unwrap_or_else(|| PathBuf::from("."))),
         given_directory: cli.dir,
         output: Output::new(cli.json),
-        ambient: Ambient::system(),
+        ambient: ambient(),
     };
     if !matches!(cli.command, Command::Run(_)) {
         output::start_tracing("warn");
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
             Command::Review(args) => review::run(&context, args).await,
             Command::Disclose(args) => disclose::run(&context, args).await,
             Command::Audit(args) => audit::run(&context, args).await,
-            Command::Roster(args) => roster::run(&context, args),
+            Command::Roster(args) => roster::run(&context, args).await,
             Command::Ceremony(args) => ceremony::run(&context, args),
             Command::Eval(args) => eval::run(&context, args).await,
         }
@@ -132,6 +132,24 @@ pub fn main() -> ExitCode {
             context.output.error(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Time and randomness of this machine.
+#[cfg(not(debug_assertions))]
+fn ambient() -> Ambient {
+    Ambient::system()
+}
+
+/// The same; in a debug build a test may say what time it is (unix seconds). A release has no such
+/// code.
+#[cfg(debug_assertions)]
+fn ambient() -> Ambient {
+    use crate::ambient::{ManualClock, SystemRandomness};
+    let said = std::env::var("WAYHOME_TEST_CLOCK").ok();
+    match said.and_then(|said| said.parse::<u64>().ok()) {
+        Some(seconds) => Ambient::new(ManualClock::at_ms(seconds * 1000), SystemRandomness),
+        None => Ambient::system(),
     }
 }
 

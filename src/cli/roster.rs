@@ -1,12 +1,15 @@
 //! `wayhome roster`: root keys, roots and rosters, made on machines that are never online.
 //!
-//! Every file is text that a person can read before signing it; nothing here needs a running node.
+//! Every file is text that a person can read before signing it. Only what concerns a running node
+//! (`status`, `reload`, `fetch`, `accept-clock`) needs one.
 
 mod check;
 mod draft;
 mod files;
 mod keys;
+mod node;
 mod sign;
+pub(super) mod trust;
 
 use clap::Subcommand;
 
@@ -41,9 +44,19 @@ enum Command {
     Diff(check::DiffArgs),
     /// Check a signed roster and put it into the party's directory; a running node takes it up.
     Publish(check::PublishArgs),
+    /// Check the successor of the newest root and put it into the party's directory.
+    PublishRoot(check::PublishRootArgs),
+    /// Say which root and roster the running node trusts, and what will stop working soon.
+    Status,
+    /// Have the running node take what lies in its directory now, and say what became of it.
+    Reload,
+    /// Have the running node ask its peers for newer roots and rosters now.
+    Fetch,
+    /// Accept this machine's clock after it was ahead and has been set right. Logged.
+    AcceptClock(node::AcceptClockArgs),
 }
 
-pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Keygen(args) => keys::keygen(context, &args),
         Command::DraftRoot(args) => keys::draft_root(context, &args),
@@ -54,6 +67,11 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Show(args) => check::show(context, &args),
         Command::Diff(args) => check::diff(context, &args),
         Command::Publish(args) => check::publish(context, &args),
+        Command::PublishRoot(args) => check::publish_root(context, &args),
+        Command::Status => node::status(context).await,
+        Command::Reload => node::reload(context).await,
+        Command::Fetch => node::fetch(context).await,
+        Command::AcceptClock(args) => node::accept_clock(context, &args).await,
     }
 }
 

@@ -277,6 +277,7 @@ fn admit(
     {
         return Err(Refusal::RosterSplit);
     }
+    party.heard_of(&caller.id, header.roster_version);
     // 6. The items are those that were signed, and none was erased on the way.
     Ok((check_items(header, &evidence.items)?, expires_ms))
 }
@@ -477,7 +478,11 @@ pub fn open_answer<P: AnswerPayload>(
     query: &Outgoing,
     message: Option<pb::SignedMessage>,
 ) -> Result<Answer<P>, AnswerError> {
-    open_answer_to(Signer::node(party), roster, holder, query, message)
+    let answer: Answer<P> = open_answer_to(Signer::node(party), roster, holder, query, message)?;
+    if let Some(header) = answer.payload.header() {
+        party.heard_of(&holder.id, header.roster_version);
+    }
+    Ok(answer)
 }
 
 /// Opens the answer of `holder` to a query that `asker` signed.

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::{mpsc, watch};
+
 use super::{AllowList, Peers, Refusal};
 use crate::ambient::Ambient;
 use crate::envelope::SigningKey;
 use crate::linkage::RuleTable;
 use crate::oprf::pseudonym::{Pseudonym, PseudonymKey};
 use crate::oprf::{CoalitionKey, KeyShare, PublicPoint};
-use crate::roster::{self, Member, MemberId, RosterError, TrustStore, TrustedRoster, Update};
+use crate::roster::{self, Member, MemberId, TrustStore, TrustedRoster};
 use crate::store::{Ledger, Store, StoreError};
+
+/// How many peers with newer rosters are remembered until they are asked.
+const HEARD: usize = 16;
 
 /// What a party is made of.
 pub struct PartyParts {
@@ -54,6 +59,14 @@ pub struct Party {
     store: Store,
     ledger: Ledger,
     trust: RwLock<TrustStore>,
+    changed: watch::Sender<u64>,
+    /// Rosters are taken one after another: each builds on the one before.
+    pub(super) adopting: tokio::sync::Mutex<()>,
+    /// Peers that signed under a newer roster than this node's.
+    heard: (
+        mpsc::Sender<MemberId>,
+        tokio::sync::Mutex<mpsc::Receiver<MemberId>>,
+    ),
     /// Checked coalition keys, by roster version and epoch.
     coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
     shares: RwLock<Vec<Arc<Keyholding>>>,
@@ -74,6 +87,7 @@ impl Party {
     /// Puts a party together.
     #[must_use]
     pub fn new(parts: PartyParts) -> Self {
+        let heard = mpsc::channel(HEARD);
         Self {
             id: parts.id,
             signing_key: parts.signing_key,
@@ -81,6 +95,9 @@ impl Party {
             store: parts.store,
             ledger: parts.ledger,
             trust: RwLock::new(parts.trust),
+            changed: watch::Sender::new(0),
+            adopting: tokio::sync::Mutex::default(),
+            heard: (heard.0, tokio::sync::Mutex::new(heard.1)),
             coalition: RwLock::default(),
             shares: RwLock::new(parts.shares.into_iter().map(Arc::new).collect()),
             open_epochs: RwLock::default(),
@@ -165,25 +182,41 @@ impl Party {
         look(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Offers signed roots and a roster; what is accepted is in force once this returns.
-    ///
-    /// The new state is made durable before it is acted on.
-    ///
-    /// # Errors
-    /// The inner error says why something was refused; the outer one that it could not be kept.
-    pub async fn offer_roster(
-        &self,
-        roots: &[Vec<u8>],
-        roster: Option<&[u8]>,
-    ) -> Result<Result<Update, RosterError>, StoreError> {
-        let now = self.ambient.now();
-        let mut candidate = self.with_trust(Clone::clone);
-        let outcome = candidate.update(roots.iter().map(Vec::as_slice), roster, now);
-        self.store
-            .set_setting("trust_store", &candidate.to_state())
-            .await?;
-        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = candidate;
-        Ok(outcome)
+    /// Takes a new state of trust; only [`rosters`](super::rosters) does, once it is durable.
+    pub(super) fn trust(&self, trust: TrustStore) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Told whenever what is trusted may have changed.
+    #[must_use]
+    pub fn trust_changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The last roster that is or was trusted, in force or not: to find those who may have a newer
+    /// one, and to give what there is to who lacks it. Never to be acted on.
+    #[must_use]
+    pub fn known_roster(&self) -> Option<Arc<TrustedRoster>> {
+        self.with_trust(|trust| trust.contacts().cloned())
+    }
+
+    /// Notes that `peer` signed under a roster of this version: if it is newer than this node's, it
+    /// is worth asking for.
+    pub(super) fn heard_of(&self, peer: &MemberId, roster_version: u64) {
+        if roster_version > u64::from(self.with_trust(TrustStore::versions).roster) {
+            // Full means that enough peers are to be asked already.
+            let _ = self.heard.0.try_send(peer.clone());
+        }
+    }
+
+    /// A peer that signed under a newer roster, as soon as there is one.
+    pub async fn next_ahead(&self) -> MemberId {
+        match self.heard.1.lock().await.recv().await {
+            Some(peer) => peer,
+            // The sending half lives as long as this party.
+            None => std::future::pending().await,
+        }
     }
 
     /// The coalition key of `epoch` under `roster`, checked.

@@ -1,24 +1,38 @@
 //! Rosters on their way between nodes: from any peer, believed only for their signatures.
+//!
+//! Whoever offers one, a peer or a file, it is taken by the rules of [`TrustStore`] or refused with
+//! a reason. What is taken becomes durable together with its leaf, and only then is it acted on.
 
 use std::sync::Arc;
 
 use super::ask::{self, client};
-use super::{Party, PeerError};
+use super::leaf::Leaf;
+use super::{Party, PeerError, service};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::roster_service_client::RosterServiceClient;
-use crate::roster::{Member, RosterError, Update};
-use crate::store::StoreError;
+use crate::roster::{Member, MemberId, RosterError, TrustStore, TrustedRoster, Update};
+use crate::store::{Act, Committed, Effect, StoreError};
+
+/// The setting that holds what a node trusts.
+pub const TRUST: &str = "trust_store";
+
+/// How many refused rosters a day are recorded for each source: enough to see what was tried, and
+/// no way to fill the log.
+const RECORDED_REFUSALS_PER_DAY: u64 = 100;
 
 /// What a peer with these versions lacks.
 #[must_use]
 pub fn newer(party: &Party, root_version: u64, roster_version: u64) -> pb::GetRosterResponse {
     let root_version = u32::try_from(root_version).unwrap_or(u32::MAX);
     party.with_trust(|trust| pb::GetRosterResponse {
-        roots: trust.roots_above(root_version).map(str::to_owned).collect(),
+        roots: trust
+            .roots_above(root_version)
+            .map(|root| root.as_bytes().to_vec())
+            .collect(),
         roster: trust
             .roster()
             .filter(|roster| u64::from(roster.version()) > roster_version)
-            .map(|roster| roster.note().to_owned())
+            .map(|roster| roster.note().as_bytes().to_vec())
             .unwrap_or_default(),
     })
 }
@@ -32,7 +46,7 @@ pub async fn fetch(
     party: &Arc<Party>,
     peer: &Member,
 ) -> Result<Result<Update, RosterError>, PeerError> {
-    let versions = party.with_trust(crate::roster::TrustStore::versions);
+    let versions = party.with_trust(TrustStore::versions);
     let channel = ask::channel(party, peer).await?;
     let request = pb::GetRosterRequest {
         root_version: u64::from(versions.root),
@@ -50,10 +64,176 @@ pub async fn fetch(
             refusal: status.into(),
         })?
         .into_inner();
-    let roots: Vec<Vec<u8>> = reply.roots.into_iter().map(String::into_bytes).collect();
-    let roster = (!reply.roster.is_empty()).then_some(reply.roster.as_bytes());
-    party
-        .offer_roster(&roots, roster)
+    let roster = (!reply.roster.is_empty()).then_some(reply.roster.as_slice());
+    take(party, &reply.roots, roster, Some(&peer.id))
         .await
-        .map_err(|error: StoreError| PeerError::Store(error))
+        .map_err(PeerError::Store)
+}
+
+/// Takes signed roots and a roster that `from` offered, a peer or (`None`) a file of the node's own
+/// directory. What is accepted is in force once this returns; what is refused is recorded.
+///
+/// # Errors
+/// The inner error says why something was refused; the outer one that nothing could be kept.
+pub async fn take(
+    party: &Party,
+    roots: &[Vec<u8>],
+    roster: Option<&[u8]>,
+    from: Option<&MemberId>,
+) -> Result<Result<Update, RosterError>, StoreError> {
+    let outcome = take_unrecorded(party, roots, roster).await?;
+    if let Err(refused) = &outcome {
+        record_refusal(party, refused, from).await?;
+    }
+    Ok(outcome)
+}
+
+/// As [`take`], without a record of what is refused: for files that an earlier run has looked at,
+/// and that a newer roster has overtaken since.
+///
+/// # Errors
+/// As [`take`].
+pub async fn take_unrecorded(
+    party: &Party,
+    roots: &[Vec<u8>],
+    roster: Option<&[u8]>,
+) -> Result<Result<Update, RosterError>, StoreError> {
+    let _one_at_a_time = party.adopting.lock().await;
+    let mut candidate = party.with_trust(Clone::clone);
+    let before = trusted(&candidate);
+    let now = party.ambient().now();
+    let outcome = candidate.update(roots.iter().map(Vec::as_slice), roster, now);
+    let after = trusted(&candidate);
+    if after == before {
+        // Only the time has moved on.
+        party
+            .store()
+            .set_setting(TRUST, &candidate.to_state())
+            .await?;
+        party.trust(candidate);
+        return Ok(outcome);
+    }
+    let newest = candidate.roster().filter(|_| after.1 != before.1);
+    let (act, reference) = match newest {
+        Some(roster) => (pb::Act::RosterAdopted, adopted(roster, &candidate)),
+        None => (
+            pb::Act::RootAdopted,
+            format!(
+                "root={} sha256={}",
+                candidate.root().version(),
+                candidate.root().digest()
+            ),
+        ),
+    };
+    tracing::info!(
+        root = candidate.root().version(),
+        roster = candidate.versions().roster,
+        "a root or roster came into force"
+    );
+    bring_into_force(party, candidate, act, reference).await?;
+    Ok(outcome)
+}
+
+/// Forgets that this machine's clock was once ahead: the operator's answer to a clock that ran
+/// wrong and was corrected. Returns the latest time that had been seen, and the time now.
+///
+/// # Errors
+/// If it could not be recorded.
+pub async fn accept_clock(party: &Party) -> Result<(u64, u64), StoreError> {
+    let _one_at_a_time = party.adopting.lock().await;
+    let mut candidate = party.with_trust(Clone::clone);
+    let (seen, now) = (candidate.last_seen(), party.ambient().now());
+    candidate.accept_clock(now);
+    let reference = format!("seen={seen} now={now}");
+    bring_into_force(party, candidate, pb::Act::ClockAccepted, reference).await?;
+    tracing::warn!(seen, now, "the operator accepted the clock");
+    Ok((seen, now))
+}
+
+/// Notes the time, so that a clock set back is noticed even if nothing else happens.
+///
+/// # Errors
+/// The inner error says that the clock went back; the outer one that nothing could be kept.
+pub async fn note_time(party: &Party) -> Result<Result<(), RosterError>, StoreError> {
+    let _one_at_a_time = party.adopting.lock().await;
+    let mut candidate = party.with_trust(Clone::clone);
+    if let Err(error) = candidate.see_time(party.ambient().now()) {
+        return Ok(Err(error));
+    }
+    party
+        .store()
+        .set_setting(TRUST, &candidate.to_state())
+        .await?;
+    party.trust(candidate);
+    Ok(Ok(()))
+}
+
+/// Makes a new state of trust durable with its leaf, then acts on it.
+async fn bring_into_force(
+    party: &Party,
+    trust: TrustStore,
+    act: pb::Act,
+    reference: String,
+) -> Result<(), StoreError> {
+    let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
+        .set(|entry| entry.reference = reference)
+        .finish();
+    let act = Act::alone(leaf).with(Effect::Set(TRUST, trust.to_state()));
+    match party.ledger().commit(act).await? {
+        Committed::Done { .. } => {
+            party.trust(trust);
+            Ok(())
+        }
+        // An act without guards is never refused.
+        _ => Err(StoreError::Closed),
+    }
+}
+
+async fn record_refusal(
+    party: &Party,
+    refused: &RosterError,
+    from: Option<&MemberId>,
+) -> Result<(), StoreError> {
+    let source = from.map_or("", MemberId::as_str);
+    tracing::warn!(
+        source = if source.is_empty() { "file" } else { source },
+        code = refused.code(),
+        error = %refused,
+        "a root or roster was refused"
+    );
+    let (leaf, _) = Leaf::new(
+        pb::Act::RosterRefused,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.peer = source.to_owned();
+        entry.reference = refused.code().to_owned();
+    })
+    .finish();
+    let mut act = Act::alone(leaf);
+    let (_, debit) = service::daily_draw(
+        party,
+        source,
+        "refused_rosters",
+        1,
+        RECORDED_REFUSALS_PER_DAY,
+    );
+    act.debits.push(debit);
+    party.ledger().commit(act).await.map(drop)
+}
+
+/// What tells one state of trust from another, the time apart.
+fn trusted(trust: &TrustStore) -> (crate::roster::Bytes32, Option<crate::roster::Bytes32>) {
+    let roster = trust.roster().map(|roster| roster.digest());
+    (trust.root().digest(), roster)
+}
+
+fn adopted(roster: &TrustedRoster, trust: &TrustStore) -> String {
+    format!(
+        "version={} sha256={} root={}",
+        roster.version(),
+        roster.digest(),
+        trust.root().version()
+    )
 }

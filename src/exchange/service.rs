@@ -217,14 +217,21 @@ pub fn daily_debit(
     amount: u64,
     limit: u64,
 ) -> (&'static str, Debit) {
+    daily_draw(party, issuer.id.as_str(), quota, amount, limit)
+}
+
+/// The same for whoever `who` names.
+pub(super) fn daily_draw(
+    party: &Party,
+    who: &str,
+    quota: &'static str,
+    amount: u64,
+    limit: u64,
+) -> (&'static str, Debit) {
     let day = party.ambient().now_ms() / DAY_MS;
     let tag = party.store().tag(
         TagKind::Quota,
-        &[
-            issuer.id.as_str().as_bytes(),
-            quota.as_bytes(),
-            &day.to_be_bytes(),
-        ],
+        &[who.as_bytes(), quota.as_bytes(), &day.to_be_bytes()],
     );
     (quota, Debit { tag, amount, limit })
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, DirectoryError};
+use super::tls::Routes;
 use crate::exchange::{AllowList, AllowListError, AllowListText};
 use crate::roster::MemberId;
 
@@ -26,6 +27,9 @@ pub struct Config {
     /// Fields granted at once, by purpose. What is not listed is withheld.
     #[serde(default)]
     pub disclosure: AllowListText,
+    /// Where this node reaches parties, if not at the addresses that the roster states.
+    #[serde(default, skip_serializing_if = "Routes::is_empty")]
+    pub routes: Routes,
 }
 
 /// What is wrong with a configuration.
@@ -110,6 +114,11 @@ mod tests {
             disclosure: AllowListText(
                 [(Purpose::FamilyTracing, vec!["current_place".to_owned()])].into(),
             ),
+            routes: [(
+                "pl".parse().unwrap(),
+                vec!["gateway.internal:7443".parse().unwrap()],
+            )]
+            .into(),
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

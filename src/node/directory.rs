@@ -4,6 +4,7 @@
 //! DIR/node.toml            configuration
 //! DIR/member.json          the party's public entry, for the secretariat's roster draft
 //! DIR/root.note            the pinned root document
+//! DIR/roots/N.note         roots that followed it, by version
 //! DIR/roster.note          the newest roster given as a file
 //! DIR/keys/master.key      wraps data keys (vault)
 //! DIR/keys/token.key       second seal on coalition tokens; never backed up
@@ -18,6 +19,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::roster::Kind;
 
 /// The directory of one node, or of one ombudsman.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +131,67 @@ impl Directory {
         }
     }
 
+    /// Reads a signed note of the directory, if it is there: at most `limit` octets and one more,
+    /// so that whoever checks it sees that it is too long.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn read_note(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, DirectoryError> {
+        use std::io::Read as _;
+        let path = self.file(name);
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(&path)
+            .and_then(|file| file.take(limit as u64 + 1).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(wrong(&path, &error)),
+        }
+    }
+
+    /// Names of the roots that followed the pinned one, `roots/2.note` and so on, in their order.
+    ///
+    /// # Errors
+    /// If the folder is there and cannot be read.
+    pub fn root_names(&self) -> Result<Vec<String>, DirectoryError> {
+        let folder = self.file("roots");
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(wrong(&folder, &error)),
+        };
+        let mut versions: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix(".note")?.parse().ok())
+            .collect();
+        versions.sort_unstable();
+        Ok(versions.into_iter().map(root_name).collect())
+    }
+
+    /// The roots that followed the pinned one, each with its name, in their order.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn roots(&self) -> Result<Vec<(String, Vec<u8>)>, DirectoryError> {
+        let mut roots = Vec::new();
+        for name in self.root_names()? {
+            if let Some(note) = self.read_note(&name, Kind::Root.max_bytes())? {
+                roots.push((name, note));
+            }
+        }
+        Ok(roots)
+    }
+
+    /// Keeps a root that followed the pinned one.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write_root(&self, version: u32, note: &str) -> Result<(), DirectoryError> {
+        let folder = self.file("roots");
+        std::fs::create_dir_all(&folder).map_err(|error| wrong(&folder, &error))?;
+        self.write(&root_name(version), note)
+    }
+
     /// Writes a text file of the directory, whole or not at all.
     ///
     /// # Errors
@@ -140,6 +204,10 @@ impl Directory {
             .and_then(|()| std::fs::rename(&fresh, &path))
             .map_err(|error| wrong(&path, &error))
     }
+}
+
+fn root_name(version: u32) -> String {
+    format!("roots/{version}.note")
 }
 
 fn wrong(path: &Path, error: &io::Error) -> DirectoryError {

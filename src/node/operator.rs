@@ -2,6 +2,7 @@
 //! the node's user can open.
 
 mod disclosure;
+mod membership;
 mod records;
 mod review;
 mod search;
@@ -16,8 +17,10 @@ use tonic::Status;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
+use super::membership::Membership;
 use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
+use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
@@ -32,13 +35,14 @@ const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
 #[derive(Clone)]
 pub struct Operator {
     party: Arc<Party>,
+    membership: Arc<Membership>,
 }
 
 impl Operator {
     /// The services of one party.
     #[must_use]
-    pub fn new(party: Arc<Party>) -> Self {
-        Self { party }
+    pub fn new(party: Arc<Party>, membership: Arc<Membership>) -> Self {
+        Self { party, membership }
     }
 
     /// All services on one server.
@@ -55,6 +59,7 @@ impl Operator {
             )
             .add_service(DisclosureServiceServer::new(self.clone()))
             .add_service(ReviewServiceServer::new(self.clone()))
+            .add_service(MembershipServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

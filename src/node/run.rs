@@ -13,17 +13,18 @@ use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
 use super::identity::{Identity, IdentityError};
 use super::log_http::LogFiles;
+use super::membership::{self, Membership, MembershipError};
 use super::operator::Operator;
-use super::serve::{self, Exchange};
+use super::serve::{self, Connections, Door, Exchange};
 use super::tending::{self, Tending};
-use super::tls::{self, PinnedPeers, TlsError};
+use super::tls::{self, PinCheck, PinnedPeers, TlsError};
 use crate::ambient::Ambient;
 use crate::audit::AuditServer;
 use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
 use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
 use crate::exchange::leaf::Leaf;
-use crate::exchange::{Party, PartyParts, rosters};
+use crate::exchange::{Party, PartyParts, Peers, rosters};
 use crate::linkage::RuleTable;
 use crate::proto::exchange as pb;
 use crate::proto::exchange::audit_service_server::AuditServiceServer;
@@ -31,12 +32,9 @@ use crate::proto::exchange::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::exchange::lookup_service_server::LookupServiceServer;
 use crate::proto::exchange::roster_service_server::RosterServiceServer;
 use crate::proto::exchange::token_service_server::TokenServiceServer;
-use crate::roster::{RosterError, TrustStore, Update};
+use crate::roster::{RosterError, TrustStore};
 use crate::store::{Act, Ledger, LogSigner, Store, StoreError};
 use crate::tlog::Checkpoint;
-
-/// How often the directory is looked at for a newer roster.
-const ROSTER_WATCH: Duration = Duration::from_secs(1);
 
 /// How often expired leads and remembered queries are dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
@@ -68,6 +66,9 @@ pub enum NodeError {
         /// Where it belongs.
         path: String,
     },
+    /// The roots and the roster in the directory.
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
     /// The pinned root, or the kept state of the roster.
     #[error("{place}: {source} ({code})", code = source.code())]
     Roster {
@@ -125,6 +126,8 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     store.discard_import(None).await?;
     let identity = Arc::new(identity);
     let trust = trust_store(directory, &store).await?;
+    let peers = Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone()));
+    peers.set_routes(config.routes.clone());
     let ledger = Ledger::start(
         store.clone(),
         Arc::new(CheckpointSigner(identity.log.clone())),
@@ -145,16 +148,17 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         ledger,
         trust,
         shares,
-        peers: Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone())),
+        peers: Arc::clone(&peers) as Arc<dyn Peers>,
         rules,
         ambient: ambient.clone(),
     });
     let party = Arc::new(party);
-    adopt_roster_file(directory, &party).await?;
+    membership::take_files(directory, &party, true).await?;
     Ok(Opened {
         config,
         identity,
         party,
+        peers,
         _lock: lock,
     })
 }
@@ -167,6 +171,8 @@ pub struct Opened {
     pub identity: Arc<Identity>,
     /// The node as a party.
     pub party: Arc<Party>,
+    /// How it reaches the others.
+    pub peers: Arc<PinnedPeers>,
     _lock: std::fs::File,
 }
 
@@ -177,48 +183,12 @@ async fn trust_store(directory: &Directory, store: &Store) -> Result<TrustStore,
             path: directory.file("root.note").display().to_string(),
         })?;
     let at = |place: &'static str| move |source| NodeError::Roster { place, source };
-    match store.setting("trust_store").await? {
+    match store.setting(rosters::TRUST).await? {
         Some(state) => {
             TrustStore::from_state(root.as_bytes(), &state).map_err(at("the kept roster"))
         }
         None => TrustStore::new(root.as_bytes()).map_err(at("root.note")),
     }
-}
-
-/// Takes the roster that lies in the directory, if it is newer than the one in force.
-async fn adopt_roster_file(directory: &Directory, party: &Party) -> Result<(), NodeError> {
-    let Some(note) = directory.read_if_there("roster.note")? else {
-        return Ok(());
-    };
-    let outcome = party.offer_roster(&[], Some(note.as_bytes())).await?;
-    match outcome {
-        Ok(Update::Unchanged) => {}
-        Ok(Update::Updated) => record_adoption(party).await?,
-        // An older file beside a newer kept roster is no fault: the newer one stays in force.
-        Err(error) => {
-            tracing::warn!(%error, code = error.code(), "the roster in the directory was not taken");
-        }
-    }
-    Ok(())
-}
-
-async fn record_adoption(party: &Party) -> Result<(), NodeError> {
-    let Some((version, digest)) = party.with_trust(|trust| {
-        let roster = trust.roster()?;
-        Some((roster.version(), roster.digest()))
-    }) else {
-        return Ok(());
-    };
-    let (leaf, _) = Leaf::new(
-        pb::Act::RosterAdopted,
-        party.ambient(),
-        &pb::Outcome::default(),
-    )
-    .set(|entry| entry.reference = format!("version={version} sha256={digest}"))
-    .finish();
-    party.ledger().commit(Act::alone(leaf)).await?;
-    tracing::info!(version, "a roster came into force");
-    Ok(())
 }
 
 /// Runs the node in `directory` until `shutdown` is done. `ready` is told the address listened on.
@@ -248,12 +218,12 @@ pub async fn run(
     restrict(&socket).map_err(listen(&socket.display()))?;
 
     let (stop, stopped) = watch::channel(false);
-    let peers = peer_server(party, identity, listener, stopped.clone())?;
-    let own = operator_server(party, operators, stopped.clone());
-    let watcher = tokio::spawn(watch_directory(
+    let connections = Arc::new(Connections::default());
+    let membership = Arc::new(Membership::new(
         directory.clone(),
         Arc::clone(party),
-        stopped.clone(),
+        Arc::clone(&opened.peers),
+        Arc::clone(&connections),
     ));
     // Before anybody is answered: a share that a roster took back must not answer.
     let tending = Tending::begin(directory.clone(), Arc::clone(party)).await;
@@ -262,6 +232,21 @@ pub async fn run(
         config.rederive_per_minute,
         stopped.clone(),
     ));
+    let accepts = accepts(party);
+    let (_config, tls) = watch::channel(Arc::new(tls::server_config(
+        identity,
+        Arc::clone(&accepts),
+    )?));
+    let door = Door {
+        config: tls,
+        accepts,
+        connections,
+    };
+    let peers = peer_server(party, listener, door, stopped.clone());
+    let operator = Operator::new(Arc::clone(party), Arc::clone(&membership));
+    let own = operator_server(operator, operators, stopped.clone());
+    let membership = tokio::spawn(membership.watch(stopped.clone()));
+    let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
     ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -275,28 +260,31 @@ pub async fn run(
         }
     };
     let _ = stop.send(true);
-    watcher.abort();
     tending.abort();
+    membership.abort();
+    house.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
 }
 
+/// Who may connect: an active party of the last roster that is known. If that is not in force, all
+/// that is answered is who asks for a newer one.
+fn accepts(party: &Arc<Party>) -> PinCheck {
+    let party = Arc::clone(party);
+    Arc::new(move |spki| {
+        party
+            .known_roster()
+            .is_some_and(|roster| party.caller(&roster, spki).is_ok())
+    })
+}
+
 fn peer_server(
     party: &Arc<Party>,
-    identity: &Identity,
     listener: TcpListener,
+    door: Door,
     stopped: watch::Receiver<bool>,
-) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, NodeError> {
-    let accepts = {
-        let party = Arc::clone(party);
-        Arc::new(move |spki: &[u8; 32]| {
-            party
-                .roster()
-                .is_ok_and(|roster| party.caller(&roster, spki).is_ok())
-        })
-    };
-    let config = tls::server_config(identity, accepts)?;
+) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let exchange = Exchange(Arc::clone(party));
     macro_rules! limited {
         ($server:ident, $service:expr) => {
@@ -305,7 +293,7 @@ fn peer_server(
                 .max_encoding_message_size(MAX_MESSAGE)
         };
     }
-    Ok(Server::builder()
+    Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(64)
@@ -323,20 +311,18 @@ fn peer_server(
             AuditServiceServer,
             AuditServer::new(Arc::clone(party), serve::pin_of)
         ))
-        .serve_with_incoming_shutdown(serve::accept(listener, config), until(stopped)))
+        .serve_with_incoming_shutdown(serve::accept(listener, door), until(stopped))
 }
 
 fn operator_server(
-    party: &Arc<Party>,
+    operator: Operator,
     listener: UnixListener,
     stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
-    Operator::new(Arc::clone(party))
-        .routes()
-        .serve_with_incoming_shutdown(
-            tokio_stream::wrappers::UnixListenerStream::new(listener),
-            until(stopped),
-        )
+    operator.routes().serve_with_incoming_shutdown(
+        tokio_stream::wrappers::UnixListenerStream::new(listener),
+        until(stopped),
+    )
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
@@ -344,61 +330,16 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// Looks for a newer roster in the directory and at the peers, and keeps house.
-async fn watch_directory(directory: Directory, party: Arc<Party>, stopped: watch::Receiver<bool>) {
-    let mut last_seen = None;
-    let mut ticks: u64 = 0;
-    let housekeeping_ticks = HOUSEKEEPING.as_secs() / ROSTER_WATCH.as_secs();
-    while !*stopped.borrow() {
-        tokio::time::sleep(ROSTER_WATCH).await;
-        ticks += 1;
-        let modified = std::fs::metadata(directory.file("roster.note"))
-            .and_then(|metadata| metadata.modified())
-            .ok();
-        if modified != last_seen {
-            last_seen = modified;
-            if let Err(error) = adopt_roster_file(&directory, &party).await {
-                tracing::error!(%error, "the roster in the directory could not be taken");
-            }
+/// Drops what has expired, now and then.
+async fn keep_house(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-        if ticks.is_multiple_of(housekeeping_ticks) {
-            let now = party.ambient().now_ms();
-            if let Err(error) = party.store().forget_expired(now).await {
-                tracing::error!(%error, "expired rows could not be dropped");
-            }
-            // A peer that does not answer keeps neither the files nor the others waiting.
-            tokio::spawn({
-                let party = Arc::clone(&party);
-                async move { ask_for_rosters(&party).await }
-            });
-        }
-    }
-}
-
-async fn ask_for_rosters(party: &Arc<Party>) {
-    let Ok(roster) = party.roster() else { return };
-    for member in crate::exchange::lookup::others(party, &roster) {
-        match rosters::fetch(party, member).await {
-            Ok(Ok(Update::Updated)) => {
-                if let Err(error) = record_adoption(party).await {
-                    tracing::error!(%error, "a roster could not be recorded");
-                }
-            }
-            Ok(Ok(Update::Unchanged)) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    peer = member.id.as_str(),
-                    code = error.code(),
-                    "a peer's roster was refused"
-                );
-            }
-            Err(error) => {
-                tracing::info!(
-                    peer = member.id.as_str(),
-                    code = error.code(),
-                    "a peer gave no roster"
-                );
-            }
+        let now = party.ambient().now_ms();
+        if let Err(error) = party.store().forget_expired(now).await {
+            tracing::error!(%error, "expired rows could not be dropped");
         }
     }
 }

@@ -1,16 +1,19 @@
 //! The node's listener: TLS handshakes, connections with the peer's pin, and the services behind
 //! them.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +23,7 @@ use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status};
 
 use super::identity::spki_sha256;
+use super::tls::PinCheck;
 use crate::exchange::ask::MAX_QUERY;
 use crate::exchange::{Party, Refusal, disclose, evaluate, lookup, rosters};
 use crate::proto::exchange as pb;
@@ -46,10 +50,89 @@ pub fn pin_of(extensions: &tonic::Extensions) -> Option<[u8; 32]> {
     extensions.get::<PeerPin>().map(|PeerPin(pin)| *pin)
 }
 
+/// The connections that are open, so that those of a party that is admitted no more can be cut at
+/// once.
+#[derive(Default)]
+pub struct Connections {
+    next: AtomicU64,
+    open: Mutex<HashMap<u64, (PeerPin, Arc<Cut>)>>,
+}
+
+/// Whether a connection was cut, and who waits for it.
+#[derive(Default)]
+struct Cut {
+    done: AtomicBool,
+    reading: AtomicWaker,
+    writing: AtomicWaker,
+}
+
+impl Cut {
+    fn make(&self) {
+        self.done.store(true, Ordering::Release);
+        self.reading.wake();
+        self.writing.wake();
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.done.load(Ordering::Acquire) {
+            return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+        }
+        Ok(())
+    }
+}
+
+impl Connections {
+    /// Cuts every connection whose pin is not admitted; returns how many. The others notice
+    /// nothing.
+    pub fn cut(&self, admitted: impl Fn(&[u8; 32]) -> bool) -> usize {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cut = 0;
+        for (PeerPin(pin), connection) in open.values() {
+            if !connection.done.load(Ordering::Acquire) && !admitted(pin) {
+                connection.make();
+                cut += 1;
+            }
+        }
+        cut
+    }
+
+    fn enter(self: &Arc<Self>, pin: &PeerPin) -> Entry {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let cut = Arc::new(Cut::default());
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, (pin.clone(), Arc::clone(&cut)));
+        Entry {
+            number,
+            cut,
+            connections: Arc::clone(self),
+        }
+    }
+}
+
+/// A connection's place among the open ones; dropped with it.
+struct Entry {
+    number: u64,
+    cut: Arc<Cut>,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.number);
+    }
+}
+
 /// A connection whose peer showed a pinned certificate.
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     pin: PeerPin,
+    entry: Entry,
     #[cfg(debug_assertions)]
     tap: Option<super::tap::Tap>,
 }
@@ -68,6 +151,10 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.entry.cut.reading.register(context.waker());
+        if let Err(cut) = self.entry.cut.check() {
+            return Poll::Ready(Err(cut));
+        }
         #[cfg(debug_assertions)]
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
@@ -85,6 +172,10 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.entry.cut.writing.register(context.waker());
+        if let Err(cut) = self.entry.cut.check() {
+            return Poll::Ready(Err(cut));
+        }
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         #[cfg(debug_assertions)]
         if let (Some(tap), Poll::Ready(Ok(written))) = (&mut self.tap, &outcome) {
@@ -102,14 +193,21 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// What a listener works with.
+pub struct Door {
+    /// The newest TLS configuration: looked at for each handshake.
+    pub config: watch::Receiver<Arc<ServerConfig>>,
+    /// Who is let in.
+    pub accepts: PinCheck,
+    /// Who is in.
+    pub connections: Arc<Connections>,
+}
+
 /// Accepts connections until the receiver is dropped.
 #[must_use]
-pub fn accept(
-    listener: TcpListener,
-    config: ServerConfig,
-) -> ReceiverStream<io::Result<Connection>> {
+pub fn accept(listener: TcpListener, door: Door) -> ReceiverStream<io::Result<Connection>> {
     let (connections, incoming) = mpsc::channel(64);
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let door = Arc::new(door);
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     tokio::spawn(async move {
         loop {
@@ -128,9 +226,9 @@ pub fn accept(
                     }
                 },
             };
-            let (acceptor, connections) = (acceptor.clone(), connections.clone());
+            let (door, connections) = (Arc::clone(&door), connections.clone());
             tokio::spawn(async move {
-                let connection = handshake(acceptor, stream).await;
+                let connection = handshake(&door, stream).await;
                 drop(permit);
                 if let Some(connection) = connection {
                     // Nobody listens any more: the node is shutting down.
@@ -142,8 +240,9 @@ pub fn accept(
     ReceiverStream::new(incoming)
 }
 
-async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connection> {
+async fn handshake(door: &Door, stream: TcpStream) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
+    let acceptor = TlsAcceptor::from(Arc::clone(&door.config.borrow()));
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -157,9 +256,15 @@ async fn handshake(acceptor: TlsAcceptor, stream: TcpStream) -> Option<Connectio
     };
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
     let pin = PeerPin(spki_sha256(certificate).ok()?);
+    let entry = door.connections.enter(&pin);
+    // Once more, now that cutting would find it: the roster may have changed during the handshake.
+    if !(door.accepts)(&pin.0) {
+        return None;
+    }
     Some(Connection {
         stream,
         pin,
+        entry,
         #[cfg(debug_assertions)]
         tap: super::tap::Tap::from_environment(),
     })
@@ -178,6 +283,14 @@ impl Exchange {
         let pin = pin_of(request.extensions()).ok_or(Refusal::UnknownParty)?;
         let roster = self.0.roster()?;
         self.0.caller(&roster, &pin).inspect_err(told)
+    }
+
+    /// Whether the caller is a party of the last roster that is known, in force or not: then it may
+    /// have what is newer, and a node whose roster has expired is not left alone with it.
+    fn knows<T>(&self, request: &Request<T>) -> Result<(), Refusal> {
+        let pin = pin_of(request.extensions()).ok_or(Refusal::UnknownParty)?;
+        let roster = self.0.known_roster().ok_or(Refusal::UnknownParty)?;
+        self.0.caller(&roster, &pin).map(drop).inspect_err(told)
     }
 }
 
@@ -266,7 +379,7 @@ impl RosterService for Exchange {
         &self,
         request: Request<pb::GetRosterRequest>,
     ) -> Result<Response<pb::GetRosterResponse>, Status> {
-        self.caller(&request)?;
+        self.knows(&request)?;
         let asked = request.into_inner();
         Ok(Response::new(rosters::newer(
             &self.0,

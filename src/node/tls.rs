@@ -4,12 +4,12 @@
 //! key. The checks are made at each handshake against the roster in force at that moment, and the
 //! server makes them again at each request, so that a suspended party is cut off at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -23,16 +23,18 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::identity::{Identity, server_name, spki_sha256};
 use crate::ambient::Ambient;
 use crate::exchange::{PeerError, Peers};
-use crate::roster::{Bytes32, Member, TlsPin};
+use crate::roster::{Address, Bytes32, Member, MemberId, TlsPin, TrustedRoster};
 
 /// The protocol's ALPN: HTTP/2.
 const ALPN: &[u8] = b"h2";
 
+/// How long one address is given, the handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// TLS could not be set up.
@@ -216,11 +218,16 @@ fn tls13_only() -> rustls::Error {
     rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered)
 }
 
+/// Where this node reaches parties, if not at the addresses that the roster states.
+pub type Routes = BTreeMap<MemberId, Vec<Address>>;
+
 /// Channels to other parties over TLS, each pinned to the keys that the roster gives them.
 pub struct PinnedPeers {
-    identity: Arc<Identity>,
+    identity: RwLock<Arc<Identity>>,
+    routes: RwLock<Routes>,
     ambient: Ambient,
-    channels: Mutex<HashMap<Bytes32, Channel>>,
+    /// One for each party, with the shape it was made to.
+    channels: Mutex<HashMap<MemberId, (Bytes32, Channel)>>,
 }
 
 impl PinnedPeers {
@@ -228,53 +235,118 @@ impl PinnedPeers {
     #[must_use]
     pub fn new(identity: Arc<Identity>, ambient: Ambient) -> Self {
         Self {
-            identity,
+            identity: RwLock::new(identity),
+            routes: RwLock::default(),
             ambient,
             channels: Mutex::default(),
         }
     }
 
-    fn open(&self, member: &Member) -> Result<Channel, PeerError> {
+    /// Reaches parties by these routes from now on.
+    pub fn set_routes(&self, routes: Routes) {
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+
+    /// Lets go of the channels to parties that are active no more at `now` (unix seconds), or have
+    /// other pins. A call that is under way keeps its channel to its end.
+    pub fn keep(&self, roster: &TrustedRoster, now: u64) {
+        self.channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, (shape, _)| {
+                let member = roster.active(id.as_str(), now).ok();
+                member.is_some_and(|member| *shape == self.shape(member, &self.addresses(member)))
+            });
+    }
+
+    fn addresses(&self, member: &Member) -> Vec<Address> {
+        self.routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&member.id)
+            .unwrap_or(&member.addresses)
+            .clone()
+    }
+
+    /// What a channel depends on: the addresses, the pins that count now and for how long, and the
+    /// certificate that this side shows.
+    fn shape(&self, member: &Member, addresses: &[Address]) -> Bytes32 {
+        let now = self.ambient.now();
+        let mut shape = hex::encode(
+            self.identity
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .certificate
+                .as_ref(),
+        );
+        for address in addresses {
+            shape.push_str(&format!("|{address}"));
+        }
+        for pin in member.tls_pins.iter().filter(|pin| pin.is_valid(now)) {
+            shape.push_str(&format!(
+                "|{} {} {}",
+                pin.spki_sha256, pin.not_before, pin.not_after
+            ));
+        }
+        Bytes32::sha256(shape.as_bytes())
+    }
+
+    fn open(&self, member: &Member, addresses: Vec<Address>) -> Result<Channel, PeerError> {
         let wrong = |why: String| PeerError::Address {
             member: member.id.to_string(),
             why,
         };
-        let address = member
-            .addresses
-            .first()
-            .ok_or_else(|| wrong("the roster states none".to_owned()))?;
+        if addresses.is_empty() {
+            return Err(wrong("the roster states none".to_owned()));
+        }
         let (pins, ambient) = (member.tls_pins.clone(), self.ambient.clone());
         let accepts: PinCheck = Arc::new(move |spki| {
             let now = ambient.now();
             pins.iter()
                 .any(|pin: &TlsPin| pin.spki_sha256.as_bytes() == spki && pin.is_valid(now))
         });
-        let config =
-            client_config(&self.identity, accepts).map_err(|error| wrong(error.to_string()))?;
+        let identity = self.identity.read().unwrap_or_else(PoisonError::into_inner);
+        let config = client_config(&identity, accepts).map_err(|error| wrong(error.to_string()))?;
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(server_name(&member.id))
             .map_err(|error| wrong(error.to_string()))?;
-        let target = address.to_string();
         let endpoint = Endpoint::from_shared(format!("http://{}", server_name(&member.id)))
             .map_err(|error| wrong(error.to_string()))?
-            .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
             .http2_keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             .tcp_nodelay(true);
+        let addresses: Arc<[Address]> = addresses.into();
         Ok(
             endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
-                let (connector, name, target) = (connector.clone(), name.clone(), target.clone());
-                async move {
-                    let stream = TcpStream::connect(&target).await?;
-                    stream.set_nodelay(true)?;
-                    let tls = connector.connect(name, stream).await?;
-                    Ok::<_, io::Error>(TokioIo::new(tls))
-                }
+                connect(connector.clone(), name.clone(), Arc::clone(&addresses))
             })),
         )
     }
+}
+
+/// Connects to the first of the addresses, in the roster's order of preference, at which the party
+/// itself answers.
+async fn connect(
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    addresses: Arc<[Address]>,
+) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses.iter() {
+        let one = async {
+            let stream = TcpStream::connect(address.as_str()).await?;
+            stream.set_nodelay(true)?;
+            connector.connect(name.clone(), stream).await
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, one).await {
+            Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::Error::from(io::ErrorKind::TimedOut),
+        }
+    }
+    Err(last)
 }
 
 impl Peers for PinnedPeers {
@@ -283,22 +355,17 @@ impl Peers for PinnedPeers {
         member: &'a Member,
     ) -> Pin<Box<dyn Future<Output = Result<Channel, PeerError>> + Send + 'a>> {
         Box::pin(async move {
-            // A change of address or pin in the roster makes another channel.
-            let mut shape = member.id.to_string();
-            for address in &member.addresses {
-                shape.push_str(&format!("|{address}"));
-            }
-            for pin in &member.tls_pins {
-                shape.push_str(&format!("|{}", pin.spki_sha256));
-            }
-            let key = Bytes32::sha256(shape.as_bytes());
-            let known = |channels: &HashMap<Bytes32, Channel>| channels.get(&key).cloned();
+            let addresses = self.addresses(member);
+            let shape = self.shape(member, &addresses);
             let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(channel) = known(&channels) {
-                return Ok(channel);
+            if let Some((_, channel)) = channels
+                .get(&member.id)
+                .filter(|(known, _)| *known == shape)
+            {
+                return Ok(channel.clone());
             }
-            let channel = self.open(member)?;
-            channels.insert(key, channel.clone());
+            let channel = self.open(member, addresses)?;
+            channels.insert(member.id.clone(), (shape, channel.clone()));
             Ok(channel)
         })
     }

@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn an_error_names_line_member_and_field() {
         let text = roster(1, 1).render_for_signing().unwrap();
-        let pin = bytes("TLS key 1 of pl").to_string();
+        let pin = tls_pin("TLS key 1 of pl").to_string();
         let error = parse::<Roster>(&text.replace(&pin, "f00")).unwrap_err();
         let line = 1 + text.lines().position(|line| line.contains(&pin)).unwrap();
         let told = error.to_string();

@@ -19,6 +19,8 @@ struct State {
     last_seen: Timestamp,
     roots: Vec<String>,
     roster: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<String>,
 }
 
 impl TrustStore {
@@ -36,6 +38,7 @@ impl TrustStore {
                 .map(|root| root.note().to_owned())
                 .collect(),
             roster: self.roster.as_ref().map(|roster| roster.note().to_owned()),
+            past: self.past.as_ref().map(|roster| roster.note().to_owned()),
         };
         // Texts and numbers alone: nothing here can fail to serialise.
         serde_json::to_vec(&state).unwrap_or_default()
@@ -61,13 +64,20 @@ impl TrustStore {
             .collect::<Result<Vec<_>, _>>()?;
         let start = notes
             .iter()
-            .position(|note| signed::digest(note) == pinned.digest())
-            .ok_or(RosterError::StateMismatch {
-                pinned: pinned.digest(),
-            })?;
-
-        let mut store = Self::from_pin(pinned);
-        for note in notes.iter().skip(start + 1) {
+            .position(|note| signed::digest(note) == pinned.digest());
+        let mismatch = || RosterError::StateMismatch {
+            pinned: pinned.digest(),
+        };
+        let (mut store, rest) = match (start, notes.split_first()) {
+            (Some(start), _) => (Self::from_pin(pinned.clone()), &notes[start + 1..]),
+            // The pin may also have been put ahead of the chain: see below.
+            (None, Some((first, rest))) => {
+                let first = TrustedRoot::new(signed::verify_own(first)?);
+                (Self::from_pin(first), rest)
+            }
+            (None, None) => return Err(mismatch()),
+        };
+        for note in rest {
             signed::verify::<Root>(note, store.root().root())?;
             let next = TrustedRoot::new(signed::verify_own(note)?);
             if Some(next.version()) != store.root().version().checked_add(1) {
@@ -79,8 +89,23 @@ impl TrustStore {
             let roster = TrustedRoster::verify(store.root(), roster.as_bytes())?;
             store.roster = Some(Arc::new(roster));
         }
+        if let Some(past) = &state.past {
+            // Some root of the chain vouched for it; if that is gone with a moved pin, it is lost,
+            // and only contacts with it.
+            let by = |root| TrustedRoster::verify(root, past.as_bytes()).ok();
+            store.past = store.roots.iter().find_map(by).map(Arc::new);
+        }
         store.floor = state.floor;
         store.last_seen = state.last_seen;
+        if start.is_none() {
+            // A pin that the chain does not contain counts only as the direct successor of its
+            // newest root, by the same rules as any. What the chain began from then needs no other
+            // proof: the roots in it sign for the pin, which the operator vouches for.
+            let at = store.last_seen.unix();
+            let _ = store
+                .update_root(pinned.note().as_bytes(), at)
+                .map_err(|_| mismatch())?;
+        }
         Ok(store)
     }
 }
@@ -118,6 +143,20 @@ mod tests {
         let moved = TrustStore::from_state(&second, &store.to_state()).unwrap();
         assert_eq!(moved.versions(), store.versions());
         assert_eq!(moved.roots_above(0).count(), 1);
+
+        // An operator may put the successor of the newest root in the pin's place.
+        let third = signed_root(&root(3, &["a", "e", "f"]), &["a", "b", "e"]);
+        let ahead = TrustStore::from_state(&third, &store.to_state()).unwrap();
+        assert_eq!(ahead.versions().root, 3);
+        assert_eq!(ahead.roots_above(0).count(), 3);
+        // Neither one that skips a version nor one that the old keys did not sign.
+        for wrong in [
+            signed_root(&root(4, &["a", "e", "f"]), &["a", "b", "e"]),
+            signed_root(&root(3, &["e", "f"]), &["e", "f"]),
+        ] {
+            let refusal = TrustStore::from_state(&wrong, &store.to_state()).unwrap_err();
+            assert_eq!(refusal.code(), "STATE_MISMATCH");
+        }
 
         let elsewhere = signed_root(&root(1, &["x", "y"]), &["x", "y"]);
         let refusal = TrustStore::from_state(&elsewhere, &store.to_state()).unwrap_err();

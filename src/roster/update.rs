@@ -45,6 +45,8 @@ pub struct TrustStore {
     /// From the pinned root to the trusted one; never empty.
     pub(super) roots: Vec<TrustedRoot>,
     pub(super) roster: Option<Arc<TrustedRoster>>,
+    /// The last roster that was trusted, where a change of root keys has ended that trust.
+    pub(super) past: Option<Arc<TrustedRoster>>,
     /// The highest roster version taken under the present root keys: none older is taken.
     pub(super) floor: u32,
     /// The latest time that was passed in.
@@ -81,6 +83,7 @@ impl TrustStore {
         Self {
             roots: vec![pinned],
             roster: None,
+            past: None,
             floor: 0,
             last_seen,
         }
@@ -90,6 +93,17 @@ impl TrustStore {
     pub fn root(&self) -> &TrustedRoot {
         // The list begins with the pinned root and only grows.
         &self.roots[self.roots.len() - 1]
+    }
+
+    /// The latest time that was passed in, in unix seconds.
+    pub fn last_seen(&self) -> u64 {
+        self.last_seen.unix()
+    }
+
+    /// The last roster that is or was trusted: to find those who may have a newer one, and for
+    /// nothing else. What they give is believed only for its signatures.
+    pub fn contacts(&self) -> Option<&Arc<TrustedRoster>> {
+        self.roster.as_ref().or(self.past.as_ref())
     }
 
     /// The trusted roster, expired or not: to be shown, never to be acted on.
@@ -216,10 +230,14 @@ impl TrustStore {
         // floor, because a roster names the root it was made under.
         if !same_authority {
             self.floor = 0;
-            let kept = self.roster.take();
-            self.roster = kept.filter(|roster| {
-                TrustedRoster::verify(self.root(), roster.note().as_bytes()).is_ok()
-            });
+            if let Some(roster) = self.roster.take() {
+                let vouched = TrustedRoster::verify(self.root(), roster.note().as_bytes());
+                *(if vouched.is_ok() {
+                    &mut self.roster
+                } else {
+                    &mut self.past
+                }) = Some(roster);
+            }
         }
         Ok(Update::Updated)
     }
@@ -306,6 +324,7 @@ impl TrustStore {
 
         // 5.4.5 It is the trusted roster from here on; the caller keeps the state.
         self.floor = version;
+        self.past = None;
         self.roster = Some(Arc::new(new));
         Ok(Update::Updated)
     }

@@ -89,6 +89,8 @@ pub enum Effect {
     StillHeld(u64),
     /// Hands out a lead.
     HandOut(Lead),
+    /// Sets a setting: what the act brings into force is in force if and only if its leaf is there.
+    Set(&'static str, Vec<u8>),
     /// Takes staged rows into the register.
     CommitImport([u8; 16]),
     /// Makes every enrolled record searchable and drops the rows they replace.

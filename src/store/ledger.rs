@@ -242,6 +242,7 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             }
             Effect::NoteProbes(tag, state) => store.note_probes(tx, *tag, state).await?,
             Effect::StillHeld(_) => {}
+            Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,
             Effect::Publish => Store::publish(tx).await?,

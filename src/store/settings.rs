@@ -1,6 +1,6 @@
 //! Single named values.
 
-use super::db::values;
+use super::db::{Tx, values};
 use super::{Store, StoreError};
 use crate::vault::Place;
 
@@ -27,15 +27,25 @@ impl Store {
 
     /// Writes a setting, sealed.
     pub async fn set_setting(&self, name: &'static str, value: &[u8]) -> Result<(), StoreError> {
-        let sealed = self.keys.seal(place(name), value, &self.ambient);
         let mut tx = self.db.begin("write-setting").await?;
+        self.put_setting(&mut tx, name, value).await?;
+        tx.commit().await
+    }
+
+    pub(super) async fn put_setting(
+        &self,
+        tx: &mut Tx,
+        name: &'static str,
+        value: &[u8],
+    ) -> Result<(), StoreError> {
+        let sealed = self.keys.seal(place(name), value, &self.ambient);
         tx.run(
             "INSERT INTO settings (name, value) VALUES ($1, $2)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             values![name, sealed],
         )
-        .await?;
-        tx.commit().await
+        .await
+        .map(drop)
     }
 }
 

@@ -76,26 +76,9 @@ impl Coalition {
         let home = tempfile::tempdir().unwrap();
         let now = ambient.now();
         let root_keys: Vec<NoteSigner> = (1..=3)
-            .map(|number| {
-                NoteSigner::new(
-                    KeyName::new(format!("root{number}.test")).unwrap(),
-                    SigningKey::generate(&mut ambient.rng()),
-                )
-            })
+            .map(|number| root_key(1, number, &ambient))
             .collect();
-        let root = Root {
-            coalition: "test".to_owned(),
-            version: 1,
-            expires: Timestamp::from_unix(now + 365 * 86_400),
-            threshold: 2,
-            keys: root_keys
-                .iter()
-                .map(|key| RootKey {
-                    name: key.note_key().name().to_string(),
-                    public_key: Bytes32::new(*key.note_key().verifying_key().as_bytes()),
-                })
-                .collect(),
-        };
+        let root = root_of(1, &root_keys, Timestamp::from_unix(now + 365 * 86_400));
         let root = sign(&root.render_for_signing().unwrap(), &root_keys[..2]);
         let mut members = Vec::new();
         for (number, id) in (1..).zip(MEMBERS) {
@@ -173,6 +156,36 @@ impl Coalition {
             let directory = Directory::new(self.path(id));
             directory.write("roster.note", &note).unwrap();
         }
+    }
+
+    /// Signs the roster as it stands and puts it into one party's directory alone.
+    pub fn publish_roster_at(&self, id: &str) {
+        let note = sign(
+            &self.roster.render_for_signing().unwrap(),
+            &self.root_keys[..2],
+        );
+        Directory::new(self.path(id))
+            .write("roster.note", &note)
+            .unwrap();
+    }
+
+    /// Replaces every root key: makes the successor of the root, signed by the old keys and the
+    /// new, and from now on signs with the new ones.
+    pub fn rotate_roots(&mut self) -> String {
+        let new: Vec<NoteSigner> = (1..=3)
+            .map(|number| root_key(self.roster.root_version + 1, number, &self.ambient))
+            .collect();
+        self.roster.root_version += 1;
+        let root = root_of(
+            self.roster.root_version,
+            &new,
+            Timestamp::from_unix(self.ambient.now() + 365 * 86_400),
+        );
+        let text = root.render_for_signing().unwrap();
+        let signers: Vec<&NoteSigner> = self.root_keys[..2].iter().chain(&new[..2]).collect();
+        let note = Note::sign(&text, &signers).unwrap().to_string();
+        self.root_keys = new;
+        note
     }
 
     /// A party's directory.
@@ -319,6 +332,29 @@ impl Coalition {
     }
 }
 
+fn root_key(version: u32, number: u32, ambient: &Ambient) -> NoteSigner {
+    NoteSigner::new(
+        KeyName::new(format!("root{version}-{number}.test")).unwrap(),
+        SigningKey::generate(&mut ambient.rng()),
+    )
+}
+
+fn root_of(version: u32, keys: &[NoteSigner], expires: Timestamp) -> Root {
+    Root {
+        coalition: "test".to_owned(),
+        version,
+        expires,
+        threshold: 2,
+        keys: keys
+            .iter()
+            .map(|key| RootKey {
+                name: key.note_key().name().to_string(),
+                public_key: Bytes32::new(*key.note_key().verifying_key().as_bytes()),
+            })
+            .collect(),
+    }
+}
+
 fn sign(text: &str, keys: &[NoteSigner]) -> String {
     let signers: Vec<&NoteSigner> = keys.iter().collect();
     Note::sign(text, &signers).unwrap().to_string()
@@ -341,6 +377,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
             )]
             .into(),
         ),
+        routes: node::Routes::new(),
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

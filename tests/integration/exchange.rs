@@ -2,7 +2,7 @@
 
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::search_service_client::SearchServiceClient;
-use wayhome::proto::operator::{DiscloseRequest, SearchRequest, SearchResponse};
+use wayhome::proto::operator::{DiscloseRequest, Record, SearchRequest, SearchResponse};
 
 use crate::coalition::Coalition;
 
@@ -52,6 +52,31 @@ pub async fn search(coalition: &Coalition, from: &str, record_ref: &str) -> Vec<
         answers.push(answer);
     }
     answers.sort_by(|a, b| a.member.cmp(&b.member));
+    answers
+}
+
+/// Looks the child of [`AT_HOME`] up as one that is described, not held.
+pub async fn search_described(coalition: &Coalition, from: &str) -> Vec<SearchResponse> {
+    let subject = Record {
+        fields: AT_HOME
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    let mut results = SearchServiceClient::new(coalition.operator(from).await)
+        .search(SearchRequest {
+            subjects: vec![subject],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            ..SearchRequest::default()
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    let mut answers = Vec::new();
+    while let Some(answer) = results.message().await.unwrap() {
+        answers.push(answer);
+    }
     answers
 }
 

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use wayhome::ambient::Ambient;
 use wayhome::node::{Config, Directory, Identity};
 
@@ -185,10 +186,29 @@ fn config(shown: Option<(CertificateDer<'static>, &Identity)>) -> ClientConfig {
     config
 }
 
+/// A party's connection to a node, past the handshake: it is held open and nothing is asked.
+pub async fn held_open(coalition: &Coalition, from: &str, to: &str) -> TlsStream<TcpStream> {
+    let identity = coalition.identity(from);
+    let config = config(Some((identity.certificate.clone(), &identity)));
+    let listen = Config::load(&Directory::new(coalition.path(to)))
+        .unwrap()
+        .listen;
+    connect(listen, config).await.unwrap()
+}
+
 async fn handshake(
     address: SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<CertificateDer<'static>> {
+    let tls = connect(address, config).await?;
+    let shown = tls.get_ref().1.peer_certificates().unwrap();
+    Ok(shown[0].clone().into_owned())
+}
+
+async fn connect(
+    address: SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("pl.wayhome.internal").unwrap();
     let stream = TcpStream::connect(address).await?;
     let mut tls = TlsConnector::from(Arc::new(config))
@@ -200,8 +220,7 @@ async fn handshake(
         .await?;
     let mut head = [0; 9];
     tls.read_exact(&mut head).await?;
-    let shown = tls.get_ref().1.peer_certificates().unwrap();
-    Ok(shown[0].clone().into_owned())
+    Ok(tls)
 }
 
 /// Takes any certificate: what is tested here is the server's side.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::files::{self, Chain, Document, RootArgs};
+use super::trust;
 use crate::cli::{CliError, Context};
 use crate::roster::{
-    Bytes32, Change, EXPIRY_WARNING, RosterError, SignatureReport, TrustStore, TrustedRoster,
-    diff_roots, diff_rosters,
+    Bytes32, Change, EXPIRY_WARNING, RosterError, SignatureReport, diff_roots, diff_rosters,
 };
 
 #[derive(clap::Args)]
@@ -44,6 +44,13 @@ pub struct PublishArgs {
     file: PathBuf,
     #[command(flatten)]
     root: RootArgs,
+}
+
+#[derive(clap::Args)]
+pub struct PublishRootArgs {
+    /// The signed root.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 pub fn verify(context: &Context, args: &VerifyArgs) -> Result<(), CliError> {
@@ -228,29 +235,17 @@ pub fn changes_object(changes: &[Change]) -> Value {
 pub fn publish(context: &Context, args: &PublishArgs) -> Result<(), CliError> {
     let note = files::read(&args.file)?;
     let now = context.ambient.now();
-    let chain = args.root.chain(context)?;
     let directory = &context.directory;
-    if !directory.path().is_dir() {
-        return Err(CliError::input(
-            "NO_DIRECTORY",
-            format!(
-                "{} is no party's directory: give one with --dir",
-                directory.path().display()
-            ),
-        ));
-    }
-    let before = directory.read_if_there("roster.note")?;
-    let before = before.and_then(|note| verify_before(&chain, &note));
-    let mut store = chain.into_store();
-    if let Some(before) = &before {
-        remember(&mut store, before, now);
-    }
-    let _ = store.update_roster(&note, now)?;
+    let mut store = args.root.trust(context)?;
+    there_is(context)?;
+    let before = store.roster().cloned();
+    let outcome = store.update_roster(&note, now);
+    // Kept after a refusal too, for the sake of the time.
+    trust::keep(directory, &store)?;
+    let _ = outcome?;
     let roster = store.roster_in_force(now)?;
     directory.write("roster.note", roster.note())?;
-    let changes = before
-        .as_ref()
-        .map(|before| diff_rosters(before.roster(), roster.roster()));
+    let changes = before.map(|before| diff_rosters(before.roster(), roster.roster()));
     let output = context.output;
     output.say(format_args!(
         "Roster {} of {} is now in {}; a running node takes it up within seconds.",
@@ -269,17 +264,44 @@ pub fn publish(context: &Context, args: &PublishArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The roster that lies in the directory, if one of the roots vouches for it. One that none does is
-/// of an earlier root and binds nobody.
-fn verify_before(chain: &Chain, note: &str) -> Option<TrustedRoster> {
-    let mut newest_first = chain.roots().iter().rev();
-    newest_first.find_map(|root| TrustedRoster::verify(root, note.as_bytes()).ok())
+pub fn publish_root(context: &Context, args: &PublishRootArgs) -> Result<(), CliError> {
+    let note = files::read(&args.file)?;
+    let directory = &context.directory;
+    there_is(context)?;
+    let mut store = trust::open(context)?;
+    let before = store.root().root().clone();
+    let outcome = store.update_root(&note, context.ambient.now());
+    trust::keep(directory, &store)?;
+    let _ = outcome?;
+    let root = store.root();
+    directory.write_root(root.version(), root.note())?;
+    let changes = diff_roots(&before, root.root());
+    let output = context.output;
+    output.say(format_args!(
+        "Root {} of {} is now in {}; a running node takes it up within seconds. Publish the roster \
+         that was signed under it next.",
+        root.version(),
+        root.root().coalition,
+        directory.file("roots").display()
+    ));
+    say_changes(context, &changes);
+    output.object(&json!({
+        "ok": true, "version": root.version(), "digest": root.digest(),
+        "changes": changes_object(&changes),
+    }));
+    Ok(())
 }
 
-/// Lets the store take the roster before, as of a time when it was valid, so that an expired one
-/// still keeps an older one out.
-fn remember(store: &mut TrustStore, before: &TrustedRoster, now: u64) {
-    let valid = before.roster().expires.unix().saturating_sub(1).min(now);
-    // One of an earlier root is refused here, and with the root its count began anew.
-    let _ = store.update_roster(before.note().as_bytes(), valid);
+fn there_is(context: &Context) -> Result<(), CliError> {
+    let path = context.directory.path();
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(CliError::input(
+        "NO_DIRECTORY",
+        format!(
+            "{} is no party's directory: give one with --dir",
+            path.display()
+        ),
+    ))
 }

@@ -4,9 +4,12 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::trust;
 use crate::cli::{CliError, Context};
 use crate::envelope::Note;
-use crate::roster::{Kind, Root, Roster, RosterError, Timestamp, TrustStore, TrustedRoot};
+use crate::roster::{
+    Kind, Root, Roster, RosterError, Timestamp, TrustStore, TrustedRoot, TrustedRoster,
+};
 
 /// Above the largest roster; larger files are not read at all.
 const FILE_LIMIT: u64 = 2 << 20;
@@ -29,36 +32,52 @@ pub struct Chain {
 impl RootArgs {
     /// Reads and walks the roots.
     pub fn chain(&self, context: &Context) -> Result<Chain, CliError> {
-        let in_directory = [context.directory.file("root.note")];
-        let files = if self.roots.is_empty() {
-            if !in_directory[0].exists() {
-                return Err(CliError::input(
-                    "NO_ROOT",
-                    format!(
-                        "no root is trusted here: give --root ROOT.note, or put the coalition's \
-                         root into {}",
-                        in_directory[0].display()
-                    ),
-                ));
-            }
-            &in_directory[..]
-        } else {
-            &self.roots
+        let Some((first, rest)) = self.roots.split_first() else {
+            return Ok(Chain::of(trust::open(context)?));
         };
-        let (first, rest) = files.split_first().ok_or_else(|| {
-            CliError::input("NO_ROOT", "no root is trusted here: give --root ROOT.note")
-        })?;
         let mut store = TrustStore::new(&read(first)?)?;
-        let mut roots = vec![store.root().clone()];
         for file in rest {
             let _ = store.update_root(&read(file)?, context.ambient.now())?;
-            roots.push(store.root().clone());
         }
-        Ok(Chain { store, roots })
+        Ok(Chain::of(store))
+    }
+
+    /// What is trusted before a roster is put into the directory: by the roots given, or by the
+    /// directory's own.
+    pub fn trust(&self, context: &Context) -> Result<TrustStore, CliError> {
+        if self.roots.is_empty() {
+            return trust::open(context);
+        }
+        let mut store = self.chain(context)?.into_store();
+        trust::remember_roster(&context.directory, &mut store, context.ambient.now())?;
+        Ok(store)
     }
 }
 
+/// A roster whose signatures one of the roots vouches for; one that none does is of an earlier root
+/// and binds nobody.
+pub fn verified(store: &TrustStore, note: &[u8]) -> Option<TrustedRoster> {
+    let mut newest_first: Vec<TrustedRoot> = walked(store);
+    newest_first.reverse();
+    newest_first
+        .iter()
+        .find_map(|root| TrustedRoster::verify(root, note).ok())
+}
+
+fn walked(store: &TrustStore) -> Vec<TrustedRoot> {
+    // Each was verified on the way; pinning it again only reads it.
+    store
+        .roots_above(0)
+        .filter_map(|note| TrustedRoot::pin(note.as_bytes()).ok())
+        .collect()
+}
+
 impl Chain {
+    fn of(store: TrustStore) -> Self {
+        let roots = walked(&store);
+        Self { store, roots }
+    }
+
     /// The newest root.
     pub fn newest(&self) -> &TrustedRoot {
         self.store.root()
@@ -69,7 +88,7 @@ impl Chain {
         &self.roots
     }
 
-    /// A trust store that has walked the chain and trusts no roster yet.
+    /// The trust store that has walked the chain.
     pub fn into_store(self) -> TrustStore {
         self.store
     }

@@ -99,7 +99,11 @@ impl Desk {
 
     fn run_in(&self, directory: &str, line: &str) -> Result<(), CliError> {
         let args = RosterLine::try_parse_from(self.words(line)).unwrap().args;
-        run(&self.context(directory), args)
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(run(&self.context(directory), args))
     }
 
     fn run(&self, line: &str) -> Result<(), CliError> {

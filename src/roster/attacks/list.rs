@@ -45,8 +45,18 @@ pub(super) fn attacks() -> Vec<Attack> {
             "root_freeze",
             "The newest root that is offered has expired.",
         )
-        .usual()
-        .roster("6.roster", by_ab(6), "2027-02-01T00:00:00Z", "ROOT_EXPIRED"),
+        .pin(
+            "1.root",
+            signed_root(
+                &Root {
+                    expires: time("2026-05-01T00:00:00Z"),
+                    ..root(1, OLD)
+                },
+                &["a", "b"],
+            ),
+        )
+        .roster("5.roster", by_ab(5), NOW, "UPDATED")
+        .roster("6.roster", by_ab(6), "2026-05-02T00:00:00Z", "ROOT_EXPIRED"),
         Attack::new(
             "expired_root_on_the_way",
             "No attack: an expired root leads to one that is valid, and is walked over.",
@@ -286,15 +296,24 @@ pub(super) fn attacks() -> Vec<Attack> {
             NOW,
             "UNSUPPORTED_FORMAT",
         ),
-        Attack::new("root_rollback", "An older root is offered.")
-            .usual()
-            .root("2.root", rotated(), NOW, "UPDATED")
-            .root(
-                "1-again.root",
-                signed_root(&root(1, OLD), &["a", "b"]),
-                NOW,
-                "ROOT_ROLLBACK",
+        Attack::new(
+            "root_rollback",
+            "An older root is offered, one that this node did not come by.",
+        )
+        .usual()
+        .root("2.root", rotated(), NOW, "UPDATED")
+        .root(
+            "other-1.root",
+            signed_root(
+                &Root {
+                    expires: time("2028-01-01T00:00:00Z"),
+                    ..root(1, OLD)
+                },
+                &["a", "b"],
             ),
+            NOW,
+            "ROOT_ROLLBACK",
+        ),
         Attack::new(
             "root_skipped",
             "A root is offered that is two ahead, and then the highest.",
@@ -490,7 +509,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "hex.roster",
             signed_replaced(
                 &roster_text(6),
-                &bytes("TLS key 1 of pl").to_string(),
+                &tls_pin("TLS key 1 of pl").to_string(),
                 "f00",
             ),
             NOW,
@@ -506,8 +525,8 @@ pub(super) fn attacks() -> Vec<Attack> {
             "shared-pin.roster",
             signed_replaced(
                 &roster_text(6),
-                &bytes("TLS key 1 of pl").to_string(),
-                &bytes("TLS key 1 of ua").to_string(),
+                &tls_pin("TLS key 1 of pl").to_string(),
+                &tls_pin("TLS key 1 of ua").to_string(),
             ),
             NOW,
             "INVALID_CONTENT",

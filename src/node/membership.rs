@@ -1,0 +1,284 @@
+//! Roots and rosters at a running node: taken from its directory and from its peers, and acted on
+//! at once.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+use super::directory::{Directory, DirectoryError};
+use super::serve::Connections;
+use super::tls::PinnedPeers;
+use crate::exchange::{Party, PeerError, rosters};
+use crate::roster::{Kind, Member, MemberId, RosterError, TrustedRoster, Update};
+use crate::store::StoreError;
+
+/// How often the directory is looked at, and whether a time in the roster has come.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// How often every peer is asked for newer rosters, in seconds.
+const ASK_ALL_SECONDS: u64 = 600;
+
+/// How long a peer that says it is ahead is not asked again, in seconds: it may say so with every
+/// message and have nothing to show for it.
+const ASK_ONE_SECONDS: u64 = 30;
+
+/// What became of a root or roster that was offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The file, or the party's id.
+    pub source: String,
+    /// `UPDATED`, `UNCHANGED`, or the reason code of the refusal.
+    pub code: String,
+    /// The reason in words.
+    pub message: String,
+}
+
+/// Keeps a node's membership current.
+pub struct Membership {
+    directory: Directory,
+    party: Arc<Party>,
+    peers: Arc<PinnedPeers>,
+    connections: Arc<Connections>,
+    /// When each peer was last asked, in unix seconds.
+    asked: std::sync::Mutex<HashMap<MemberId, u64>>,
+}
+
+impl Membership {
+    /// The membership of the node in `directory`.
+    #[must_use]
+    pub fn new(
+        directory: Directory,
+        party: Arc<Party>,
+        peers: Arc<PinnedPeers>,
+        connections: Arc<Connections>,
+    ) -> Self {
+        Self {
+            directory,
+            party,
+            peers,
+            connections,
+            asked: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes the roots and the roster that lie in the directory.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or what is accepted cannot be kept.
+    pub async fn take_files(&self) -> Result<Vec<Offer>, MembershipError> {
+        take_files(&self.directory, &self.party, false).await
+    }
+
+    /// Asks every other party for what is newer, all at the same time.
+    pub async fn ask_peers(&self) -> Vec<Offer> {
+        let Some(roster) = self.party.known_roster() else {
+            return Vec::new();
+        };
+        let asks = self
+            .others(&roster)
+            .map(|member| self.ask(member))
+            .collect::<Vec<_>>();
+        futures_util::future::join_all(asks).await
+    }
+
+    /// Nodes other than this one, by the newest roster that is known, expired or not: one that has
+    /// expired is still good for finding those who have its successor.
+    fn others<'a>(&'a self, roster: &'a TrustedRoster) -> impl Iterator<Item = &'a Member> {
+        let now = self.party.ambient().now();
+        roster.roster().members.iter().filter(move |member| {
+            member.is_node() && !member.is_suspended(now) && member.id != *self.party.id()
+        })
+    }
+
+    async fn ask(&self, member: &Member) -> Offer {
+        self.asked
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(member.id.clone(), self.party.ambient().now());
+        let outcome = rosters::fetch(&self.party, member).await;
+        if let Err(error) = &outcome {
+            tracing::info!(
+                peer = member.id.as_str(),
+                code = error.code(),
+                "a peer gave no roster"
+            );
+        }
+        offer(member.id.as_str(), outcome)
+    }
+
+    /// Asks a peer that signed under a newer roster, unless it was asked just now.
+    async fn ask_ahead(&self, peer: &MemberId) {
+        let now = self.party.ambient().now();
+        let asked = self
+            .asked
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(peer)
+            .copied();
+        if asked.is_some_and(|at| now < at.saturating_add(ASK_ONE_SECONDS)) {
+            return;
+        }
+        if let Some(roster) = self.party.known_roster()
+            && let Some(member) = self.others(&roster).find(|member| member.id == *peer)
+        {
+            self.ask(member).await;
+        }
+    }
+
+    /// Cuts the connections of those who may not connect any more, and lets go of channels that no
+    /// longer fit. What others have under way is not touched.
+    fn act_on_roster(&self) {
+        let now = self.party.ambient().now();
+        let Some(roster) = self.party.known_roster() else {
+            return;
+        };
+        let cut = self
+            .connections
+            .cut(|pin| roster.member_by_tls_pin(pin, now).is_ok());
+        if cut > 0 {
+            tracing::info!(
+                connections = cut,
+                "connections of parties no longer admitted were cut"
+            );
+        }
+        self.peers.keep(&roster, now);
+    }
+
+    /// Keeps the membership current until the node stops.
+    pub async fn watch(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let mut changes = self.party.trust_changes();
+        let mut files = BTreeSet::new();
+        let mut asked_all = self.party.ambient().now();
+        // Asking waits for peers: it must keep neither the files nor the cutting waiting.
+        let mut asking = tokio::task::JoinSet::new();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(WATCH) => {}
+                Ok(()) = changes.changed() => {}
+                peer = self.party.next_ahead() => {
+                    let this = Arc::clone(&self);
+                    asking.spawn(async move { this.ask_ahead(&peer).await });
+                }
+                Some(_) = asking.join_next() => {}
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+            self.act_on_roster();
+            let there = seen_files(&self.directory);
+            if there != files {
+                files = there;
+                if let Err(error) = self.take_files().await {
+                    tracing::error!(%error, "the roster in the directory could not be taken");
+                }
+            }
+            let now = self.party.ambient().now();
+            if now >= asked_all.saturating_add(ASK_ALL_SECONDS) {
+                asked_all = now;
+                let this = Arc::clone(&self);
+                asking.spawn(async move {
+                    this.note_time().await;
+                    this.ask_peers().await;
+                });
+            }
+        }
+    }
+
+    async fn note_time(&self) {
+        match rosters::note_time(&self.party).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, code = error.code(), "the clock is wrong"),
+            Err(error) => tracing::error!(%error, "the time could not be kept"),
+        }
+    }
+}
+
+/// Why the files of a directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembershipError {
+    /// A file.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes the roots and the roster of a directory. `at_start`, a file that a newer one has overtaken
+/// since an earlier run is passed over without a record.
+pub(super) async fn take_files(
+    directory: &Directory,
+    party: &Party,
+    at_start: bool,
+) -> Result<Vec<Offer>, MembershipError> {
+    let mut offers = Vec::new();
+    // A root that is refused must not keep the roster out, so each is tried for itself first; those
+    // that hold are then taken together with the roster, in one act.
+    let mut tried = party.with_trust(Clone::clone);
+    let now = party.ambient().now();
+    let mut good = Vec::new();
+    for (name, note) in directory.roots()? {
+        match tried.update([note.as_slice()], None, now) {
+            Ok(update) => {
+                offers.push(offer(&name, Ok(Ok(update))));
+                good.push(note);
+            }
+            Err(_) => {
+                let outcome = take(party, &[note], None, at_start).await?;
+                offers.push(offer(&name, Ok(outcome)));
+            }
+        }
+    }
+    let roster = directory.read_note("roster.note", Kind::Roster.max_bytes())?;
+    if !good.is_empty() || roster.is_some() {
+        let outcome = take(party, &good, roster.as_deref(), at_start).await?;
+        offers.extend(roster.map(|_| offer("roster.note", Ok(outcome))));
+    }
+    Ok(offers)
+}
+
+async fn take(
+    party: &Party,
+    roots: &[Vec<u8>],
+    roster: Option<&[u8]>,
+    at_start: bool,
+) -> Result<Result<Update, RosterError>, StoreError> {
+    if !at_start {
+        return rosters::take(party, roots, roster, None).await;
+    }
+    let outcome = rosters::take_unrecorded(party, roots, roster).await?;
+    if let Err(error) = &outcome {
+        tracing::warn!(%error, code = error.code(), "a root or roster in the directory was not taken");
+    }
+    Ok(outcome)
+}
+
+fn offer(source: &str, outcome: Result<Result<Update, RosterError>, PeerError>) -> Offer {
+    let (code, message) = match &outcome {
+        Ok(Ok(Update::Updated)) => ("UPDATED".to_owned(), String::new()),
+        Ok(Ok(Update::Unchanged)) => ("UNCHANGED".to_owned(), String::new()),
+        Ok(Err(refused)) => (refused.code().to_owned(), refused.to_string()),
+        Err(error) => (error.code().to_owned(), error.to_string()),
+    };
+    Offer {
+        source: source.to_owned(),
+        code,
+        message,
+    }
+}
+
+/// What tells whether a root or roster in the directory has changed.
+fn seen_files(directory: &Directory) -> BTreeSet<(String, Option<SystemTime>, u64)> {
+    let entry = |name: String| {
+        let metadata = std::fs::metadata(directory.file(&name)).ok()?;
+        Some((name, metadata.modified().ok(), metadata.len()))
+    };
+    directory
+        .root_names()
+        .unwrap_or_default()
+        .into_iter()
+        .chain(["roster.note".to_owned()])
+        .filter_map(entry)
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! Roots and rosters: what is trusted, and what is offered.
+
+use tonic::{Request, Response, Status};
+
+use super::{Operator, refused, store_failed};
+use crate::exchange::rosters;
+use crate::node::membership::{MembershipError, Offer};
+use crate::proto::operator as pb;
+use crate::proto::operator::membership_service_server::MembershipService;
+use crate::roster::EXPIRY_WARNING;
+
+#[tonic::async_trait]
+impl MembershipService for Operator {
+    async fn get_membership(
+        &self,
+        _request: Request<pb::GetMembershipRequest>,
+    ) -> Result<Response<pb::GetMembershipResponse>, Status> {
+        let now = self.party.ambient().now();
+        let membership = self.party.with_trust(|trust| {
+            let versions = trust.versions();
+            let roster = trust.roster();
+            pb::GetMembershipResponse {
+                root_version: versions.root.into(),
+                roster_version: versions.roster.into(),
+                roster_digest: roster
+                    .map_or_else(Vec::new, |roster| roster.digest().as_bytes().to_vec()),
+                expires: roster.map_or(0, |roster| roster.roster().expires.unix()),
+                not_in_force: trust
+                    .roster_in_force(now)
+                    .err()
+                    .map_or_else(String::new, |error| error.code().to_owned()),
+                warnings: trust
+                    .warnings(now, EXPIRY_WARNING)
+                    .into_iter()
+                    .map(|warning| pb::MembershipWarning {
+                        code: warning.code.to_owned(),
+                        member: warning.member.map_or_else(String::new, |id| id.to_string()),
+                        sentence: warning.sentence,
+                    })
+                    .collect(),
+            }
+        });
+        Ok(Response::new(membership))
+    }
+
+    async fn take_files(
+        &self,
+        _request: Request<pb::TakeFilesRequest>,
+    ) -> Result<Response<pb::TakeFilesResponse>, Status> {
+        let offers = self
+            .membership
+            .take_files()
+            .await
+            .map_err(|error| match error {
+                MembershipError::Store(error) => store_failed(&error),
+                MembershipError::Directory(error) => {
+                    refused(tonic::Code::FailedPrecondition, "FILE", &error.to_string())
+                }
+            })?;
+        Ok(Response::new(pb::TakeFilesResponse {
+            offers: offers.into_iter().map(told).collect(),
+        }))
+    }
+
+    async fn ask_peers(
+        &self,
+        _request: Request<pb::AskPeersRequest>,
+    ) -> Result<Response<pb::AskPeersResponse>, Status> {
+        let offers = self.membership.ask_peers().await;
+        Ok(Response::new(pb::AskPeersResponse {
+            offers: offers.into_iter().map(told).collect(),
+        }))
+    }
+
+    async fn accept_clock(
+        &self,
+        _request: Request<pb::AcceptClockRequest>,
+    ) -> Result<Response<pb::AcceptClockResponse>, Status> {
+        let (seen, now) = rosters::accept_clock(&self.party)
+            .await
+            .map_err(|error| store_failed(&error))?;
+        Ok(Response::new(pb::AcceptClockResponse { seen, now }))
+    }
+}
+
+fn told(offer: Offer) -> pb::Offer {
+    pb::Offer {
+        source: offer.source,
+        code: offer.code,
+        message: offer.message,
+    }
+}
