@@ -17,6 +17,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/disclosure.proto",
     "wayhome/operator/v1/node.proto",
     "wayhome/operator/v1/membership.proto",
+    "wayhome/operator/v1/quota.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -165,7 +165,9 @@ fn expected(entry: &Entry) -> Expected {
         | Act::ShareDestroyed
         | Act::RootAdopted
         | Act::RosterRefused
-        | Act::ClockAccepted => Expected {
+        | Act::ClockAccepted
+        | Act::HouseRulesSet
+        | Act::AlertRaised => Expected {
             query: false,
             answer: false,
             opening: false,

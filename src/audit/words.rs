@@ -94,6 +94,8 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::RootAdopted => "root taken",
         pb::Act::RosterRefused => "root or roster refused",
         pb::Act::ClockAccepted => "clock accepted",
+        pb::Act::HouseRulesSet => "member's own rules set",
+        pb::Act::AlertRaised => "alert of unusual use",
     }
 }
 

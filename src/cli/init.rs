@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::{CliError, Context};
-use crate::exchange::AllowListText;
+use crate::exchange::{AllowListText, Thresholds};
 use crate::node::{Config, Identity, Routes, default_rederive_per_minute};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
@@ -60,6 +60,8 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         rederive_per_minute: default_rederive_per_minute(),
         disclosure: default_allow_list(),
         routes: Routes::new(),
+        refuse: Vec::new(),
+        alerts: Thresholds::default(),
     };
     let member = public_entry(context, &args, scope, &identity)?;
     let entry =

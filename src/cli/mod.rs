@@ -12,6 +12,7 @@ mod eval;
 mod init;
 mod output;
 mod progress;
+mod quotas;
 mod records;
 mod review;
 mod roster;
@@ -53,6 +54,8 @@ enum Command {
     Run(run::Args),
     /// Say how the node is.
     Status(status::Args),
+    /// Say who used how much of its quotas, and what was unusual.
+    Quotas(quotas::Args),
     /// Bring the register in, list, publish, erase.
     Records(records::Args),
     /// Look children up at the other members.
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Init(args) => init::run(&context, args),
             Command::Run(args) => run::run(&context, args).await,
             Command::Status(args) => status::run(&context, args).await,
+            Command::Quotas(args) => quotas::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,
             Command::Search(args) => search::run(&context, args).await,
             Command::Review(args) => review::run(&context, args).await,

@@ -44,6 +44,10 @@ pub trait AnswerPayload: Payload {
     fn receipt(&self) -> Option<&pb::Receipt>;
     /// Sets its receipt.
     fn set_receipt(&mut self, receipt: pb::Receipt);
+    /// What it states of the asking party's quotas.
+    fn quotas(&self) -> &[pb::QuotaState] {
+        &[]
+    }
 }
 
 macro_rules! payload {
@@ -61,8 +65,11 @@ macro_rules! payload {
 }
 
 macro_rules! answer_payload {
-    ($($message:ident),+ $(,)?) => { $(
+    ($($message:ident $(states $quotas:ident)?),+ $(,)?) => { $(
         impl AnswerPayload for pb::$message {
+            $(fn quotas(&self) -> &[pb::QuotaState] {
+                &self.$quotas
+            })?
             fn receipt(&self) -> Option<&pb::Receipt> {
                 self.receipt.as_ref()
             }
@@ -84,8 +91,8 @@ payload! {
     SubjectAnswer = "subject-answer",
 }
 answer_payload!(
-    EvaluationAnswer,
-    LookupAnswer,
+    EvaluationAnswer states quotas,
+    LookupAnswer states quotas,
     DisclosureAnswer,
     SubjectAnswer
 );
@@ -482,6 +489,7 @@ pub fn open_answer<P: AnswerPayload>(
     if let Some(header) = answer.payload.header() {
         party.heard_of(&holder.id, header.roster_version);
     }
+    party.note_own_use(&holder.id, answer.payload.quotas());
     Ok(answer)
 }
 

@@ -1,16 +1,17 @@
 //! This node as a party to the exchange: who it is, what it holds, whom it trusts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{AllowList, Peers, Refusal};
+use super::{AllowList, HouseRules, Peers, Refusal};
 use crate::ambient::Ambient;
 use crate::envelope::SigningKey;
 use crate::linkage::RuleTable;
 use crate::oprf::pseudonym::{Pseudonym, PseudonymKey};
 use crate::oprf::{CoalitionKey, KeyShare, PublicPoint};
+use crate::proto::exchange as pb;
 use crate::roster::{self, Member, MemberId, TrustStore, TrustedRoster};
 use crate::store::{Ledger, Store, StoreError};
 
@@ -43,6 +44,20 @@ pub struct PartyParts {
     pub ambient: Ambient,
 }
 
+/// A quota of this member at a peer, as the peer last stated it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnUse {
+    /// Used by then.
+    pub used: u64,
+    /// In all.
+    pub limit: u64,
+    /// When that was, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Most quotas that one answer is believed to state.
+const MOST_STATED: usize = 4;
+
 /// A share of the coalition key of one epoch.
 pub struct Keyholding {
     /// The epoch.
@@ -67,6 +82,10 @@ pub struct Party {
         mpsc::Sender<MemberId>,
         tokio::sync::Mutex<mpsc::Receiver<MemberId>>,
     ),
+    /// The member's own rules for its node.
+    house_rules: RwLock<Arc<HouseRules>>,
+    /// This member's use of its quotas at others, as they last stated it.
+    own_use: Mutex<BTreeMap<(MemberId, String), OwnUse>>,
     /// Checked coalition keys, by roster version and epoch.
     coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
     shares: RwLock<Vec<Arc<Keyholding>>>,
@@ -96,6 +115,8 @@ impl Party {
             ledger: parts.ledger,
             trust: RwLock::new(parts.trust),
             changed: watch::Sender::new(0),
+            house_rules: RwLock::default(),
+            own_use: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             heard: (heard.0, tokio::sync::Mutex::new(heard.1)),
             coalition: RwLock::default(),
@@ -217,6 +238,63 @@ impl Party {
             // The sending half lives as long as this party.
             None => std::future::pending().await,
         }
+    }
+
+    /// The member's own rules for its node, as they are now.
+    #[must_use]
+    pub fn house_rules(&self) -> Arc<HouseRules> {
+        Arc::clone(
+            &self
+                .house_rules
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Brings the member's own rules into force. To be recorded by the caller.
+    pub fn set_house_rules(&self, rules: HouseRules) {
+        *self
+            .house_rules
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Notes what a peer states of this member's quotas there.
+    pub(super) fn note_own_use(&self, peer: &MemberId, stated: &[pb::QuotaState]) {
+        let at_ms = self.ambient.now_ms();
+        let level = self.house_rules().alerts.quota_percent;
+        let mut known = self.own_use.lock().unwrap_or_else(PoisonError::into_inner);
+        for quota in stated.iter().take(MOST_STATED) {
+            let of = |part: u64| part.saturating_mul(100) >= quota.limit.saturating_mul(level);
+            let key = (peer.clone(), quota.quota.chars().take(40).collect());
+            let before = known.insert(
+                key,
+                OwnUse {
+                    used: quota.used,
+                    limit: quota.limit,
+                    at_ms,
+                },
+            );
+            if of(quota.used) && !before.is_some_and(|before| of(before.used)) {
+                tracing::warn!(
+                    peer = peer.as_str(),
+                    used = quota.used,
+                    limit = quota.limit,
+                    "this member's quota at a peer is nearly used up"
+                );
+            }
+        }
+    }
+
+    /// This member's use of its quotas at others, as they last stated it: peer, quota, figures.
+    #[must_use]
+    pub fn own_use(&self) -> Vec<(MemberId, String, OwnUse)> {
+        self.own_use
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|((peer, quota), found)| (peer.clone(), quota.clone(), *found))
+            .collect()
     }
 
     /// The coalition key of `epoch` under `roster`, checked.

@@ -78,6 +78,11 @@ pub enum Refusal {
         /// The purpose's name.
         purpose: String,
     },
+    /// The member refuses it for its own node.
+    #[error(
+        "this member refuses the request for its own node, although the roster permits it: ask the member"
+    )]
+    RefusedHere,
     /// Role not held.
     #[error("the roster does not give this party the role that the request needs: {role}")]
     RoleMissing {
@@ -187,6 +192,7 @@ impl Refusal {
             Self::MessageIdReused => "MESSAGE_ID_REUSED",
             Self::RosterSplit => "ROSTER_SPLIT",
             Self::PurposeNotPermitted { .. } => "PURPOSE_NOT_PERMITTED",
+            Self::RefusedHere => "REFUSED_HERE",
             Self::RoleMissing { .. } => "ROLE_MISSING",
             Self::OutOfScope => "OUT_OF_SCOPE",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
@@ -225,9 +231,10 @@ impl Refusal {
             | Self::LeadExpired
             | Self::NoRoster { .. } => Code::FailedPrecondition,
             Self::MessageIdReused => Code::AlreadyExists,
-            Self::PurposeNotPermitted { .. } | Self::RoleMissing { .. } | Self::OutOfScope => {
-                Code::PermissionDenied
-            }
+            Self::PurposeNotPermitted { .. }
+            | Self::RefusedHere
+            | Self::RoleMissing { .. }
+            | Self::OutOfScope => Code::PermissionDenied,
             Self::QuotaExceeded { .. } => Code::ResourceExhausted,
             Self::LeadUnknown => Code::NotFound,
             Self::BeyondLog { .. } => Code::OutOfRange,

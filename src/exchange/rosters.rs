@@ -212,14 +212,13 @@ async fn record_refusal(
     })
     .finish();
     let mut act = Act::alone(leaf);
-    let (_, debit) = service::daily_draw(
+    act.debits.push(service::daily_draw(
         party,
         source,
         "refused_rosters",
         1,
         RECORDED_REFUSALS_PER_DAY,
-    );
-    act.debits.push(debit);
+    ));
     party.ledger().commit(act).await.map(drop)
 }
 

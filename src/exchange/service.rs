@@ -4,7 +4,7 @@ use std::future::Future;
 
 use super::leaf::Leaf;
 use super::message::{Payload, Query, SignedQuery, open_query, to_wire};
-use super::{Party, Refusal};
+use super::{Party, Refusal, unusual};
 use crate::proto::exchange as pb;
 use crate::roster::{Member, TrustedRoster};
 use crate::store::{
@@ -48,8 +48,8 @@ pub type AnswerSigner = Box<dyn Fn(&Position) -> Result<Evidence, Refusal> + Sen
 pub struct Answering {
     /// Its leaf, without what the query states.
     pub leaf: Leaf,
-    /// Quotas it draws on, each with its name.
-    pub debits: Vec<(&'static str, Debit)>,
+    /// Quotas it draws on.
+    pub debits: Vec<Debit>,
     /// What else goes with it.
     pub effects: Vec<Effect>,
     /// Signs its answer.
@@ -82,10 +82,15 @@ pub async fn answer_once<P: Payload>(
         Ok(answering) => answering,
         Err(refusal) => {
             record_refusal(party, query, &refusal).await;
+            if let Refusal::QuotaExceeded {
+                quota, used, limit, ..
+            } = refusal
+            {
+                unusual::used_up(party, &query.issuer, quota, used, limit).await;
+            }
             return Err(refusal);
         }
     };
-    let (quotas, debits): (Vec<_>, Vec<_>) = answering.debits.into_iter().unzip();
     let (leaf, opening) = answering
         .leaf
         .set(|entry| {
@@ -104,7 +109,7 @@ pub async fn answer_once<P: Payload>(
     let act = Act {
         leaf,
         seen: Some(query.seen(party)),
-        debits: debits.clone(),
+        debits: answering.debits,
         effects,
         answer: Some(Box::new(move |position| {
             sign(position).unwrap_or_else(|refusal| {
@@ -122,8 +127,11 @@ pub async fn answer_once<P: Payload>(
     {
         Committed::Done {
             answer: Some(answer),
-            ..
-        } => Ok(to_wire(&answer)),
+            position,
+        } => {
+            unusual::watch(party, &query.issuer, &position.drawn).await;
+            Ok(to_wire(&answer))
+        }
         Committed::Done { answer: None, .. } => Err(party.unavailable(&StoreError::Closed)),
         Committed::Repeated { leaf_index } => stored_answer(party, leaf_index).await,
         // Asking again with the same message does the act anew, on what holds by then.
@@ -135,15 +143,21 @@ pub async fn answer_once<P: Payload>(
             record_refusal(party, query, &refusal).await;
             Err(refusal)
         }
-        Committed::OverQuota { debit, used } => {
+        Committed::OverQuota {
+            quota,
+            asked,
+            used,
+            limit,
+        } => {
             let refusal = Refusal::QuotaExceeded {
-                quota: quotas.get(debit).copied().unwrap_or_default(),
+                quota,
                 used,
-                limit: debits.get(debit).map_or(0, |debit| debit.limit),
-                asked: debits.get(debit).map_or(0, |debit| debit.amount),
+                limit,
+                asked,
                 retry_after_seconds: seconds_to_midnight(party),
             };
             record_refusal(party, query, &refusal).await;
+            unusual::used_up(party, &query.issuer, quota, used, limit).await;
             Err(refusal)
         }
     }
@@ -208,7 +222,7 @@ pub async fn refuse<P: Payload>(
     Err(refusal)
 }
 
-/// A draw on what a party may do in one day (UTC), with the quota's name.
+/// A draw on what a party may do in one day (UTC).
 #[must_use]
 pub fn daily_debit(
     party: &Party,
@@ -216,7 +230,7 @@ pub fn daily_debit(
     quota: &'static str,
     amount: u64,
     limit: u64,
-) -> (&'static str, Debit) {
+) -> Debit {
     daily_draw(party, issuer.id.as_str(), quota, amount, limit)
 }
 
@@ -227,13 +241,20 @@ pub(super) fn daily_draw(
     quota: &'static str,
     amount: u64,
     limit: u64,
-) -> (&'static str, Debit) {
+) -> Debit {
     let day = party.ambient().now_ms() / DAY_MS;
-    let tag = party.store().tag(
-        TagKind::Quota,
-        &[who.as_bytes(), quota.as_bytes(), &day.to_be_bytes()],
-    );
-    (quota, Debit { tag, amount, limit })
+    Debit {
+        quota,
+        tag: party.store().tag(
+            TagKind::Quota,
+            &[who.as_bytes(), quota.as_bytes(), &day.to_be_bytes()],
+        ),
+        amount,
+        limit,
+        // A day longer than it counts: clocks may differ.
+        expires_ms: Some((day + 2) * DAY_MS),
+        otherwise: None,
+    }
 }
 
 /// Records that a query which passed the gate was refused.
@@ -265,8 +286,13 @@ async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Re
     })
     .finish();
     let mut act = Act::alone(leaf).with(Effect::Keep(EvidencePart::Query, query.evidence));
-    let (_, debit) = daily_debit(party, issuer, "refusals", 1, RECORDED_REFUSALS_PER_DAY);
-    act.debits.push(debit);
+    act.debits.push(daily_debit(
+        party,
+        issuer,
+        "refusals",
+        1,
+        RECORDED_REFUSALS_PER_DAY,
+    ));
     if let Err(error) = party.ledger().commit(act).await {
         tracing::error!(%error, "a refusal could not be recorded");
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, DirectoryError};
 use super::tls::Routes;
-use crate::exchange::{AllowList, AllowListError, AllowListText};
+use crate::exchange::{
+    AllowList, AllowListError, AllowListText, HouseRules, HouseRulesError, Refused, Thresholds,
+};
 use crate::roster::MemberId;
 
 /// `node.toml`.
@@ -30,6 +32,12 @@ pub struct Config {
     /// Where this node reaches parties, if not at the addresses that the roster states.
     #[serde(default, skip_serializing_if = "Routes::is_empty")]
     pub routes: Routes,
+    /// What this node refuses although the roster permits it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refuse: Vec<Refused>,
+    /// What counts as unusual use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alerts: Thresholds,
 }
 
 /// What is wrong with a configuration.
@@ -42,9 +50,16 @@ pub enum ConfigError {
     /// The file is not a configuration.
     #[error("node.toml: {0}")]
     Parse(String),
+    /// The member's own rules are wrong.
+    #[error("node.toml: {0}")]
+    HouseRules(#[from] HouseRulesError),
     /// The allow-list is wrong.
     #[error("node.toml: {0}")]
     AllowList(#[from] AllowListError),
+}
+
+fn is_default(alerts: &Thresholds) -> bool {
+    *alerts == Thresholds::default()
 }
 
 fn default_database() -> String {
@@ -68,7 +83,17 @@ impl Config {
         let config: Self =
             toml::from_str(&text).map_err(|error| ConfigError::Parse(error.to_string()))?;
         config.allow_list()?;
+        config.house_rules().check()?;
         Ok(config)
+    }
+
+    /// The member's own rules for its node.
+    #[must_use]
+    pub fn house_rules(&self) -> HouseRules {
+        HouseRules {
+            refuse: self.refuse.clone(),
+            alerts: self.alerts,
+        }
     }
 
     /// The allow-list, checked.
@@ -119,6 +144,14 @@ mod tests {
                 vec!["gateway.internal:7443".parse().unwrap()],
             )]
             .into(),
+            refuse: vec![Refused {
+                member: Some("de".parse().unwrap()),
+                purposes: vec![Purpose::Reunification],
+            }],
+            alerts: Thresholds {
+                sweep_sets: 7,
+                ..Thresholds::default()
+            },
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

@@ -154,6 +154,7 @@ impl LogFiles {
         .finish();
         let mut act = Act::alone(leaf);
         act.debits.push(Debit {
+            quota: "leaves_read_per_hour",
             tag: self.party.store().tag(
                 TagKind::Quota,
                 &[
@@ -164,6 +165,9 @@ impl LogFiles {
             ),
             amount: 1,
             limit: 1,
+            // An hour longer than it counts: clocks may differ.
+            expires_ms: Some((hour + 2) * HOUR_MS),
+            otherwise: None,
         });
         match self.party.ledger().commit(act).await {
             // Over the limit of one: another replica, or this one before it was restarted, has

@@ -5,9 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::config::Config;
 use super::directory::{Directory, DirectoryError};
+use super::house;
 use super::serve::Connections;
 use super::tls::PinnedPeers;
 use crate::exchange::{Party, PeerError, rosters};
@@ -41,6 +44,8 @@ pub struct Membership {
     party: Arc<Party>,
     peers: Arc<PinnedPeers>,
     connections: Arc<Connections>,
+    /// A configuration is compared with what the log states, and recorded, by one at a time.
+    configuring: tokio::sync::Mutex<()>,
     /// When each peer was last asked, in unix seconds.
     asked: std::sync::Mutex<HashMap<MemberId, u64>>,
 }
@@ -59,6 +64,7 @@ impl Membership {
             party,
             peers,
             connections,
+            configuring: tokio::sync::Mutex::default(),
             asked: std::sync::Mutex::default(),
         }
     }
@@ -68,7 +74,34 @@ impl Membership {
     /// # Errors
     /// If a file cannot be read, or what is accepted cannot be kept.
     pub async fn take_files(&self) -> Result<Vec<Offer>, MembershipError> {
-        take_files(&self.directory, &self.party, false).await
+        let mut offers = take_files(&self.directory, &self.party, false).await?;
+        offers.push(self.take_config().await?);
+        Ok(offers)
+    }
+
+    /// Brings those parts of the configuration into force that may change while the node runs. One
+    /// that is wrong changes nothing.
+    async fn take_config(&self) -> Result<Offer, MembershipError> {
+        let config = match Config::load(&self.directory) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken");
+                return Ok(Offer {
+                    source: "node.toml".to_owned(),
+                    code: "CONFIG".to_owned(),
+                    message: error.to_string(),
+                });
+            }
+        };
+        let _one_at_a_time = self.configuring.lock().await;
+        let changed = house::set(&self.party, config.house_rules()).await?;
+        self.peers.set_routes(config.routes);
+        let update = if changed {
+            Update::Updated
+        } else {
+            Update::Unchanged
+        };
+        Ok(offer("node.toml", Ok(Ok(update))))
     }
 
     /// Asks every other party for what is newer, all at the same time.
@@ -153,8 +186,12 @@ impl Membership {
         let mut asked_all = self.party.ambient().now();
         // Asking waits for peers: it must keep neither the files nor the cutting waiting.
         let mut asking = tokio::task::JoinSet::new();
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not listened to"))
+            .ok();
         loop {
             tokio::select! {
+                () = told_to_reload(&mut hangup) => files.clear(),
                 () = tokio::time::sleep(WATCH) => {}
                 Ok(()) = changes.changed() => {}
                 peer = self.party.next_ahead() => {
@@ -268,7 +305,17 @@ fn offer(source: &str, outcome: Result<Result<Update, RosterError>, PeerError>) 
     }
 }
 
-/// What tells whether a root or roster in the directory has changed.
+/// Waits for SIGHUP, where it can be listened to.
+async fn told_to_reload(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What tells whether a file of the directory that may change has changed.
 fn seen_files(directory: &Directory) -> BTreeSet<(String, Option<SystemTime>, u64)> {
     let entry = |name: String| {
         let metadata = std::fs::metadata(directory.file(&name)).ok()?;
@@ -278,7 +325,7 @@ fn seen_files(directory: &Directory) -> BTreeSet<(String, Option<SystemTime>, u6
         .root_names()
         .unwrap_or_default()
         .into_iter()
-        .chain(["roster.note".to_owned()])
+        .chain(["roster.note".to_owned(), "node.toml".to_owned()])
         .filter_map(entry)
         .collect()
 }

@@ -3,6 +3,7 @@
 pub mod ceremony;
 pub mod config;
 pub mod directory;
+mod house;
 pub mod identity;
 mod log_http;
 pub mod membership;

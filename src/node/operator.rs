@@ -3,6 +3,7 @@
 
 mod disclosure;
 mod membership;
+mod quota;
 mod records;
 mod review;
 mod search;
@@ -22,6 +23,7 @@ use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
+use crate::proto::operator::quota_service_server::QuotaServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
@@ -60,6 +62,7 @@ impl Operator {
             .add_service(DisclosureServiceServer::new(self.clone()))
             .add_service(ReviewServiceServer::new(self.clone()))
             .add_service(MembershipServiceServer::new(self.clone()))
+            .add_service(QuotaServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

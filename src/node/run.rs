@@ -11,6 +11,7 @@ use tonic::transport::Server;
 
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
+use super::house;
 use super::identity::{Identity, IdentityError};
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError};
@@ -153,6 +154,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         ambient: ambient.clone(),
     });
     let party = Arc::new(party);
+    house::set(&party, config.house_rules()).await?;
     membership::take_files(directory, &party, true).await?;
     Ok(Opened {
         config,

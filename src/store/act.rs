@@ -54,6 +54,8 @@ pub struct Position {
     pub leaf_index: u64,
     /// A checkpoint that covers it, as a signed note.
     pub checkpoint: Arc<str>,
+    /// The quotas that the act drew on, in the order of its debits.
+    pub drawn: Arc<[Drawn]>,
 }
 
 /// A query, as the store remembers it.
@@ -70,12 +72,39 @@ pub struct Seen {
 /// A draw on a quota.
 #[derive(Clone, Debug)]
 pub struct Debit {
+    /// The quota's name.
+    pub quota: &'static str,
     /// Tag of party, quota and period ([`TagKind::Quota`](super::TagKind::Quota)).
     pub tag: Tag,
     /// How much.
     pub amount: u64,
     /// How much there is in all.
     pub limit: u64,
+    /// When what was used may be forgotten, in milliseconds since 1970; `None` for never.
+    pub expires_ms: Option<u64>,
+    /// The allowance that is drawn on, whole, if this one does not suffice.
+    pub otherwise: Option<Box<Debit>>,
+}
+
+/// A quota after an act drew on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Its name.
+    pub quota: &'static str,
+    /// How much the act drew.
+    pub amount: u64,
+    /// How much is used, this draw included.
+    pub used: u64,
+    /// How much there is in all.
+    pub limit: u64,
+}
+
+impl Drawn {
+    /// Whether this very draw brought the use from below `level` to it or beyond.
+    #[must_use]
+    pub fn crossed(&self, level: u64) -> bool {
+        self.used >= level && self.used - self.amount < level
+    }
 }
 
 /// A change that goes with a leaf.
@@ -91,6 +120,8 @@ pub enum Effect {
     HandOut(Lead),
     /// Sets a setting: what the act brings into force is in force if and only if its leaf is there.
     Set(&'static str, Vec<u8>),
+    /// Shows the leaf among the node's alerts.
+    Alert,
     /// Takes staged rows into the register.
     CommitImport([u8; 16]),
     /// Makes every enrolled record searchable and drops the rows they replace.
@@ -127,9 +158,13 @@ pub enum Committed {
     Stale,
     /// A quota does not suffice; nothing was done.
     OverQuota {
-        /// Which of the act's debits.
-        debit: usize,
+        /// Its name.
+        quota: &'static str,
+        /// How much was asked for.
+        asked: u64,
         /// What was used before.
         used: u64,
+        /// How much there is in all.
+        limit: u64,
     },
 }

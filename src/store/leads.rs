@@ -81,7 +81,8 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets leads that expired before `before_ms`, and queries that could be replayed no more.
+    /// Forgets leads that expired before `before_ms`, queries that could be replayed no more, and
+    /// what was used of quotas whose period is over.
     pub async fn forget_expired(&self, before_ms: u64) -> Result<u64, StoreError> {
         let mut tx = self.db.begin("forget-expired").await?;
         let leads = tx
@@ -93,8 +94,14 @@ impl Store {
         let seen = tx
             .run("DELETE FROM seen WHERE expires_ms < $1", values![before_ms])
             .await?;
+        let quotas = tx
+            .run(
+                "DELETE FROM quotas WHERE expires_ms < $1",
+                values![before_ms],
+            )
+            .await?;
         tx.commit().await?;
-        Ok(leads + seen)
+        Ok(leads + seen + quotas)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::act::{Act, Committed, Effect, Position};
+use super::act::{Act, Committed, Debit, Drawn, Effect, Position};
 use super::db::{Tx, values};
 use super::{Store, StoreError};
 use crate::envelope::merkle::Hash;
@@ -37,6 +37,9 @@ struct Request {
 
 /// How many acts may wait; beyond it callers wait in turn.
 const QUEUE: usize = 1024;
+
+/// When a cumulative quota is forgotten.
+const NEVER: u64 = i64::MAX as u64;
 
 /// How many acts share one commit at most, which bounds how long one waits for the others.
 const GROUP: usize = 128;
@@ -118,13 +121,12 @@ async fn commit_group(
     }
     let mut outcomes = Vec::with_capacity(acts.len());
     for act in acts {
-        let refusal = guard(&mut tx, act).await?;
-        let outcome = match refusal {
-            Some(refusal) => Err(refusal),
-            None => {
+        let outcome = match guard(&mut tx, act).await? {
+            Err(refusal) => Err(refusal),
+            Ok(drawn) => {
                 let leaf_index = store.append_leaf(&mut tx, &mut frontier, &act.leaf).await?;
                 apply(store, &mut tx, act, leaf_index).await?;
-                Ok(leaf_index)
+                Ok((leaf_index, drawn))
             }
         };
         outcomes.push(outcome);
@@ -140,10 +142,11 @@ async fn commit_group(
     for (act, outcome) in acts.iter().zip(outcomes) {
         done.push(match outcome {
             Err(refusal) => refusal,
-            Ok(leaf_index) => {
+            Ok((leaf_index, drawn)) => {
                 let position = Position {
                     leaf_index,
                     checkpoint: Arc::clone(&checkpoint),
+                    drawn: drawn.into(),
                 };
                 let answer = act.answer.as_ref().map(|build| build(&position));
                 if let Some(answer) = &answer {
@@ -161,7 +164,7 @@ async fn commit_group(
 }
 
 /// Checks what would refuse the act, and draws on its quotas.
-async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> {
+async fn guard(tx: &mut Tx, act: &Act) -> Result<Result<Vec<Drawn>, Committed>, StoreError> {
     if let Some(seen) = &act.seen {
         let earlier = tx
             .read_one(
@@ -170,7 +173,7 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
             )
             .await?;
         if let Some(row) = earlier {
-            return Ok(Some(if row.blob(0)? == seen.query_digest {
+            return Ok(Err(if row.blob(0)? == seen.query_digest {
                 Committed::Repeated {
                     leaf_index: row.uint(1)?,
                 }
@@ -183,12 +186,12 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
         if let Effect::NoteProbes(tag, state) = effect
             && !Store::probes_are_current(tx, *tag, state).await?
         {
-            return Ok(Some(Committed::Stale));
+            return Ok(Err(Committed::Stale));
         }
         if let Effect::OpenEpoch(epoch) = effect
             && !Store::is_complete(tx, *epoch).await?
         {
-            return Ok(Some(Committed::Stale));
+            return Ok(Err(Committed::Stale));
         }
         if let Effect::StillHeld(record_id) = effect
             && tx
@@ -199,31 +202,64 @@ async fn guard(tx: &mut Tx, act: &Act) -> Result<Option<Committed>, StoreError> 
                 .await?
                 .is_none()
         {
-            return Ok(Some(Committed::Stale));
+            return Ok(Err(Committed::Stale));
         }
     }
     // All are looked at before any is drawn on: a refused act draws on none.
-    for (debit, wanted) in act.debits.iter().enumerate() {
+    let mut draws = Vec::with_capacity(act.debits.len());
+    for debit in &act.debits {
+        match choose(tx, debit).await? {
+            Ok(draw) => draws.push(draw),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
+    let mut drawn = Vec::with_capacity(draws.len());
+    for (debit, before) in draws {
+        tx.run(
+            "INSERT INTO quotas (quota_tag, used, expires_ms) VALUES ($1, $2, $3)
+             ON CONFLICT (quota_tag) DO UPDATE SET used = quotas.used + excluded.used",
+            values![debit.tag, debit.amount, debit.expires_ms.unwrap_or(NEVER)],
+        )
+        .await?;
+        drawn.push(Drawn {
+            quota: debit.quota,
+            amount: debit.amount,
+            used: before.saturating_add(debit.amount),
+            limit: debit.limit,
+        });
+    }
+    Ok(Ok(drawn))
+}
+
+/// The first of a debit's allowances that suffices, with what was used of it before.
+async fn choose<'a>(
+    tx: &mut Tx,
+    debit: &'a Debit,
+) -> Result<Result<(&'a Debit, u64), Committed>, StoreError> {
+    let mut allowance = debit;
+    loop {
         let used = tx
             .read_one(
                 "SELECT used FROM quotas WHERE quota_tag = $1",
-                values![wanted.tag],
+                values![allowance.tag],
             )
             .await?
             .map_or(Ok(0), |row| row.uint(0))?;
-        if used.saturating_add(wanted.amount) > wanted.limit {
-            return Ok(Some(Committed::OverQuota { debit, used }));
+        if used.saturating_add(allowance.amount) <= allowance.limit {
+            return Ok(Ok((allowance, used)));
+        }
+        match &allowance.otherwise {
+            Some(next) => allowance = next,
+            None => {
+                return Ok(Err(Committed::OverQuota {
+                    quota: allowance.quota,
+                    asked: allowance.amount,
+                    used,
+                    limit: allowance.limit,
+                }));
+            }
         }
     }
-    for debit in &act.debits {
-        tx.run(
-            "INSERT INTO quotas (quota_tag, used) VALUES ($1, $2)
-             ON CONFLICT (quota_tag) DO UPDATE SET used = quotas.used + excluded.used",
-            values![debit.tag, debit.amount],
-        )
-        .await?;
-    }
-    Ok(None)
 }
 
 async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result<(), StoreError> {
@@ -242,6 +278,7 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             }
             Effect::NoteProbes(tag, state) => store.note_probes(tx, *tag, state).await?,
             Effect::StillHeld(_) => {}
+            Effect::Alert => Store::show_alert(tx, leaf_index).await?,
             Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,

@@ -8,6 +8,7 @@
 //! become durable in one transaction, and only then does its answer exist.
 
 mod act;
+mod alerts;
 mod audit_reads;
 mod bulk;
 mod db;
@@ -27,7 +28,7 @@ mod settings;
 
 use std::sync::Arc;
 
-pub use act::{Act, AnswerBuilder, Committed, Debit, Effect, Position, Seen};
+pub use act::{Act, AnswerBuilder, Committed, Debit, Drawn, Effect, Position, Seen};
 pub use audit_reads::{Behind, KeptPart};
 pub use bulk::IndexedRecord;
 pub use error::StoreError;

@@ -5,7 +5,7 @@ use super::keys::Tag;
 use super::{Store, StoreError};
 use crate::vault::Place;
 
-/// Octets of one set's digest.
+/// Octets of one set's digest, and of a token.
 const SET: usize = 16;
 
 /// The distinct token sets of one party that touched one record.
@@ -15,6 +15,8 @@ pub struct ProbeState {
     pub version: u64,
     /// Digests of the sets, in the order of their coming.
     pub sets: Vec<[u8; SET]>,
+    /// Tokens of those sets that touched the record, in ascending order.
+    pub touched: Vec<[u8; SET]>,
     /// The grade that the last of them was given.
     pub grade: u8,
 }
@@ -35,13 +37,19 @@ impl Store {
         };
         let plaintext = self.keys.open("probes", place(&tag), &row.blob(1)?)?;
         let damaged = || StoreError::damaged("probes", "they have another length");
-        let (grade, sets) = plaintext.split_first().ok_or_else(damaged)?;
-        let (sets, []) = sets.as_chunks::<SET>() else {
+        let [grade, count, rest @ ..] = plaintext.as_slice() else {
             return Err(damaged());
         };
+        let (chunks, []) = rest.as_chunks::<SET>() else {
+            return Err(damaged());
+        };
+        let (sets, touched) = chunks
+            .split_at_checked(usize::from(*count))
+            .ok_or_else(damaged)?;
         Ok(ProbeState {
             version: row.uint(0)?,
             sets: sets.to_vec(),
+            touched: touched.to_vec(),
             grade: *grade,
         })
     }
@@ -68,8 +76,11 @@ impl Store {
         tag: Tag,
         state: &ProbeState,
     ) -> Result<(), StoreError> {
-        let mut plaintext = vec![state.grade];
+        // At most the probe limit, which is far below 255.
+        let count = u8::try_from(state.sets.len()).unwrap_or(u8::MAX);
+        let mut plaintext = vec![state.grade, count];
         plaintext.extend(state.sets.iter().flatten());
+        plaintext.extend(state.touched.iter().flatten());
         let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
         tx.run(
             "INSERT INTO probes (probe_tag, version, sealed) VALUES ($1, $2, $3)

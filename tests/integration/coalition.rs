@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
-use wayhome::exchange::{AllowListText, Keyholding, Peers as _};
+use wayhome::exchange::{AllowListText, Keyholding, Peers as _, Thresholds};
 use wayhome::node::{self, Config, Directory, Identity, Origin, PinnedPeers};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
@@ -378,6 +378,8 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
             .into(),
         ),
         routes: node::Routes::new(),
+        refuse: Vec::new(),
+        alerts: Thresholds::default(),
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

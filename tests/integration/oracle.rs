@@ -1,10 +1,17 @@
 //! Grades are no oracle for one attribute after another.
 
-use wayhome::exchange::lookup::PROBE_LIMIT;
+use prost::Message as _;
+use tonic::transport::Channel;
+use wayhome::exchange::lookup::{PROBE_LIMIT, SubjectTokens, TOKEN};
+use wayhome::linkage::RuleTable;
+use wayhome::proto::exchange as pb;
 use wayhome::proto::operator::search_service_client::SearchServiceClient;
 use wayhome::proto::operator::{Record, SearchRequest};
+use wayhome::store::EvidencePart;
 
 use crate::coalition::Coalition;
+use crate::forge::{Draft, Sent as _, lookup, stranger};
+use crate::quota::alerts;
 
 /// A child of Poland's register, with all that makes a match sure.
 const CHILD: &[(&str, &str)] = &[
@@ -103,4 +110,166 @@ async fn asking_again_about_the_same_child_counts_once() {
     ask(&coalition, "ua", &WRONG[..PROBE_LIMIT]).await;
     assert_eq!(ask(&coalition, "ua", &["2015-03-14"]).await, ["MATCH"]);
     assert_ne!(ask(&coalition, "ua", &["2015-03-15"]).await, ["MATCH"]);
+}
+
+/// Days on which the child may have been born, with the right one past the probe limit.
+fn days() -> Vec<String> {
+    let wrong = (1..=24).map(|number| format!("2015-{:02}-{:02}", 4 + number % 9, 1 + number % 12));
+    let mut days: Vec<String> = wrong.collect();
+    days.insert(17, "2015-03-14".to_owned());
+    days
+}
+
+/// How many sets of tokens by `ua` were told their own grade above `NO_MATCH`, by what the node
+/// commits to: all others were answered by what had been told before.
+async fn graded(coalition: &Coalition) -> usize {
+    let store = coalition.store("pl").await;
+    let leaves = coalition.leaves("pl", 0).await;
+    let mut graded = 0;
+    for (index, leaf) in (0..).zip(&leaves) {
+        if leaf.act() != pb::Act::LookupAnswered || leaf.peer != "ua" {
+            continue;
+        }
+        let opening = store.evidence(index, EvidencePart::Opening).await.unwrap();
+        let outcome = pb::Outcome::decode(&opening.unwrap().envelope[16..]).unwrap();
+        graded += outcome
+            .subjects
+            .iter()
+            .filter(|line| !line.frozen && line.grade > pb::Grade::NoMatch as u32)
+            .count();
+    }
+    store.close().await;
+    graded
+}
+
+async fn is_alerted(coalition: &Coalition, code: &str) -> bool {
+    let told = alerts(coalition, "pl").await;
+    told.iter()
+        .any(|(member, alert)| member == "ua" && alert.starts_with(code))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_birth_dates_in_one_query_get_no_more_grades_than_the_limit() {
+    let coalition = Coalition::start().await;
+    coalition.import("pl", &[CHILD]).await;
+    let days = days();
+    let days: Vec<&str> = days.iter().map(String::as_str).collect();
+    let grades = ask(&coalition, "ua", &days).await;
+    assert!(graded(&coalition).await <= PROBE_LIMIT);
+    // From the sixth on all read alike, the right one among them.
+    let rest: std::collections::BTreeSet<&String> = grades[PROBE_LIMIT..].iter().collect();
+    assert_eq!(rest.len(), 1, "{grades:?}");
+    let matches = grades.iter().filter(|grade| *grade == "MATCH").count();
+    assert!(matches <= PROBE_LIMIT, "{grades:?}");
+    for code in ["PROBE_LIMIT", "SWEEP_OF_RECORD", "SWEEP_IN_QUERY"] {
+        assert!(is_alerted(&coalition, code).await, "{code}");
+    }
+    // In the log too, where the ombudsman finds it.
+    let leaves = coalition.leaves("pl", 0).await;
+    assert!(
+        leaves
+            .iter()
+            .any(|leaf| leaf.act() == pb::Act::AlertRaised && leaf.peer == "ua")
+    );
+}
+
+/// The tokens that `ua` has of a record of its own register, as it would send them to Poland, by
+/// slot.
+async fn slots(coalition: &Coalition, record_ref: &str) -> (u16, Vec<[u8; TOKEN]>) {
+    let store = coalition.store("ua").await;
+    let stored = store.record_by_ref(record_ref).await.unwrap().unwrap();
+    let (presence, bytes) = store.tokens(&stored, 1).await.unwrap().unwrap();
+    store.close().await;
+    let rules = RuleTable::shipped().unwrap();
+    let subject = SubjectTokens::from_bytes(presence, &bytes)
+        .unwrap()
+        .for_holder(rules, 1, "pl", &coalition.ambient);
+    let (slots, []) = subject.tokens.as_chunks::<TOKEN>() else {
+        panic!("slots of another size");
+    };
+    (presence, slots.to_vec())
+}
+
+/// Asks with some slots filled by real tokens and the others at random; gives the grade.
+async fn ask_slots(
+    coalition: &Coalition,
+    channel: &Channel,
+    presence: u16,
+    filled: &[(usize, [u8; TOKEN])],
+) -> i32 {
+    let mut subject = stranger(&coalition.ambient);
+    subject.presence = u32::from(presence);
+    for (slot, token) in filled {
+        subject.tokens[slot * TOKEN..(slot + 1) * TOKEN].copy_from_slice(token);
+    }
+    let template = lookup(coalition, "ua", "pl", 1);
+    let mut payload = pb::LookupQuery::default();
+    let _ = template.payload(|query| payload = query.clone());
+    let draft = Draft::new(coalition, "ua", "pl", payload, &[subject.encode_to_vec()]);
+    let answer = pb::LookupQuery::send(channel.clone(), draft.sign())
+        .await
+        .unwrap();
+    let Some(pb::item::Form::Full(item)) = &answer.items[0].form else {
+        panic!("an answer without its item");
+    };
+    pb::LookupResult::decode(&item[16..]).unwrap().grade
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_slot_at_a_time_tells_no_more() {
+    let coalition = Coalition::start().await;
+    coalition.import("pl", &[CHILD]).await;
+    // The attacker puts the child into its own register under many birth dates, one of them right,
+    // and so has real tokens of each.
+    let days = days();
+    let guesses: Vec<Vec<(&str, &str)>> = days
+        .iter()
+        .map(|day| {
+            let field = |(name, value): &(&'static str, &'static str)| match *name {
+                "record_ref" | "date_of_birth" => (*name, day.as_str()),
+                _ => (*name, *value),
+            };
+            CHILD.iter().map(field).collect()
+        })
+        .collect();
+    let guesses: Vec<&[(&str, &str)]> = guesses.iter().map(Vec::as_slice).collect();
+    coalition.import("ua", &guesses).await;
+    let channel = coalition.channel("ua", "pl").await;
+    let (presence, first) = slots(&coalition, &days[0]).await;
+
+    // Each guess whole, until the limit is reached.
+    for day in &days[..PROBE_LIMIT] {
+        let (presence, tokens) = slots(&coalition, day).await;
+        let filled: Vec<_> = tokens.into_iter().enumerate().collect();
+        ask_slots(&coalition, &channel, presence, &filled).await;
+    }
+    let spent = graded(&coalition).await;
+    assert!(spent > 0 && spent <= PROBE_LIMIT, "{spent}");
+
+    // Now slot by slot, and all slots that depend on the date at once: the right date's answers are
+    // those of a wrong date.
+    let right = slots(&coalition, &days[17]).await.1;
+    let wrong = slots(&coalition, &days[20]).await.1;
+    let of_the_date: Vec<usize> = (0..right.len())
+        .filter(|slot| right[*slot] != wrong[*slot] && right[*slot] != first[*slot])
+        .collect();
+    assert!(of_the_date.len() > 5, "{of_the_date:?}");
+    let pick = |tokens: &[[u8; TOKEN]], slots: &[usize]| -> Vec<_> {
+        slots.iter().map(|slot| (*slot, tokens[*slot])).collect()
+    };
+    let no_match = pb::Grade::NoMatch as i32;
+    for slot in &of_the_date {
+        let told = ask_slots(&coalition, &channel, presence, &pick(&right, &[*slot])).await;
+        assert_eq!(told, no_match, "slot {slot}");
+    }
+    let told = ask_slots(&coalition, &channel, presence, &pick(&right, &of_the_date)).await;
+    assert_eq!(told, no_match);
+    let all: Vec<usize> = (0..right.len()).collect();
+    let whole_right = ask_slots(&coalition, &channel, presence, &pick(&right, &all)).await;
+    let whole_wrong = ask_slots(&coalition, &channel, presence, &pick(&wrong, &all)).await;
+    assert_eq!(whole_right, whole_wrong);
+    assert_eq!(graded(&coalition).await, spent);
+    for code in ["PROBE_LIMIT", "SWEEP_OF_RECORD"] {
+        assert!(is_alerted(&coalition, code).await, "{code}");
+    }
 }

@@ -6,7 +6,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use wayhome::ambient::ManualClock;
 use wayhome::linkage::RuleTable;
+use wayhome::node::{Config, Directory};
 use wayhome::proto::exchange as pb;
+use wayhome::proto::operator as op;
+use wayhome::proto::operator::membership_service_client::MembershipServiceClient;
+use wayhome::proto::operator::quota_service_client::QuotaServiceClient;
 
 use crate::coalition::Coalition;
 use crate::forge::{DAY_MS, Sent, evaluation, lookup, refusal, standing_clock};
@@ -195,4 +199,107 @@ async fn a_member_without_a_quota_asks_nothing() {
     is_used_up(&refused, "subjects_per_day", "0 of 0 used", to_midnight);
     let refused = evaluate(&coalition, 1).await.unwrap_err();
     is_used_up(&refused, "evaluations_per_day", "0 of 0 used", to_midnight);
+}
+
+/// The alerts that a node's operator is shown, the oldest first.
+pub async fn alerts(coalition: &Coalition, id: &str) -> Vec<(String, String)> {
+    let mut alerts: Vec<_> = QuotaServiceClient::new(coalition.operator(id).await)
+        .list_alerts(op::ListAlertsRequest { count: 0 })
+        .await
+        .unwrap()
+        .into_inner()
+        .alerts
+        .into_iter()
+        .map(|alert| (alert.member, alert.alert))
+        .collect();
+    alerts.reverse();
+    alerts
+}
+
+#[tokio::test]
+async fn the_operator_is_warned_at_four_fifths_and_shown_what_is_left() {
+    let (coalition, clock) = scene().await;
+    look_up(&coalition, "ua", 3).await.unwrap();
+    assert_eq!(alerts(&coalition, "pl").await, []);
+    look_up(&coalition, "ua", 1).await.unwrap();
+    let nearly = "QUOTA_NEARLY_USED quota=subjects_per_day used=4 limit=5";
+    let nearly = ("ua".to_owned(), nearly.to_owned());
+    assert_eq!(
+        alerts(&coalition, "pl").await,
+        std::slice::from_ref(&nearly)
+    );
+    // Told once, and of what is asked beyond it once more.
+    for _ in 0..3 {
+        look_up(&coalition, "ua", 2).await.unwrap_err();
+    }
+    let used_up = "QUOTA_USED_UP quota=subjects_per_day used=5 limit=5";
+    let used_up = ("ua".to_owned(), used_up.to_owned());
+    assert_eq!(alerts(&coalition, "pl").await, [nearly, used_up]);
+    let leaves = coalition.leaves("pl", 0).await;
+    let raised = leaves
+        .iter()
+        .filter(|leaf| leaf.act() == pb::Act::AlertRaised && leaf.peer == "ua");
+    assert_eq!(raised.count(), 2);
+
+    let shown = |coalition: &Coalition| {
+        let operator = coalition.path("pl").join("operator.sock");
+        async move {
+            QuotaServiceClient::new(wayhome::node::operator_client(&operator).await.unwrap())
+                .list_quotas(op::ListQuotasRequest {})
+                .await
+                .unwrap()
+                .into_inner()
+                .here
+                .into_iter()
+                .find(|quota| quota.member == "ua" && quota.quota == "subjects_per_day")
+                .map(|quota| (quota.used, quota.limit))
+        }
+    };
+    assert_eq!(shown(&coalition).await, Some((4, 5)));
+    // A new day begins anew, alerts too.
+    clock.advance_ms(DAY_MS);
+    assert_eq!(shown(&coalition).await, Some((0, 5)));
+    look_up(&coalition, "ua", 4).await.unwrap();
+    assert_eq!(alerts(&coalition, "pl").await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_knows_what_it_has_used_elsewhere_as_far_as_it_was_told() {
+    let coalition = Coalition::start().await;
+    crate::exchange::search_described(&coalition, "ua").await;
+    let quotas = QuotaServiceClient::new(coalition.operator("ua").await)
+        .list_quotas(op::ListQuotasRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let at_pl = quotas
+        .elsewhere
+        .iter()
+        .find(|quota| quota.member == "pl" && quota.quota == "subjects_per_day")
+        .expect("it was told");
+    assert_eq!((at_pl.used, at_pl.limit), (1, 10_000));
+}
+
+#[tokio::test]
+async fn many_subjects_by_night_are_told_of() {
+    let (clock, ambient) = standing_clock();
+    let coalition = Coalition::start_at(ambient, |_| {}).await;
+    let mut config = Config::load(&Directory::new(coalition.path("pl"))).unwrap();
+    config.alerts.night_subjects = 4;
+    Directory::new(coalition.path("pl"))
+        .write("node.toml", &config.to_text())
+        .unwrap();
+    MembershipServiceClient::new(coalition.operator("pl").await)
+        .take_files(op::TakeFilesRequest {})
+        .await
+        .unwrap();
+    // 08:00 UTC is day, 23:00 is night.
+    look_up(&coalition, "ua", 9).await.unwrap();
+    assert_eq!(alerts(&coalition, "pl").await, []);
+    clock.advance_ms(15 * 3_600_000);
+    look_up(&coalition, "ua", 2).await.unwrap();
+    assert_eq!(alerts(&coalition, "pl").await, []);
+    look_up(&coalition, "ua", 3).await.unwrap();
+    let told = ("ua".to_owned(), "NIGHT_BURST subjects=5".to_owned());
+    assert_eq!(alerts(&coalition, "pl").await, [told]);
 }

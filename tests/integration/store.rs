@@ -201,6 +201,9 @@ async fn a_query_is_answered_once_also_after_a_restart() {
 async fn a_quota_is_drawn_on_to_its_limit_and_not_beyond() {
     let fixture = fixture().await;
     let debit = |amount| Debit {
+        quota: "day",
+        expires_ms: None,
+        otherwise: None,
         tag: fixture.store.tag(TagKind::Quota, &[b"ua", b"day"]),
         amount,
         limit: 10,
@@ -212,7 +215,9 @@ async fn a_quota_is_drawn_on_to_its_limit_and_not_beyond() {
     };
     fixture.done(act(7)).await;
     match fixture.ledger.commit(act(4)).await.unwrap() {
-        Committed::OverQuota { debit, used } => assert_eq!((debit, used), (0, 7)),
+        Committed::OverQuota {
+            quota, used, limit, ..
+        } => assert_eq!((quota, used, limit), ("day", 7, 10)),
         _ => panic!("the quota was exceeded"),
     }
     // What was refused drew nothing.
@@ -221,6 +226,50 @@ async fn a_quota_is_drawn_on_to_its_limit_and_not_beyond() {
         fixture.ledger.commit(act(1)).await.unwrap(),
         Committed::OverQuota { used: 10, .. }
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_allowance_lacks_is_drawn_whole_on_the_next() {
+    let fixture = fixture().await;
+    let debit = |quota, limit, otherwise| Debit {
+        quota,
+        tag: fixture.store.tag(TagKind::Quota, &[quota.as_bytes()]),
+        amount: 3,
+        limit,
+        expires_ms: None,
+        otherwise,
+    };
+    // Asked for at once, so that which allowance suffices is decided when it is drawn on.
+    let acts = (0..8).map(|_| {
+        let mut act = Act::alone(b"asked".to_vec());
+        act.debits
+            .push(debit("first", 10, Some(Box::new(debit("second", 7, None)))));
+        fixture.ledger.commit(act)
+    });
+    let mut drawn = Vec::new();
+    let mut refused = 0;
+    for outcome in futures_util::future::join_all(acts).await {
+        match outcome.unwrap() {
+            Committed::Done { position, .. } => {
+                drawn.push((position.drawn[0].quota, position.drawn[0].used));
+            }
+            Committed::OverQuota { quota, used, .. } => {
+                assert_eq!((quota, used), ("second", 6));
+                refused += 1;
+            }
+            _ => panic!("neither drawn nor refused"),
+        }
+    }
+    drawn.sort_unstable();
+    let expected = [
+        ("first", 3),
+        ("first", 6),
+        ("first", 9),
+        ("second", 3),
+        ("second", 6),
+    ];
+    assert_eq!(drawn, expected);
+    assert_eq!(refused, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -349,6 +349,7 @@ mod tests {
                 agreed: RuleSet::default(),
                 decision,
                 alone: decision,
+                touching: Vec::new(),
                 by_family: false,
             });
         }

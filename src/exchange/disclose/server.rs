@@ -53,6 +53,7 @@ async fn decide(
             purpose: purpose.to_string(),
         });
     }
+    party.house_rules().admit(&query.issuer.id, Some(purpose))?;
     check_case_reference(&asked.case_reference)?;
     check_justification(&query.items)?;
     let columns = columns(asked)?;

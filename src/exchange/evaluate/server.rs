@@ -6,11 +6,10 @@ use super::{ELEMENT, PROOF};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
-use crate::exchange::{Party, Refusal};
+use crate::exchange::{Party, Refusal, quota};
 use crate::oprf::{self, BlindedBatch, BlindedElement};
 use crate::proto::exchange as pb;
 use crate::roster::{Member, TrustedRoster};
-use crate::store::{Debit, TagKind};
 
 /// Answers one batch: checks it, debits the quota, evaluates, and makes the act durable.
 ///
@@ -34,6 +33,7 @@ async fn evaluate(
     if !query.issuer.roles.member {
         return Err(Refusal::RoleMissing { role: "member" });
     }
+    party.house_rules().admit(&query.issuer.id, None)?;
     let epoch = query.payload.epoch;
     let key = party.coalition_key(roster, Some(epoch))?;
     let holding = party.share_of(&key).ok_or(Refusal::NoShare)?;
@@ -65,10 +65,11 @@ async fn evaluate(
     }
     let elements: Vec<_> = elements.iter().copied().map(BlindedElement::new).collect();
     let batch = BlindedBatch::parse(&elements).map_err(|error| bad(&error))?;
-    let debit = debit(party, query, epoch, batch.len() as u64).await?;
     // The quota is drawn on in the same transaction that makes the answer exist, so nothing
     // evaluated goes uncounted; it is looked at here first, to refuse before the work.
     let count = batch.len() as u32;
+    let debit = quota::evaluations(party, &query.issuer, epoch, u64::from(count));
+    quota::look(party, &debit).await?;
     let evaluation = {
         let party = Arc::clone(party);
         tokio::task::spawn_blocking(move || {
@@ -105,71 +106,11 @@ async fn evaluate(
         debits: vec![debit],
         effects: Vec::new(),
         answer: Box::new(move |position| {
-            items.sign(
-                &signer,
-                &roster,
-                &to,
-                &pb::EvaluationAnswer::default(),
-                position,
-            )
+            let payload = pb::EvaluationAnswer {
+                quotas: quota::stated(&position.drawn),
+                ..pb::EvaluationAnswer::default()
+            };
+            items.sign(&signer, &roster, &to, &payload, position)
         }),
     })
-}
-
-/// The most keys that one record has, those of its siblings among them.
-fn keys_of_a_record(party: &Party) -> u64 {
-    (party.rules().slots() + party.rules().sibling_slot_rules().len()) as u64
-}
-
-/// Which of the member's two allowances this batch draws on: that for enrolling its register,
-/// cumulative over the key epoch, and when that is used up the daily one for searching. The two
-/// cannot be told apart by what is asked, since blinded elements all look alike.
-async fn debit(
-    party: &Party,
-    query: &Query<pb::EvaluationQuery>,
-    epoch: u32,
-    amount: u64,
-) -> Result<(&'static str, Debit), Refusal> {
-    let quotas = query.issuer.quotas;
-    let member = query.issuer.id.as_str().as_bytes();
-    let enrolment = Debit {
-        tag: party.store().tag(
-            TagKind::Quota,
-            &[member, b"enrolment", &epoch.to_be_bytes()],
-        ),
-        amount,
-        limit: quotas
-            .enrolment_records
-            .saturating_mul(keys_of_a_record(party)),
-    };
-    let used = party
-        .store()
-        .quota_used(enrolment.tag)
-        .await
-        .map_err(|error| party.unavailable(&error))?;
-    if used.saturating_add(amount) <= enrolment.limit {
-        return Ok(("enrolment_records", enrolment));
-    }
-    let (quota, daily) = service::daily_debit(
-        party,
-        &query.issuer,
-        "evaluations_per_day",
-        amount,
-        quotas.evaluations_per_day,
-    );
-    let used = party
-        .store()
-        .quota_used(daily.tag)
-        .await
-        .map_err(|error| party.unavailable(&error))?;
-    if used.saturating_add(amount) > daily.limit {
-        return Err(Refusal::QuotaExceeded {
-            quota,
-            used,
-            limit: daily.limit,
-            asked: amount,
-            retry_after_seconds: service::seconds_to_midnight(party),
-        });
-    }
-    Ok((quota, daily))
 }

@@ -3,8 +3,11 @@
 //! Grades could be an oracle: a party that knows a child's name might ask with one birth date after
 //! another until the grade rises. So the holder counts, for each of its records and each party, the
 //! distinct sets of tokens that touched the record. Asking again with the same set counts nothing.
-//! After five the grade is frozen: whatever other set touches the record is given the grade that
-//! the fifth was given, though never `MATCH`, and the holder's operator is alerted.
+//! After five the grade is frozen: another set is given the grade that the fifth was given, though
+//! never `MATCH`, if it repeats a token that touched the record in one of the five, and `NO_MATCH` if
+//! it does not; and the holder's operator is alerted. So what a party is told from then on follows
+//! from what it was told before, and not from whether its new guesses are right: a set that holds
+//! nothing but new guesses reads as one that touches nothing.
 //!
 //! A set counts if it came near: it was graded above `NO_MATCH`, or more than one rule agreed.
 //! Namesakes in a large register touch a record by a single rule now and then; if they counted,
@@ -15,6 +18,7 @@ use std::collections::btree_map::Entry;
 
 use ring::digest::{Context, SHA256};
 
+use super::TOKEN;
 use super::weigh::ProbedSubject;
 use crate::linkage::Grade;
 use crate::store::{Effect, ProbeState, Store, StoreError, Tag};
@@ -49,6 +53,7 @@ impl ProbeBook {
         set: [u8; 16],
         grade: Grade,
         several_agreed: bool,
+        touching: &[[u8; TOKEN]],
     ) -> Result<Given, StoreError> {
         let (state, changed) = match self.states.entry(tag) {
             Entry::Occupied(known) => known.into_mut(),
@@ -61,10 +66,13 @@ impl ProbeBook {
             });
         }
         if state.sets.len() >= PROBE_LIMIT {
+            let repeats = touching
+                .iter()
+                .any(|token| state.touched.binary_search(token).is_ok());
             return Ok(Given {
                 grade: match grade_of(state.grade) {
-                    Grade::NoMatch => Grade::NoMatch,
-                    Grade::Possible | Grade::Match => Grade::Possible,
+                    Grade::Possible | Grade::Match if repeats => Grade::Possible,
+                    _ => Grade::NoMatch,
                 },
                 frozen: true,
             });
@@ -76,6 +84,9 @@ impl ProbeBook {
             });
         }
         state.sets.push(set);
+        state.touched.extend_from_slice(touching);
+        state.touched.sort_unstable();
+        state.touched.dedup();
         state.grade = super::rank(grade);
         *changed = true;
         Ok(Given {

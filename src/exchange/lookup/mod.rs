@@ -10,7 +10,7 @@ mod subjects;
 mod weigh;
 
 pub use client::{LeadRef, LookupAt, MemberAnswer, SubjectGrade, look_up, others};
-pub use limit::PROBE_LIMIT;
+pub use limit::{PROBE_LIMIT, digest_of};
 pub use server::answer;
 pub(crate) use server::check_case_reference;
 pub use subject::{SubjectTokens, attributes, sibling_keys};

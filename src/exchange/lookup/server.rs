@@ -11,7 +11,8 @@ use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::{self, Answering};
-use crate::exchange::{Party, Refusal, enrol, epochs, legal_basis_from, purpose_from};
+use crate::exchange::unusual::{self, Alert, Counts};
+use crate::exchange::{Party, Refusal, enrol, epochs, legal_basis_from, purpose_from, quota};
 use crate::linkage::decide::step_up;
 use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
@@ -51,6 +52,7 @@ async fn look_up(
             purpose: purpose.to_string(),
         });
     }
+    party.house_rules().admit(&query.issuer.id, Some(purpose))?;
     check_case_reference(&asked.case_reference)?;
     let epoch = asked.epoch;
     epochs::admit(party, roster, epoch).await?;
@@ -60,15 +62,15 @@ async fn look_up(
     let subjects = parse_subjects(party.rules(), query)?;
     let now_ms = party.ambient().now_ms();
     let count = subjects.len() as u32;
+    let subjects_debit = quota::subjects(party, &query.issuer, u64::from(count));
+    quota::look(party, &subjects_debit).await?;
+    unusual::watch_query(party, &query.issuer, &subjects).await;
     let weighed = weigh(party.store(), party.rules(), epoch, &subjects)
         .await
         .map_err(|error| party.unavailable(&error))?;
 
     let mut results = Vec::with_capacity(subjects.len());
-    let mut effects = Vec::new();
-    let mut outcome = pb::Outcome::default();
-    let mut book = ProbeBook::default();
-    let mut review = ReviewBook::default();
+    let mut tally = Tally::default();
     for (index, (candidates, subject)) in weighed.into_iter().zip(&subjects).enumerate() {
         let touching = Touching {
             index: index as u32,
@@ -76,19 +78,19 @@ async fn look_up(
             epoch,
             presence: subject.presence,
         };
-        let result = answer_subject(
-            party,
-            query,
-            touching,
-            candidates,
-            &mut book,
-            &mut review,
-            &mut effects,
-            &mut outcome,
-        )
-        .await?;
+        let result = answer_subject(party, query, touching, candidates, &mut tally).await?;
+        if result.grade != pb::Grade::NoMatch as i32 {
+            tally.counts.hits += 1;
+        }
         results.push(result.encode_to_vec());
     }
+    let Tally {
+        book,
+        review,
+        mut effects,
+        outcome,
+        counts,
+    } = tally;
     effects.extend(book.into_effects());
     effects.extend(review.into_effect(KeptReview {
         time_ms: now_ms,
@@ -107,26 +109,28 @@ async fn look_up(
         entry.legal_basis = super::super::legal_basis_to(basis).into();
         entry.count = count;
     });
+    if outcome.subjects.iter().any(|line| line.frozen) {
+        unusual::raise(party, &query.issuer, Alert::ProbeLimit).await;
+    }
+    let mut debits = vec![subjects_debit];
+    debits.extend(unusual::counting(
+        party,
+        &query.issuer,
+        u64::from(count),
+        &counts,
+    ));
     let to = AnswerTo::from(query);
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
         leaf,
-        debits: vec![service::daily_debit(
-            party,
-            &query.issuer,
-            "subjects_per_day",
-            u64::from(count),
-            query.issuer.quotas.subjects_per_day,
-        )],
+        debits,
         effects,
         answer: Box::new(move |position| {
-            items.sign(
-                &signer,
-                &roster,
-                &to,
-                &pb::LookupAnswer::default(),
-                position,
-            )
+            let payload = pb::LookupAnswer {
+                quotas: quota::stated(&position.drawn),
+                ..pb::LookupAnswer::default()
+            };
+            items.sign(&signer, &roster, &to, &payload, position)
         }),
     })
 }
@@ -165,19 +169,22 @@ struct Touching {
     presence: Presence,
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the books of one query, each for another reader"
-)]
+/// The books of one query, each for another reader.
+#[derive(Default)]
+struct Tally {
+    book: ProbeBook,
+    review: ReviewBook,
+    effects: Vec<Effect>,
+    outcome: pb::Outcome,
+    counts: Counts,
+}
+
 async fn answer_subject(
     party: &Party,
     query: &Query<pb::LookupQuery>,
     touching: Touching,
     candidates: Vec<Candidate>,
-    book: &mut ProbeBook,
-    review: &mut ReviewBook,
-    effects: &mut Vec<Effect>,
-    outcome: &mut pb::Outcome,
+    tally: &mut Tally,
 ) -> Result<pb::LookupResult, Refusal> {
     let mut leads = Vec::with_capacity(LEADS);
     let mut more = None;
@@ -203,24 +210,24 @@ async fn answer_subject(
                 &touching.epoch.to_be_bytes(),
             ],
         );
-        let given = book
+        let given = tally
+            .book
             .grade(
                 party.store(),
                 tag,
                 touching.set,
                 protected(&record, candidate.decision.grade),
                 candidate.agreed.len() > 1,
+                &candidate.touching,
             )
             .await
             .map_err(|error| party.unavailable(&error))?;
-        if given.frozen {
-            tracing::warn!(
-                peer = query.issuer.id.as_str(),
-                limit = limit::PROBE_LIMIT,
-                "a peer has tried one record with more sets of tokens than the probe limit; its \
-                 grade is frozen"
-            );
-        }
+        tally
+            .counts
+            .touched
+            .entry(record.record_ref.as_str().to_owned())
+            .or_default()
+            .insert(touching.set);
         // A record that was protected since must not be given away by an older grade.
         let grade = protected(&record, given.grade);
         let mut line = pb::SubjectOutcome {
@@ -247,7 +254,7 @@ async fn answer_subject(
             let handle = party.ambient().random::<16>();
             lead_id = Some(handle);
             line.lead_id = handle.to_vec();
-            effects.push(Effect::HandOut(Lead {
+            tally.effects.push(Effect::HandOut(Lead {
                 lead_id: handle,
                 party: query.issuer.id.as_str().to_owned(),
                 record_id: candidate.record_id,
@@ -267,7 +274,7 @@ async fn answer_subject(
                 );
             }
         }
-        review.note(
+        tally.review.note(
             party.rules(),
             &Graded {
                 subject_index: touching.index,
@@ -279,7 +286,7 @@ async fn answer_subject(
                 lead_id,
             },
         );
-        outcome.subjects.push(line);
+        tally.outcome.subjects.push(line);
     }
     let best = leads
         .iter()

@@ -59,6 +59,8 @@ pub struct Candidate {
     pub decision: Decision,
     /// What comes of the record alone, its family apart.
     pub alone: Decision,
+    /// The tokens that touched it.
+    pub touching: Vec<[u8; TOKEN]>,
     /// Whether it is owed to the record's family and not to the record itself.
     pub by_family: bool,
 }
@@ -91,6 +93,8 @@ pub async fn weigh(
     let siblings = rules.sibling_slot_rules();
     let mut touched: Vec<BTreeMap<u64, RuleSet>> = Vec::new();
     touched.resize_with(subjects.len(), BTreeMap::new);
+    let mut by: Vec<BTreeMap<u64, Vec<[u8; TOKEN]>>> = Vec::new();
+    by.resize_with(subjects.len(), BTreeMap::new);
     let mut families = AskedFamilies::new(rules, subjects);
     for Hit {
         position,
@@ -104,6 +108,10 @@ pub async fn weigh(
         let rule = RuleId(probes[position].0);
         let subject = owners[position];
         touched[subject].entry(record_id).or_default().insert(rule);
+        by[subject]
+            .entry(record_id)
+            .or_default()
+            .push(probes[position].1);
         if siblings.contains(&rule) {
             families.note(subject, record_id, record.family_tag, probes[position]);
         }
@@ -122,6 +130,7 @@ pub async fn weigh(
                     candidate.decision = group;
                     candidate.by_family = true;
                 }
+                candidate.touching = by[at].remove(&candidate.record_id).unwrap_or_default();
             }
             candidates.sort_by(best_first);
             candidates
@@ -157,6 +166,7 @@ fn decide(
             record_id: *record_id,
             held,
             agreed: *agreed,
+            touching: Vec::new(),
             decision,
             alone: decision,
             by_family: false,

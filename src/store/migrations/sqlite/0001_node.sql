@@ -75,15 +75,22 @@ CREATE TABLE seen (
 CREATE INDEX seen_by_expiry ON seen (expires_ms);
 
 CREATE TABLE quotas (
-    quota_tag BLOB    PRIMARY KEY,        -- keyed tag of party, quota and period
-    used      INTEGER NOT NULL
+    quota_tag  BLOB    PRIMARY KEY,       -- keyed tag of party, quota and period
+    used       INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL           -- when the period is over and the row may go
 ) WITHOUT ROWID;
+CREATE INDEX quotas_by_expiry ON quotas (expires_ms);
+
+-- Leaves that tell the operator of unusual use.
+CREATE TABLE alerts (
+    leaf_index INTEGER PRIMARY KEY
+);
 
 -- Which token sets of a party touched a record, up to the probe limit.
 CREATE TABLE probes (
     probe_tag BLOB    PRIMARY KEY,        -- keyed tag of party, record and epoch
     version   INTEGER NOT NULL,           -- how many distinct sets there were
-    sealed    BLOB    NOT NULL            -- their digests and the last grade given
+    sealed    BLOB    NOT NULL            -- their digests, the tokens that touched, the last grade
 ) WITHOUT ROWID;
 
 -- The envelopes behind the log's leaves.
