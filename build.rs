@@ -18,6 +18,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/node.proto",
     "wayhome/operator/v1/membership.proto",
     "wayhome/operator/v1/quota.proto",
+    "wayhome/operator/v1/protection.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -150,11 +150,13 @@ fn expected(entry: &Entry) -> Expected {
             opening: false,
             ..all
         },
-        Act::RecordsImported | Act::RecordsPublished | Act::RecordErased => Expected {
-            query: false,
-            answer: false,
-            ..all
-        },
+        Act::RecordsImported | Act::RecordsPublished | Act::RecordErased | Act::SilentChecked => {
+            Expected {
+                query: false,
+                answer: false,
+                ..all
+            }
+        }
         Act::Unspecified
         | Act::LogStarted
         | Act::RosterAdopted

@@ -96,6 +96,7 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::ClockAccepted => "clock accepted",
         pb::Act::HouseRulesSet => "member's own rules set",
         pb::Act::AlertRaised => "alert of unusual use",
+        pb::Act::SilentChecked => "lookups compared with silent records",
     }
 }
 

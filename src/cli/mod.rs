@@ -4,7 +4,9 @@
 //! `--json`. Errors go to standard error and say what is wrong, where, and what to do; exit codes
 //! are 0 done, 1 failed, 2 wrong usage or input.
 
+mod alerts;
 mod audit;
+mod bench;
 mod ceremony;
 mod demo;
 mod disclose;
@@ -58,6 +60,8 @@ enum Command {
     Quotas(quotas::Args),
     /// Bring the register in, list, publish, erase.
     Records(records::Args),
+    /// Say who looked for protected records.
+    Alerts(alerts::Args),
     /// Look children up at the other members.
     Search(search::Args),
     /// See what peers were answered about own records, and on what grounds.
@@ -72,6 +76,8 @@ enum Command {
     Ceremony(ceremony::Args),
     /// Measure match quality, and learn weights from data.
     Eval(eval::Args),
+    /// Measure how fast this machine is, and that no answer tells by its time or size.
+    Bench(bench::Args),
 }
 
 /// What every command is given.
@@ -120,6 +126,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::run(&context, args).await,
             Command::Quotas(args) => quotas::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,
+            Command::Alerts(args) => alerts::run(&context, args).await,
             Command::Search(args) => search::run(&context, args).await,
             Command::Review(args) => review::run(&context, args).await,
             Command::Disclose(args) => disclose::run(&context, args).await,
@@ -127,6 +134,7 @@ pub fn main() -> ExitCode {
             Command::Roster(args) => roster::run(&context, args).await,
             Command::Ceremony(args) => ceremony::run(&context, args),
             Command::Eval(args) => eval::run(&context, args).await,
+            Command::Bench(args) => bench::run(&context, args).await,
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));

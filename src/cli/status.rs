@@ -46,6 +46,12 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         status.records, status.index_records, status.index_tokens
     ));
     output.say(format_args!("The log has {} leaves.", status.log_size));
+    if status.open_alerts > 0 {
+        output.say(format_args!(
+            "{} alerts on protected records wait for somebody: see `wayhome alerts`.",
+            status.open_alerts
+        ));
+    }
     output.object(&json!({
         "ok": true,
         "member": status.member,
@@ -58,6 +64,7 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         "index_tokens": status.index_tokens,
         "log_size": status.log_size,
         "epochs": status.epochs.iter().map(epoch_object).collect::<Vec<_>>(),
+        "open_alerts": status.open_alerts,
     }));
     Ok(())
 }

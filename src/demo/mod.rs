@@ -11,5 +11,6 @@ mod process;
 mod registers;
 mod stories;
 
-pub use process::DemoError;
+pub use coalition::Coalition;
+pub use process::{DemoError, Wayhome};
 pub use stories::{Options, Story, tell};

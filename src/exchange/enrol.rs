@@ -15,8 +15,8 @@ use crate::oprf::CoalitionToken;
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::store::{
-    Act, Committed, Effect, Evidence, EvidencePart, ImportCounts, IndexSize, RecordTokens,
-    StagedRecord, StoreError, StoredRecord, Tag,
+    Act, Committed, Effect, Evidence, EvidencePart, Findable, ImportCounts, IndexSize,
+    RecordTokens, StagedRecord, StoreError, StoredRecord, Tag,
 };
 
 /// How many records are enrolled at a time: their keys fill a few batches.
@@ -26,10 +26,13 @@ const ENROL_AT_ONCE: u64 = 192;
 #[must_use]
 pub fn staged(party: &Party, record: &Record) -> StagedRecord {
     let derived = party.rules().derive(&attributes(record));
-    // A silent record is matched against the stored evidence later and never answers a peer.
-    let searchable = record.consent.permits_search()
-        && !matches!(record.protection, Protection::Silent)
-        && party.rules().searchable(&derived);
+    let findable = if !record.consent.permits_search() || !party.rules().searchable(&derived) {
+        Findable::No
+    } else if matches!(record.protection, Protection::Silent) {
+        Findable::Silently
+    } else {
+        Findable::Yes
+    };
     StagedRecord {
         record_ref: record.record_ref.as_str().to_owned(),
         plaintext: record.to_plaintext(),
@@ -37,28 +40,35 @@ pub fn staged(party: &Party, record: &Record) -> StagedRecord {
             .family_ref
             .as_ref()
             .map(|family| family.as_str().to_owned()),
-        searchable,
+        findable,
     }
 }
 
 /// Keeps the protection that a record has, if an import states none: a register that knows nothing
 /// of protection must not take it away. An import can raise or change it; to lift it, erase the
-/// record and import it anew.
+/// record and import it anew. A ground that an import does not state is gone, for to be found
+/// without one would be the dangerous way to be wrong.
+///
+/// Tells whether the record loses its ground.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn keep_protection(party: &Party, record: &mut Record) -> Result<(), StoreError> {
-    if !matches!(record.protection, Protection::None) {
-        return Ok(());
+pub async fn keep_protection(party: &Party, record: &mut Record) -> Result<bool, StoreError> {
+    let states_protection = !matches!(record.protection, Protection::None);
+    if states_protection && record.consent.permits_search() {
+        return Ok(false);
     }
     let held = party
         .store()
         .record_by_ref(record.record_ref.as_str())
         .await?;
-    if let Some(held) = held {
-        record.protection = parse(&held)?.protection;
+    let Some(held) = held else { return Ok(false) };
+    let held = parse(&held)?;
+    let loses_ground = held.consent.permits_search() && !record.consent.permits_search();
+    if !states_protection {
+        record.protection = held.protection;
     }
-    Ok(())
+    Ok(loses_ground)
 }
 
 /// Commits a staged import as one act.
@@ -88,7 +98,61 @@ pub async fn commit_import(party: &Party, import_id: [u8; 16]) -> Result<ImportC
             Evidence::plain(opening),
         ));
     party.ledger().commit(act).await?;
+    mark_if_changed(party).await?;
     Ok(counts)
+}
+
+/// Logs size and root of the index, if rows have left it since they were last logged: who may be
+/// found no longer is gone at once, and the log says what the index is from then on.
+///
+/// # Errors
+/// If the store fails; the next start tries again.
+pub async fn mark_if_changed(party: &Party) -> Result<(), StoreError> {
+    if !party.store().index_is_unmarked().await? {
+        return Ok(());
+    }
+    let mut stated = Vec::new();
+    for epoch in epochs::open(party).await? {
+        stated.push((epoch, party.store().index_published(epoch).await?));
+    }
+    let size = in_use_or_last(&stated, epochs::in_use(party));
+    party
+        .ledger()
+        .commit(mark(party, &stated, &size, Effect::MarkIndex))
+        .await?;
+    Ok(())
+}
+
+/// The index that peers ask now, of those that are stated.
+fn in_use_or_last(stated: &[(u32, IndexSize)], in_use: Option<u32>) -> IndexSize {
+    stated
+        .iter()
+        .find(|(epoch, _)| Some(*epoch) == in_use)
+        .or(stated.last())
+        .map_or_else(IndexSize::empty, |(_, size)| *size)
+}
+
+/// The act that logs what the index is with `effect`: under each epoch, and how many records the one
+/// has that peers ask now.
+fn mark(party: &Party, stated: &[(u32, IndexSize)], size: &IndexSize, effect: Effect) -> Act {
+    let reference: Vec<String> = stated
+        .iter()
+        .map(|(epoch, size)| epochs::index_text(*epoch, size))
+        .collect();
+    let (leaf, opening) = Leaf::new(
+        pb::Act::RecordsPublished,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.count = u32::try_from(size.records).unwrap_or(u32::MAX);
+        entry.reference = reference.join(" ");
+    })
+    .finish();
+    Act::alone(leaf).with(effect).with(Effect::Keep(
+        EvidencePart::Opening,
+        Evidence::plain(opening),
+    ))
 }
 
 /// Makes coalition tokens for every record that has none, and keeps them.
@@ -303,30 +367,11 @@ pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
         let size = party.store().index_after_publishing(epoch).await?;
         stated.push((epoch, size));
     }
-    let size = stated
-        .iter()
-        .find(|(epoch, _)| Some(*epoch) == in_use)
-        .or(stated.last())
-        .map_or_else(IndexSize::empty, |(_, size)| *size);
-    let reference: Vec<String> = stated
-        .iter()
-        .map(|(epoch, size)| epochs::index_text(*epoch, size))
-        .collect();
-    let (leaf, opening) = Leaf::new(
-        pb::Act::RecordsPublished,
-        party.ambient(),
-        &pb::Outcome::default(),
-    )
-    .set(|entry| {
-        entry.count = u32::try_from(size.records).unwrap_or(u32::MAX);
-        entry.reference = reference.join(" ");
-    })
-    .finish();
-    let act = Act::alone(leaf).with(Effect::Publish).with(Effect::Keep(
-        EvidencePart::Opening,
-        Evidence::plain(opening),
-    ));
-    party.ledger().commit(act).await?;
+    let size = in_use_or_last(&stated, in_use);
+    party
+        .ledger()
+        .commit(mark(party, &stated, &size, Effect::Publish))
+        .await?;
     Ok(size)
 }
 

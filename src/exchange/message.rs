@@ -48,6 +48,8 @@ pub trait AnswerPayload: Payload {
     fn quotas(&self) -> &[pb::QuotaState] {
         &[]
     }
+    /// Brings it to a size that tells nothing, where its size could tell something.
+    fn pad(&mut self) {}
 }
 
 macro_rules! payload {
@@ -90,12 +92,38 @@ payload! {
     AuditQuery = "audit-query",
     SubjectAnswer = "subject-answer",
 }
-answer_payload!(
-    EvaluationAnswer states quotas,
-    LookupAnswer states quotas,
-    DisclosureAnswer,
-    SubjectAnswer
-);
+answer_payload!(EvaluationAnswer states quotas, DisclosureAnswer, SubjectAnswer);
+
+impl AnswerPayload for pb::LookupAnswer {
+    fn quotas(&self) -> &[pb::QuotaState] {
+        &self.quotas
+    }
+
+    fn receipt(&self) -> Option<&pb::Receipt> {
+        self.receipt.as_ref()
+    }
+
+    fn set_receipt(&mut self, receipt: pb::Receipt) {
+        self.receipt = Some(receipt);
+    }
+
+    fn pad(&mut self) {
+        self.padding.clear();
+        // A field costs its number, its length in one or two octets, and itself; an empty one is
+        // left out.
+        let bare = self.encoded_len();
+        let mut padded = (bare + 3).next_multiple_of(PADDED_TO);
+        if padded - bare == 130 {
+            // No field has this length: 127 octets take 129, and 128 take 131.
+            padded += PADDED_TO;
+        }
+        let field = padded - bare;
+        self.padding = vec![0; if field < 130 { field - 2 } else { field - 3 }];
+    }
+}
+
+/// Lookup answers come in payloads of a multiple of this many octets.
+const PADDED_TO: usize = 1024;
 
 /// A query that passed the gate.
 pub struct Query<P> {
@@ -408,6 +436,7 @@ impl AnswerItems {
             leaf_index: position.leaf_index,
             checkpoint: position.checkpoint.to_string(),
         });
+        payload.pad();
         Ok(seal_up(signer.key, &payload, self.salted.clone())?.1)
     }
 }
@@ -780,4 +809,22 @@ pub fn milliseconds(
         return Err(malformed("it is no time of the calendar"));
     }
     Ok(seconds * 1000 + nanos / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_in_a_lookup_answer_shows_in_its_size() {
+        for text in 0..2 * PADDED_TO {
+            let mut answer = pb::LookupAnswer::default();
+            answer.set_receipt(pb::Receipt {
+                leaf_index: 1 << (text % 60),
+                checkpoint: "x".repeat(text),
+            });
+            answer.pad();
+            assert!(answer.encoded_len().is_multiple_of(PADDED_TO), "{text}");
+        }
+    }
 }

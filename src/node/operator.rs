@@ -3,6 +3,7 @@
 
 mod disclosure;
 mod membership;
+mod protection;
 mod quota;
 mod records;
 mod review;
@@ -23,6 +24,7 @@ use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
+use crate::proto::operator::protection_service_server::ProtectionServiceServer;
 use crate::proto::operator::quota_service_server::QuotaServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
@@ -63,6 +65,7 @@ impl Operator {
             .add_service(ReviewServiceServer::new(self.clone()))
             .add_service(MembershipServiceServer::new(self.clone()))
             .add_service(QuotaServiceServer::new(self.clone()))
+            .add_service(ProtectionServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

@@ -25,7 +25,7 @@ use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
 use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
 use crate::exchange::leaf::Leaf;
-use crate::exchange::{Party, PartyParts, Peers, rosters};
+use crate::exchange::{Party, PartyParts, Peers, enrol, lookup, rosters};
 use crate::linkage::RuleTable;
 use crate::proto::exchange as pb;
 use crate::proto::exchange::audit_service_server::AuditServiceServer;
@@ -39,6 +39,9 @@ use crate::tlog::Checkpoint;
 
 /// How often expired leads and remembered queries are dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
+
+/// How often lookups are compared with silent records. It does not depend on what is found.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// How long calls under way are given when the node stops.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -156,6 +159,8 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let party = Arc::new(party);
     house::set(&party, config.house_rules()).await?;
     membership::take_files(directory, &party, true).await?;
+    // An earlier run may have ended between a removal from the index and its mark.
+    enrol::mark_if_changed(&party).await?;
     Ok(Opened {
         config,
         identity,
@@ -249,6 +254,7 @@ pub async fn run(
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
     let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
+    let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
     ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -265,6 +271,7 @@ pub async fn run(
     tending.abort();
     membership.abort();
     house.abort();
+    silent.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -330,6 +337,19 @@ fn operator_server(
 async fn until(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, which stops the node as well.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Compares lookups with silent records, again and again.
+async fn watch_silent(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SILENT) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+        if let Err(error) = lookup::compare_with_silent(&party).await {
+            tracing::error!(%error, "lookups could not be compared with silent records");
+        }
+    }
 }
 
 /// Drops what has expired, now and then.

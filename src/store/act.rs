@@ -7,6 +7,7 @@ use super::evidence::{Evidence, EvidencePart};
 use super::keys::Tag;
 use super::leads::Lead;
 use super::probes::ProbeState;
+use super::protection::NewAlert;
 
 /// One act, to be committed by the [`Ledger`](super::Ledger).
 pub struct Act {
@@ -131,6 +132,12 @@ pub enum Effect {
     OpenEpoch(u32),
     /// Destroys what is left of an epoch of the coalition key: tokens and index rows.
     LeaveEpoch(u32),
+    /// The leaf states size and root of the index as it is.
+    MarkIndex,
+    /// Raises an alert, once.
+    Raise(NewAlert),
+    /// Leaves before this one have been compared with silent records.
+    SilentChecked(u64),
     /// Erases all rows of a record.
     Erase {
         /// Tag of the record's reference.

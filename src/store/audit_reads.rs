@@ -201,12 +201,6 @@ impl Store {
 /// Leaf and part of a row; nothing for a row whose numbers were altered, which then is missing
 /// where it belongs.
 fn row_place(row: &Row) -> Option<(u64, EvidencePart)> {
-    let part = match row.uint(1).ok()? {
-        0 => EvidencePart::Query,
-        1 => EvidencePart::Answer,
-        2 => EvidencePart::Opening,
-        3 => EvidencePart::Seed,
-        _ => return None,
-    };
+    let part = EvidencePart::from_number(row.uint(1).ok()?)?;
     Some((row.uint(0).ok()?, part))
 }

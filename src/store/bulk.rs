@@ -5,8 +5,9 @@
 //! end and not all over.
 
 use super::db::{Tx, Value};
-use super::keys::TagKind;
-use super::records::RecordState;
+use super::index::Index;
+use super::keys::{RowKind, RowTag, StoreKeys, TagKind};
+use super::records::{RecordState, held_columns};
 use super::{Store, StoreError};
 
 /// A row of the lookup index.
@@ -16,6 +17,24 @@ pub(super) struct IndexRow {
     pub rule: u8,
     pub record_id: u64,
     pub epoch: u32,
+}
+
+impl IndexRow {
+    /// What vouches for the row: who can write the database cannot point a token at a record.
+    pub fn tag(&self, keys: &StoreKeys, index: Index) -> RowTag {
+        keys.row_tag(
+            match index {
+                Index::Published => RowKind::Index,
+                Index::Silent => RowKind::Silent,
+            },
+            &[
+                &self.token,
+                &[self.rule],
+                &self.record_id.to_be_bytes(),
+                &self.epoch.to_be_bytes(),
+            ],
+        )
+    }
 }
 
 /// What a lookup needs of one record, and nothing of what the record says.
@@ -77,16 +96,30 @@ impl Store {
         )
         .await?;
         let masks = numbered().map(|(record, record_id)| {
+            let family_tag = record
+                .family_ref
+                .as_ref()
+                .map(|family| self.keys.tag(TagKind::Family, &[family.as_bytes()]));
+            let row_tag = self.keys.row_tag(
+                RowKind::Held,
+                &held_columns(
+                    &record_id.to_be_bytes(),
+                    &epoch.to_be_bytes(),
+                    &record.presence.to_be_bytes(),
+                    family_tag.as_ref(),
+                ),
+            );
             [
                 record_id.into(),
                 u64::from(epoch).into(),
                 u64::from(record.presence).into(),
+                row_tag.into(),
                 none(),
             ]
         });
         insert(
             &mut tx,
-            "INSERT INTO record_tokens (record_id, epoch, presence, sealed)",
+            "INSERT INTO record_tokens (record_id, epoch, presence, row_tag, sealed)",
             "",
             masks,
         )
@@ -99,14 +132,19 @@ impl Store {
                 epoch,
             })
         });
-        insert_index(&mut tx, index.collect()).await?;
+        insert_index(&self.keys, &mut tx, Index::Published, index.collect()).await?;
         Self::open_epoch(&mut tx, epoch).await?;
         tx.commit().await
     }
 }
 
 /// Inserts rows of the lookup index; those that are there already stay.
-pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result<(), StoreError> {
+pub(super) async fn insert_index(
+    keys: &StoreKeys,
+    tx: &mut Tx,
+    index: Index,
+    mut rows: Vec<IndexRow>,
+) -> Result<(), StoreError> {
     rows.sort_unstable();
     let rows = rows.into_iter().map(|row| {
         [
@@ -114,11 +152,15 @@ pub(super) async fn insert_index(tx: &mut Tx, mut rows: Vec<IndexRow>) -> Result
             u64::from(row.rule).into(),
             row.record_id.into(),
             u64::from(row.epoch).into(),
+            row.tag(keys, index).into(),
         ]
     });
     insert(
         tx,
-        "INSERT INTO lookup_index (token, rule, record_id, epoch)",
+        match index {
+            Index::Published => "INSERT INTO lookup_index (token, rule, record_id, epoch, row_tag)",
+            Index::Silent => "INSERT INTO silent_index (token, rule, record_id, epoch, row_tag)",
+        },
         "ON CONFLICT DO NOTHING",
         rows,
     )

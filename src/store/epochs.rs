@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::bulk::insert_index;
 use super::db::{Tx, values};
+use super::index::Index;
 use super::records::{RecordTokens, StoredRecord};
 use super::{Store, StoreError};
 
@@ -98,7 +99,7 @@ impl Store {
                 self.put_tokens(&mut tx, record, tokens, &mut index).await?;
             }
         }
-        insert_index(&mut tx, index).await?;
+        insert_index(&self.keys, &mut tx, Index::Published, index).await?;
         tx.commit().await
     }
 
@@ -121,6 +122,8 @@ impl Store {
         let (count, last) = (row.uint(0)?, row.uint(1)?);
         for sql in [
             "DELETE FROM lookup_index WHERE epoch = $1 AND record_id IN
+                 (SELECT record_id FROM record_tokens WHERE epoch = $1 AND record_id <= $2)",
+            "DELETE FROM silent_index WHERE epoch = $1 AND record_id IN
                  (SELECT record_id FROM record_tokens WHERE epoch = $1 AND record_id <= $2)",
             "DELETE FROM record_tokens WHERE epoch = $1 AND record_id <= $2",
         ] {
@@ -167,6 +170,21 @@ impl Store {
             values![u64::from(epoch)],
         )
         .await?;
+        // Silent records get their tokens under it with the next publication, and are compared with
+        // the lookups that came until then.
+        tx.run(
+            "UPDATE records SET state = 4 WHERE state = 5 AND NOT EXISTS
+                 (SELECT 1 FROM record_tokens t
+                   WHERE t.record_id = records.record_id AND t.epoch = $1)",
+            values![u64::from(epoch)],
+        )
+        .await?;
+        tx.run(
+            "UPDATE silent_state SET since = coalesce(since, checked)
+             WHERE EXISTS (SELECT 1 FROM records WHERE state = 4)",
+            vec![],
+        )
+        .await?;
         Ok(())
     }
 
@@ -175,6 +193,7 @@ impl Store {
         for sql in [
             "DELETE FROM lookup_index WHERE epoch = $1 AND record_id IN
                  (SELECT record_id FROM record_tokens WHERE epoch = $1)",
+            "DELETE FROM silent_index WHERE epoch = $1",
             "DELETE FROM record_tokens WHERE epoch = $1",
             "DELETE FROM open_epochs WHERE epoch = $1",
         ] {

@@ -22,6 +22,20 @@ pub enum EvidencePart {
     Review = 4,
 }
 
+impl EvidencePart {
+    /// The part with this number.
+    #[must_use]
+    pub fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Query),
+            1 => Some(Self::Answer),
+            2 => Some(Self::Opening),
+            3 => Some(Self::Seed),
+            _ => None,
+        }
+    }
+}
+
 /// A signed message, or an opening, as it is kept.
 #[derive(Clone)]
 pub struct Evidence {

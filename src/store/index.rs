@@ -7,11 +7,21 @@ use std::collections::{HashMap, HashSet};
 
 use ring::digest::{Context, SHA256};
 
+use super::bulk::IndexRow;
 use super::db::{Row, Tx, Value, values};
-use super::keys::Tag;
-use super::records::RecordState;
+use super::keys::{RowKind, Tag};
+use super::records::{RecordState, held_columns};
 use super::{Store, StoreError};
 use crate::envelope::merkle;
+
+/// Which records tokens are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// Those that peers may find.
+    Published,
+    /// Those that are silent. No lookup waits for them.
+    Silent,
+}
 
 /// A token of a query that a row of the index equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,12 +72,27 @@ impl Store {
     /// Finds the published records whose token of `epoch` equals one of `probes` under the same
     /// rule.
     ///
-    /// A probe is a rule's number and a token; the same hit is reported once.
+    /// A probe is a rule's number and a token; the same hit is reported once. A row that this node
+    /// did not write is no hit.
     pub async fn probe(
         &self,
         epoch: u32,
         probes: &[(u8, [u8; 16])],
     ) -> Result<Vec<Hit>, StoreError> {
+        self.probe_in(Index::Published, epoch, probes).await
+    }
+
+    /// As [`Store::probe`], among the records of an index.
+    pub async fn probe_in(
+        &self,
+        index: Index,
+        epoch: u32,
+        probes: &[(u8, [u8; 16])],
+    ) -> Result<Vec<Hit>, StoreError> {
+        let head = match index {
+            Index::Published => PROBE,
+            Index::Silent => PROBE_SILENT,
+        };
         let mut order: Vec<usize> = (0..probes.len()).collect();
         order.sort_unstable_by_key(|&position| probes[position].1);
         let mut hits = Vec::new();
@@ -79,12 +104,13 @@ impl Store {
             rest = remainder;
             let bound = chunk.iter().map(|&at| probes[at].1.into()).collect();
             let rows = self
-                .read_in("probe-index", PROBE, "i.epoch", epoch, size, bound)
+                .read_in("probe-index", head, "i.epoch", epoch, size, bound)
                 .await?;
             for row in rows {
                 let token: [u8; 16] = row.array(0)?;
                 let rule = row.uint(1)?;
                 let record_id = row.uint(2)?;
+                let row_tag: [u8; 8] = row.array(3)?;
                 let first = chunk.partition_point(|&at| probes[at].1 < token);
                 for &position in &chunk[first..] {
                     if probes[position].1 != token {
@@ -94,7 +120,22 @@ impl Store {
                         position,
                         record_id,
                     };
-                    if u64::from(probes[position].0) == rule && seen.insert(hit) {
+                    if u64::from(probes[position].0) != rule {
+                        continue;
+                    }
+                    let genuine = IndexRow {
+                        token,
+                        rule: probes[position].0,
+                        record_id,
+                        epoch,
+                    }
+                    .tag(&self.keys, index);
+                    if genuine != row_tag {
+                        tracing::error!(
+                            record_id,
+                            "a row of the index was not written by this node; it finds nothing"
+                        );
+                    } else if seen.insert(hit) {
                         hits.push(hit);
                     }
                 }
@@ -126,12 +167,29 @@ impl Store {
                     .map(|tag| Tag::try_from(tag.as_slice()))
                     .transpose()
                     .map_err(|_| StoreError::damaged("family tag", "not 16 octets"))?;
+                let record_id = row.uint(0)?;
                 let presence = row.uint(1)? as u16;
+                let columns = (record_id.to_be_bytes(), (row.uint(3)? as u32).to_be_bytes());
+                let presence_column = presence.to_be_bytes();
+                let columns = held_columns(
+                    &columns.0,
+                    &columns.1,
+                    &presence_column,
+                    family_tag.as_ref(),
+                );
+                if !self.keys.row_holds(RowKind::Held, &columns, &row.blob(4)?) {
+                    tracing::error!(
+                        record_id,
+                        "what the database says of a record's fields was not written by this \
+                         node; the record is not found"
+                    );
+                    continue;
+                }
                 let record = Held {
                     presence,
                     family_tag,
                 };
-                held.insert(row.uint(0)?, record);
+                held.insert(record_id, record);
             }
         }
         Ok(held)
@@ -182,28 +240,43 @@ impl Store {
         .await
     }
 
+    /// Whether rows have left the index since its size and root were last logged.
+    pub async fn index_is_unmarked(&self) -> Result<bool, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "index-unmarked",
+                "SELECT name FROM settings WHERE name = 'index_unmarked'",
+                vec![],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Notes that the index is another than was last logged.
+    pub(super) async fn index_has_changed(tx: &mut Tx) -> Result<(), StoreError> {
+        tx.run(
+            "INSERT INTO settings (name, value) VALUES ('index_unmarked', $1)
+             ON CONFLICT (name) DO NOTHING",
+            values![[1_u8]],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that the index is logged as it is.
+    pub(super) async fn index_is_marked(tx: &mut Tx) -> Result<(), StoreError> {
+        tx.run("DELETE FROM settings WHERE name = 'index_unmarked'", vec![])
+            .await?;
+        Ok(())
+    }
+
     async fn index_root(&self, sql: &'static str, epoch: u32) -> Result<IndexSize, StoreError> {
         let rows = self
             .db
             .read("index-root", sql, values![u64::from(epoch)])
             .await?;
-        let mut leaves = Vec::with_capacity(rows.len());
-        let mut records = HashSet::new();
-        for row in &rows {
-            let mut hash = Context::new(&SHA256);
-            hash.update(&[0]);
-            hash.update(&row.blob(0)?);
-            hash.update(&[row.uint(1)? as u8]);
-            let mut leaf = [0; 32];
-            leaf.copy_from_slice(hash.finish().as_ref());
-            leaves.push(leaf);
-            records.insert(row.uint(2)?);
-        }
-        Ok(IndexSize {
-            records: records.len() as u64,
-            tokens: leaves.len() as u64,
-            root: merkle::root_of(leaves),
-        })
+        size_of(&rows)
     }
 
     /// Size of the published index of `epoch`: records and tokens.
@@ -241,16 +314,39 @@ impl Store {
             values![RecordState::Published as i64, RecordState::Enrolled as i64],
         )
         .await?;
-        Ok(())
+        Self::index_is_marked(tx).await
     }
+}
+
+fn size_of(rows: &[Row]) -> Result<IndexSize, StoreError> {
+    let mut leaves = Vec::with_capacity(rows.len());
+    let mut records = HashSet::new();
+    for row in rows {
+        let mut hash = Context::new(&SHA256);
+        hash.update(&[0]);
+        hash.update(&row.blob(0)?);
+        hash.update(&[row.uint(1)? as u8]);
+        let mut leaf = [0; 32];
+        leaf.copy_from_slice(hash.finish().as_ref());
+        leaves.push(leaf);
+        records.insert(row.uint(2)?);
+    }
+    Ok(IndexSize {
+        records: records.len() as u64,
+        tokens: leaves.len() as u64,
+        root: merkle::root_of(leaves),
+    })
 }
 
 /// A cross join, for it makes SQLite look tokens up and then their records. By itself it begins with
 /// all published records and goes through the whole index.
-const PROBE: &str = "SELECT i.token, i.rule, i.record_id FROM lookup_index i
+const PROBE: &str = "SELECT i.token, i.rule, i.record_id, i.row_tag FROM lookup_index i
     CROSS JOIN records r WHERE r.record_id = i.record_id AND r.state = 2 AND i.token IN";
 
-const HELD: &str = "SELECT r.record_id, t.presence, r.family_tag FROM records r
+const PROBE_SILENT: &str = "SELECT i.token, i.rule, i.record_id, i.row_tag FROM silent_index i
+    CROSS JOIN records r WHERE r.record_id = i.record_id AND r.state = 5 AND i.token IN";
+
+const HELD: &str = "SELECT r.record_id, t.presence, r.family_tag, t.epoch, t.row_tag FROM records r
     JOIN record_tokens t ON t.record_id = r.record_id WHERE r.record_id IN";
 
 /// `head (..) AND column = epoch`, with `size` values before the epoch.
@@ -279,11 +375,10 @@ fn chunk_size(rest: usize) -> usize {
 mod tests {
     use super::*;
     use crate::ambient::Ambient;
+    use crate::store::IndexedRecord;
     use crate::vault::{DataKey, KeyRing};
 
-    /// SQLite knows nothing of how many rows a table has, and once chose to go through them all.
-    #[tokio::test]
-    async fn a_lookup_goes_by_keys_alone() {
+    async fn store() -> (tempfile::TempDir, Store) {
         let directory = tempfile::tempdir().unwrap();
         let ambient = Ambient::system();
         let store = Store::open(
@@ -294,7 +389,47 @@ mod tests {
         )
         .await
         .unwrap();
-        for (head, column) in [(PROBE, "i.epoch"), (HELD, "t.epoch")] {
+        (directory, store)
+    }
+
+    #[tokio::test]
+    async fn who_can_write_the_database_cannot_point_a_token_at_a_record() {
+        let (_directory, store) = store().await;
+        let records = [1_u8, 2].map(|number| IndexedRecord {
+            presence: 7,
+            family_ref: None,
+            index: vec![(number, [number; 16])],
+        });
+        store.fill_for_measurement(&records, 1).await.unwrap();
+        let found = |hits: Vec<Hit>| hits.iter().map(|hit| hit.record_id).collect::<Vec<_>>();
+        let probe = [(1, [1; 16])];
+        assert_eq!(found(store.probe(1, &probe).await.unwrap()), [1]);
+        assert_eq!(store.held(1, &[1]).await.unwrap().len(), 1);
+        // The row of one record is given to the other; another's tag is copied along.
+        for sql in [
+            "UPDATE lookup_index SET record_id = 2 WHERE rule = 1",
+            "UPDATE lookup_index SET row_tag =
+                 (SELECT row_tag FROM lookup_index WHERE rule = 2) WHERE rule = 1",
+            "UPDATE record_tokens SET presence = 8 WHERE record_id = 1",
+        ] {
+            let mut tx = store.db.begin("tamper").await.unwrap();
+            assert_eq!(tx.run(sql, vec![]).await.unwrap(), 1);
+            tx.commit().await.unwrap();
+            assert!(store.probe(1, &probe).await.unwrap().is_empty(), "{sql}");
+        }
+        assert!(store.held(1, &[1]).await.unwrap().is_empty());
+        assert_eq!(store.held(1, &[2]).await.unwrap().len(), 1);
+    }
+
+    /// SQLite knows nothing of how many rows a table has, and once chose to go through them all.
+    #[tokio::test]
+    async fn a_lookup_goes_by_keys_alone() {
+        let (_directory, store) = store().await;
+        for (head, column) in [
+            (PROBE, "i.epoch"),
+            (PROBE_SILENT, "i.epoch"),
+            (HELD, "t.epoch"),
+        ] {
             let sql = format!("EXPLAIN QUERY PLAN {}", statement(head, column, 2));
             let bound = values![[0_u8; 16], [1_u8; 16], 1_i64];
             let plan = store.db.read_built("plan", sql, bound).await.unwrap();

@@ -43,7 +43,10 @@ impl Store {
         else {
             return Ok(None);
         };
-        let plaintext = self.keys.open("lead", place(&tag), &row.blob(0)?)?;
+        let expires_ms = row.uint(1)?;
+        let plaintext = self
+            .keys
+            .open("lead", place(&row_of(&tag, expires_ms)), &row.blob(0)?)?;
         let (head, party) = plaintext
             .split_first_chunk::<26>()
             .ok_or_else(|| StoreError::damaged("lead", "too short"))?;
@@ -61,7 +64,7 @@ impl Store {
             ref_tag: *ref_tag,
             corroborated: marks[1] == 1,
             grade: marks[0],
-            expires_ms: row.uint(1)?,
+            expires_ms,
         }))
     }
 
@@ -72,7 +75,8 @@ impl Store {
         plaintext.push(lead.grade);
         plaintext.push(u8::from(lead.corroborated));
         plaintext.extend_from_slice(lead.party.as_bytes());
-        let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
+        let at = row_of(&tag, lead.expires_ms);
+        let sealed = self.keys.seal(place(&at), &plaintext, &self.ambient);
         tx.run(
             "INSERT INTO leads (lead_tag, sealed, expires_ms) VALUES ($1, $2, $3)",
             values![tag, sealed, lead.expires_ms],
@@ -111,10 +115,18 @@ fn lead_tag(lead_id: &[u8; 16]) -> [u8; 32] {
     tag
 }
 
-fn place(tag: &[u8; 32]) -> Place<'_> {
+/// A lead opens under its own tag and its own expiry: who can write the database cannot prolong it.
+fn row_of(tag: &[u8; 32], expires_ms: u64) -> [u8; 40] {
+    let mut row = [0; 40];
+    row[..32].copy_from_slice(tag);
+    row[32..].copy_from_slice(&expires_ms.to_be_bytes());
+    row
+}
+
+fn place(row: &[u8; 40]) -> Place<'_> {
     Place {
         table: "leads",
         column: "sealed",
-        row: tag,
+        row,
     }
 }

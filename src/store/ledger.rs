@@ -281,10 +281,15 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             Effect::Alert => Store::show_alert(tx, leaf_index).await?,
             Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
-            Effect::CommitImport(import_id) => store.commit_import(tx, *import_id).await?,
+            Effect::CommitImport(import_id) => {
+                store.commit_import(tx, *import_id, leaf_index).await?;
+            }
             Effect::Publish => Store::publish(tx).await?,
             Effect::OpenEpoch(epoch) => Store::open_epoch(tx, *epoch).await?,
             Effect::LeaveEpoch(epoch) => Store::leave_epoch(tx, *epoch).await?,
+            Effect::MarkIndex => Store::index_is_marked(tx).await?,
+            Effect::Raise(alert) => store.raise(tx, leaf_index, alert).await?,
+            Effect::SilentChecked(end) => Store::silent_checked(tx, *end).await?,
             Effect::Erase { ref_tag } => Store::erase(tx, *ref_tag).await?,
         }
     }

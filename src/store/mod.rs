@@ -21,7 +21,9 @@ mod leads;
 mod ledger;
 mod log;
 mod probes;
+mod protection;
 mod records;
+mod rewrap;
 mod schema;
 mod seen;
 mod settings;
@@ -33,15 +35,17 @@ pub use audit_reads::{Behind, KeptPart};
 pub use bulk::IndexedRecord;
 pub use error::StoreError;
 pub use evidence::{Evidence, EvidencePart};
-pub use index::{Held, Hit, IndexSize};
+pub use index::{Held, Hit, Index, IndexSize};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
 pub use ledger::{Ledger, LogSigner};
 pub use probes::ProbeState;
-pub use records::{ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
+pub use protection::{Alert, NewAlert};
+pub use records::{Findable, ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
+pub use rewrap::{Rewrap, WrappedRows};
 
 use crate::ambient::Ambient;
-use crate::vault::{DataKey, KeyRing};
+use crate::vault::{DataKey, KeyWrapper, VaultKeys, WrappingRing};
 use db::Db;
 use keys::StoreKeys;
 
@@ -58,16 +62,16 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be opened, was written by a newer program, or its node key does not open
-    /// under `ring`.
+    /// under `vault`.
     pub async fn open(
         address: &str,
-        ring: KeyRing,
+        vault: impl Into<VaultKeys>,
         token_key: DataKey,
         ambient: Ambient,
     ) -> Result<Self, StoreError> {
         let db = Db::open(address).await?;
         schema::migrate(&db).await?;
-        let keys = Arc::new(StoreKeys::load(&db, ring, token_key, &ambient).await?);
+        let keys = Arc::new(StoreKeys::load(&db, vault.into(), token_key, &ambient).await?);
         Ok(Self { db, keys, ambient })
     }
 
@@ -75,6 +79,21 @@ impl Store {
     #[must_use]
     pub fn tag(&self, kind: TagKind, parts: &[&[u8]]) -> Tag {
         self.keys.tag(kind, parts)
+    }
+
+    /// Puts other wrapping keys in force. The file that holds them must be durable before.
+    pub fn replace_wrapping(&self, wrapping: WrappingRing) {
+        self.keys.replace_wrapping(wrapping);
+    }
+
+    /// Puts another master key in force, and wraps the node's own key by it if need be.
+    ///
+    /// # Errors
+    /// If `master` does not unwrap the node's key, or the database fails.
+    pub async fn replace_master(&self, master: Arc<dyn KeyWrapper>) -> Result<(), StoreError> {
+        self.keys
+            .replace_master(&self.db, master, &self.ambient)
+            .await
     }
 
     /// Closes the database once nothing uses it.

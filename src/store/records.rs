@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use super::bulk::{IndexRow, insert_index};
 use super::db::{Row, Tx, values};
-use super::keys::{Tag, TagKind, sealed};
+use super::index::Index;
+use super::keys::{RowKind, Tag, TagKind, sealed};
 use super::{Store, StoreError};
 use crate::vault::{DataKey, Place};
 
@@ -21,6 +22,10 @@ pub enum RecordState {
     Published = 2,
     /// Has too few attributes for any rule, or no ground to be searched on.
     NotSearchable = 3,
+    /// Silent, and its tokens are still to be made.
+    SilentPending = 4,
+    /// Silent: no lookup meets it, and it is compared with lookups afterwards.
+    Silent = 5,
 }
 
 impl RecordState {
@@ -32,6 +37,7 @@ impl RecordState {
             Self::Enrolled => "enrolled",
             Self::Published => "published",
             Self::NotSearchable => "not_searchable",
+            Self::SilentPending | Self::Silent => "silent",
         }
     }
 
@@ -41,9 +47,22 @@ impl RecordState {
             1 => Ok(Self::Enrolled),
             2 => Ok(Self::Published),
             3 => Ok(Self::NotSearchable),
+            4 => Ok(Self::SilentPending),
+            5 => Ok(Self::Silent),
             _ => Err(StoreError::damaged("record state", "an unknown number")),
         }
     }
+}
+
+/// How a record may be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Findable {
+    /// By whoever looks for it.
+    Yes,
+    /// By nobody; the holder is told of those who look for it.
+    Silently,
+    /// Not at all.
+    No,
 }
 
 /// A record to be staged by an import.
@@ -54,8 +73,8 @@ pub struct StagedRecord {
     pub plaintext: Zeroizing<Vec<u8>>,
     /// The family's reference, if the record has one.
     pub family_ref: Option<String>,
-    /// Whether it may and can be searched.
-    pub searchable: bool,
+    /// Whether and how it may and can be found.
+    pub findable: Findable,
 }
 
 /// A record as it was stored.
@@ -122,7 +141,7 @@ impl Store {
                 .tag(TagKind::Reference, &[record.record_ref.as_bytes()]);
             let content_tag = self.keys.tag(
                 TagKind::Content,
-                &[&record.plaintext, &[u8::from(record.searchable)]],
+                &[&record.plaintext, &[record.findable as u8]],
             );
             let family_tag = record
                 .family_ref
@@ -136,10 +155,10 @@ impl Store {
                 &record.plaintext,
                 &mut self.ambient.rng(),
             );
-            let state = if record.searchable {
-                RecordState::Pending
-            } else {
-                RecordState::NotSearchable
+            let state = match record.findable {
+                Findable::Yes => RecordState::Pending,
+                Findable::Silently => RecordState::SilentPending,
+                Findable::No => RecordState::NotSearchable,
             };
             tx.run(
                 "INSERT INTO import_rows
@@ -172,7 +191,7 @@ impl Store {
                     coalesce(sum(CASE WHEN r.record_id IS NULL THEN 1 ELSE 0 END), 0),
                     coalesce(sum(CASE WHEN r.content_tag <> i.content_tag THEN 1 ELSE 0 END), 0),
                     coalesce(sum(CASE WHEN r.content_tag = i.content_tag THEN 1 ELSE 0 END), 0),
-                    coalesce(sum(CASE WHEN i.state = 3 AND
+                    coalesce(sum(CASE WHEN i.state IN (3, 4) AND
                         (r.record_id IS NULL OR r.content_tag <> i.content_tag)
                         THEN 1 ELSE 0 END), 0)
                  FROM import_rows i
@@ -207,6 +226,7 @@ impl Store {
         &self,
         tx: &mut Tx,
         import_id: [u8; 16],
+        leaf_index: u64,
     ) -> Result<(), StoreError> {
         // What is the same as before stays as it is.
         tx.run(
@@ -235,7 +255,28 @@ impl Store {
             values![import_id, self.ambient.now_ms()],
         )
         .await?;
+        // What must be found no longer leaves the index at once, and does not wait for a mark.
+        let left = tx
+            .run(
+                "DELETE FROM lookup_index WHERE record_id IN
+                     (SELECT replaces FROM records WHERE replaces IS NOT NULL
+                      AND state IN (3, 4))",
+                vec![],
+            )
+            .await?;
+        if left > 0 {
+            Self::index_has_changed(tx).await?;
+        }
+        tx.run(
+            "INSERT INTO silent_state (id, checked, since)
+             SELECT 1, $1, $1 WHERE EXISTS (SELECT 1 FROM records WHERE state = 4)
+             ON CONFLICT (id) DO UPDATE SET since = coalesce(silent_state.since, excluded.since)",
+            values![leaf_index],
+        )
+        .await?;
         for sql in [
+            "DELETE FROM silent_index WHERE record_id IN
+                 (SELECT record_id FROM records WHERE newest = 0 AND state <> 2)",
             "DELETE FROM lookup_index WHERE record_id IN
                  (SELECT record_id FROM records WHERE newest = 0 AND state <> 2)",
             "DELETE FROM record_tokens WHERE record_id IN
@@ -314,7 +355,7 @@ impl Store {
             .read(
                 "records-to-enrol",
                 "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
-                 WHERE state = 0 ORDER BY record_id LIMIT $1",
+                 WHERE state IN (0, 4) ORDER BY record_id LIMIT $1",
                 values![limit],
             )
             .await?
@@ -344,7 +385,7 @@ impl Store {
             .db
             .read_one(
                 "count-records",
-                "SELECT count(*), coalesce(sum(CASE WHEN state = 0 THEN 1 ELSE 0 END), 0)
+                "SELECT count(*), coalesce(sum(CASE WHEN state IN (0, 4) THEN 1 ELSE 0 END), 0)
                  FROM records WHERE newest = 1",
                 vec![],
             )
@@ -372,7 +413,7 @@ impl Store {
                 Self::open_epoch(&mut tx, epoch).await?;
             }
         }
-        let mut index = Vec::new();
+        let (mut index, mut silent_index) = (Vec::new(), Vec::new());
         for (record, of_record) in tokens {
             let has = |epoch: &u32| of_record.iter().any(|tokens| tokens.epoch == *epoch);
             if !open.iter().all(has) {
@@ -381,18 +422,33 @@ impl Store {
             // Nothing is kept for a record that was changed or erased in the meantime.
             let still = tx
                 .run(
-                    "UPDATE records SET state = 1 WHERE record_id = $1 AND state = 0",
-                    values![record.record_id],
+                    "UPDATE records SET state = state + 1 WHERE record_id = $1 AND state = $2",
+                    values![record.record_id, record.state as i64],
                 )
                 .await?;
             if still == 0 {
                 continue;
             }
+            let rows = if record.state == RecordState::SilentPending {
+                &mut silent_index
+            } else {
+                &mut index
+            };
             for tokens in of_record {
-                self.put_tokens(&mut tx, record, tokens, &mut index).await?;
+                self.put_tokens(&mut tx, record, tokens, rows).await?;
             }
         }
-        insert_index(&mut tx, index).await?;
+        insert_index(&self.keys, &mut tx, Index::Published, index).await?;
+        insert_index(&self.keys, &mut tx, Index::Silent, silent_index).await?;
+        // Lookups that came while a silent record waited for its tokens are compared with it, too.
+        tx.run(
+            "UPDATE silent_state SET since = NULL,
+                 checked = CASE WHEN since < checked THEN since ELSE checked END
+             WHERE since IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM records WHERE state = 4)",
+            vec![],
+        )
+        .await?;
         tx.commit().await
     }
 
@@ -417,19 +473,36 @@ impl Store {
             &inner,
             &mut self.ambient.rng(),
         );
+        let row_tag = self.keys.row_tag(
+            RowKind::Held,
+            &held_columns(
+                &record.record_id.to_be_bytes(),
+                &tokens.epoch.to_be_bytes(),
+                &tokens.presence.to_be_bytes(),
+                record.family_tag.as_ref(),
+            ),
+        );
         tx.run(
-            "INSERT INTO record_tokens (record_id, epoch, presence, sealed)
-             VALUES ($1, $2, $3, $4)
+            "INSERT INTO record_tokens (record_id, epoch, presence, row_tag, sealed)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (record_id, epoch) DO UPDATE SET
-                 presence = excluded.presence, sealed = excluded.sealed",
-            values![record.record_id, epoch, u64::from(tokens.presence), outer],
+                 presence = excluded.presence, row_tag = excluded.row_tag,
+                 sealed = excluded.sealed",
+            values![
+                record.record_id,
+                epoch,
+                u64::from(tokens.presence),
+                row_tag,
+                outer
+            ],
         )
         .await?;
-        tx.run(
+        for sql in [
             "DELETE FROM lookup_index WHERE record_id = $1 AND epoch = $2",
-            values![record.record_id, epoch],
-        )
-        .await?;
+            "DELETE FROM silent_index WHERE record_id = $1 AND epoch = $2",
+        ] {
+            tx.run(sql, values![record.record_id, epoch]).await?;
+        }
         index.extend(tokens.index.iter().map(|&(rule, token)| IndexRow {
             token,
             rule,
@@ -482,6 +555,8 @@ impl Store {
             "UPDATE records SET state = 0 WHERE state IN (1, 2) AND record_id IN
                  (SELECT s.record_id FROM records s JOIN records e
                       ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
+            "DELETE FROM silent_index WHERE record_id IN
+                 (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM lookup_index WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_tokens WHERE record_id IN
@@ -539,6 +614,21 @@ fn tokens_row(record_id: u64, epoch: u32) -> [u8; 12] {
     row[..8].copy_from_slice(&record_id.to_be_bytes());
     row[8..].copy_from_slice(&epoch.to_be_bytes());
     row
+}
+
+/// The columns that decisions rest on, as a row tag vouches for them.
+pub(super) fn held_columns<'a>(
+    record_id: &'a [u8; 8],
+    epoch: &'a [u8; 4],
+    presence: &'a [u8; 2],
+    family_tag: Option<&'a Tag>,
+) -> [&'a [u8]; 4] {
+    [
+        record_id,
+        epoch,
+        presence,
+        family_tag.map_or(&[], Tag::as_slice),
+    ]
 }
 
 fn tokens_place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {

@@ -62,6 +62,27 @@ pub enum VaultError {
         id: KeyId,
     },
 
+    /// The data key was wrapped by a wrapping key that was destroyed, or is not at hand.
+    #[error(
+        "data key was wrapped by wrapping key {id}, which is not at hand: it was destroyed in its \
+         time, or belongs to a backup whose keys were not given"
+    )]
+    UnknownWrappingKey {
+        /// The wrapping key's id.
+        id: KeyId,
+    },
+
+    /// A line of the file of wrapping keys cannot be read.
+    #[error(
+        "wrapping keys, line {line}: {problem}; restore the file from the keys that were kept apart"
+    )]
+    BadWrappingLine {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+
     /// The ring has no key.
     #[error("key file holds no key: create one, or restore it from where its copy is kept")]
     EmptyRing,

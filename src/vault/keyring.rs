@@ -73,7 +73,7 @@ impl KeyId {
         &self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();
         if digits.len() != 2 * KEY_ID_BYTES || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;
@@ -110,6 +110,23 @@ impl KeyRing {
         Self {
             keys: vec![MasterKey::generate(rng)],
         }
+    }
+
+    /// A ring of these keys, of which there is at least one.
+    pub(super) fn of(keys: &[Zeroizing<[u8; 32]>]) -> Self {
+        Self {
+            keys: keys.iter().cloned().map(MasterKey::new).collect(),
+        }
+    }
+
+    /// Adds a key that unwraps.
+    pub(super) fn push(&mut self, key: &[u8; 32]) {
+        self.keys.push(MasterKey::new(Zeroizing::new(*key)));
+    }
+
+    /// The keys with their ids, the one that wraps first.
+    pub(super) fn exposed(&self) -> impl Iterator<Item = (KeyId, &[u8; 32])> {
+        self.keys.iter().map(|key| (key.id, &*key.bytes))
     }
 
     /// Reads a ring from the text of a key file: a line a key, `wayhome-master-key-v1 ID KEY`;

@@ -16,6 +16,9 @@
 //! * **The master key can change.** A [`KeyRing`] seals with its first key and opens with any, so
 //!   a rotation is an added line, followed by re-wrapping at leisure. [`KeyWrapper`] is the seam
 //!   at which a KMS or an HSM takes the ring's part.
+//! * **A backup forgets.** Between master key and data keys stand wrapping keys ([`WrappingRing`]),
+//!   which are in no backup of the database and are destroyed in their time: what was erased by
+//!   then opens from no backup.
 //!
 //! In memory, personal data lives in [`Personal`], which cannot be printed, logged or serialised
 //! by accident and is wiped when dropped.
@@ -52,6 +55,7 @@ mod keyfile;
 mod keyring;
 mod personal;
 mod seal;
+mod wrapping;
 
 pub use error::VaultError;
 pub use keyfile::{
@@ -60,3 +64,4 @@ pub use keyfile::{
 pub use keyring::{KeyId, KeyRing, KeyWrapper, WRAPPED_KEY_BYTES};
 pub use personal::{Personal, PersonalText};
 pub use seal::{DATA_KEY_BYTES, DataKey, Place, SEAL_OVERHEAD};
+pub use wrapping::{VaultKeys, WrappingKey, WrappingRing};

@@ -6,6 +6,7 @@
 
 use rand_core::{CryptoRng, RngCore};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::VaultError;
@@ -79,6 +80,18 @@ impl DataKey {
     #[must_use]
     pub fn expose(&self) -> &[u8; DATA_KEY_BYTES] {
         &self.0
+    }
+
+    /// A key for one use, made of this one by HKDF-Expand (RFC 5869) with the use as its info. What
+    /// is done with it tells nothing of this key, or of a key for another use.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Self {
+        let mut key = Self([0; DATA_KEY_BYTES]);
+        hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &self.0)
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(&mut key.0))
+            .expect("HKDF gives 32 bytes");
+        key
     }
 
     /// Seals a plaintext for a place. The answer is [`SEAL_OVERHEAD`] bytes longer.
@@ -204,6 +217,8 @@ mod tests {
         ChaCha20Rng::seed_from_u64(1)
     }
 
+    const DERIVED: &str = "e788c9876436e391948d5d567f3513d7e23a2b0badeaa0a7c554f5197b3430ee";
+
     fn hex(text: &str) -> Vec<u8> {
         (0..text.len())
             .step_by(2)
@@ -260,6 +275,18 @@ mod tests {
         assert_eq!(opened, "дитина".as_bytes());
         assert_eq!(sealed[0], 1);
         assert_eq!(sealed.len(), "дитина".len() + SEAL_OVERHEAD);
+    }
+
+    /// Test case 1 of RFC 5869 has another length; this value was computed with Python's `hmac`:
+    /// HMAC-SHA256(key, "use" || 0x01) for a key of 32 octets 0x07.
+    #[test]
+    fn a_derived_key_is_the_published_function() {
+        let derived = DataKey::from_bytes(&[7; 32]).derive("use");
+        assert_eq!(derived.expose().to_vec(), hex(DERIVED));
+        assert_ne!(
+            DataKey::from_bytes(&[7; 32]).derive("other").expose(),
+            derived.expose()
+        );
     }
 
     #[test]

@@ -663,7 +663,7 @@ async fn what_cannot_be_searched_for_is_counted() {
         [
             ("A1", "pending", "none"),
             ("A2", "not_searchable", "none"),
-            ("A3", "not_searchable", "silent"),
+            ("A3", "silent", "silent"),
             ("A4", "not_searchable", "none"),
         ]
     );

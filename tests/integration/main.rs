@@ -2,6 +2,7 @@
 
 mod architecture;
 mod audit;
+mod bench;
 mod cli;
 mod coalition;
 mod demo;
@@ -16,6 +17,7 @@ mod log_files;
 mod membership;
 mod oracle;
 mod process;
+mod protection;
 mod quota;
 mod review;
 mod roster_attacks;

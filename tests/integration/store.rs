@@ -7,7 +7,7 @@ use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::envelope::merkle::{Hash, leaf_hash};
 use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
 use wayhome::store::{
-    Act, Committed, Debit, Effect, Evidence, EvidencePart, Hit, Lead, Ledger, LogSigner,
+    Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger, LogSigner,
     RecordState, RecordTokens, Seen, StagedRecord, Store, TagKind,
 };
 use wayhome::tlog::proof::{
@@ -137,7 +137,7 @@ fn staged(record_ref: &str, content: &str) -> StagedRecord {
         record_ref: record_ref.to_owned(),
         plaintext: Zeroizing::new(content.as_bytes().to_vec()),
         family_ref: Some("family".to_owned()),
-        searchable: true,
+        findable: Findable::Yes,
     }
 }
 
@@ -409,7 +409,7 @@ async fn an_erased_record_is_gone_at_once() {
 async fn a_record_that_is_not_searchable_is_never_enrolled() {
     let fixture = fixture().await;
     let mut record = staged("A1", "one");
-    record.searchable = false;
+    record.findable = Findable::No;
     fixture.import(vec![record]).await;
     assert!(fixture.store.records_to_enrol(10).await.unwrap().is_empty());
     let stored = fixture.store.record_by_ref("A1").await.unwrap().unwrap();

@@ -117,6 +117,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
             counts.not_searchable
         ));
     }
+    if counts.grounds_lost > 0 {
+        eprintln!(
+            "warning: {name}: {} records had a ground to be searched on and have none any more, since \
+             the file states none; they can no longer be found. If that is not meant, state the \
+             ground (a `consent` column, or [defaults] in a map file) and import again.",
+            counts.grounds_lost
+        );
+    }
     context
         .output
         .say("Next: `wayhome records publish` makes them searchable.");
@@ -127,6 +135,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         "changed": counts.changed,
         "unchanged": counts.unchanged,
         "not_searchable": counts.not_searchable,
+        "grounds_lost": counts.grounds_lost,
         "rejected": report.tally.rejected,
         "errors": errors_json(&report.errors),
     }));

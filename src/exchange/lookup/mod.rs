@@ -5,17 +5,21 @@ mod family;
 mod limit;
 mod review;
 mod server;
+mod silent;
 mod subject;
 mod subjects;
+mod tick;
 mod weigh;
 
 pub use client::{LeadRef, LookupAt, MemberAnswer, SubjectGrade, look_up, others};
 pub use limit::{PROBE_LIMIT, digest_of};
 pub use server::answer;
 pub(crate) use server::check_case_reference;
+pub use silent::compare as compare_with_silent;
 pub use subject::{SubjectTokens, attributes, sibling_keys};
 pub use subjects::{Subject, Subjects};
-pub use weigh::{Candidate, ProbedSubject, rank, weigh};
+pub use tick::quantum;
+pub use weigh::{Candidate, ProbedSubject, rank, weigh, weigh_in};
 
 /// How many leads every answer holds for each subject; those past the candidates are padding.
 pub const LEADS: usize = 4;

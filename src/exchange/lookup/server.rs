@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use prost::Message as _;
+use zeroize::Zeroizing;
 
 use super::limit::{self, ProbeBook};
 use super::review::{Graded, ReviewBook};
+use super::tick::{on_tick, quantum};
 use super::weigh::{Candidate, ProbedSubject, rank, weigh};
 use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
@@ -16,16 +18,29 @@ use crate::exchange::{Party, Refusal, enrol, epochs, legal_basis_from, purpose_f
 use crate::linkage::decide::step_up;
 use crate::linkage::{AttributeClass, Field, Grade, Presence, RuleTable};
 use crate::proto::exchange as pb;
-use crate::proto::operator::KeptReview;
+use crate::proto::operator::{self, KeptReview};
 use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
-use crate::store::{Effect, Lead, TagKind};
+use crate::store::{Effect, Lead, NewAlert, Tag, TagKind};
 
-/// Answers a lookup: checks it, probes the index, grades, and makes the act durable.
+/// Answers a lookup: checks it, probes the index, grades, and makes the act durable. What comes of
+/// it leaves on a tick.
 ///
 /// # Errors
 /// A [`Refusal`] that names what is wrong.
 pub async fn answer(
+    party: &Arc<Party>,
+    caller: &Member,
+    message: pb::SignedMessage,
+) -> Result<pb::SignedMessage, Refusal> {
+    on_tick(
+        quantum(message.items.len()),
+        answer_now(party, caller, message),
+    )
+    .await
+}
+
+async fn answer_now(
     party: &Arc<Party>,
     caller: &Member,
     message: pb::SignedMessage,
@@ -186,8 +201,7 @@ async fn answer_subject(
     candidates: Vec<Candidate>,
     tally: &mut Tally,
 ) -> Result<pb::LookupResult, Refusal> {
-    let mut leads = Vec::with_capacity(LEADS);
-    let mut more = None;
+    let mut found: Vec<Found> = Vec::new();
     for candidate in candidates {
         let stored = party
             .store()
@@ -230,64 +244,79 @@ async fn answer_subject(
             .insert(touching.set);
         // A record that was protected since must not be given away by an older grade.
         let grade = protected(&record, given.grade);
-        let mut line = pb::SubjectOutcome {
+        tally.outcome.subjects.push(pb::SubjectOutcome {
             subject_index: touching.index,
             subject: party
                 .pseudonym(record.record_ref.as_str())?
                 .as_bytes()
                 .to_vec(),
-            rules: (0..64)
-                .filter(|&rule| candidate.agreed.contains(crate::linkage::RuleId(rule)))
-                .map(u32::from)
-                .collect(),
+            rules: agreed_rules(&candidate),
             grade: grade_number(grade) as u32,
             lead_id: Vec::new(),
             frozen: given.frozen,
-        };
-        let mut lead_id = None;
-        if grade != Grade::NoMatch && leads.len() < LEADS {
-            if more.is_none() && grade == Grade::Possible {
-                // Of the masks alone, so that a grade lowered for protection or by the probe limit
-                // reads as any other.
-                more = Some(step_up(touching.presence, candidate.held));
-            }
-            let handle = party.ambient().random::<16>();
-            lead_id = Some(handle);
-            line.lead_id = handle.to_vec();
-            tally.effects.push(Effect::HandOut(Lead {
-                lead_id: handle,
-                party: query.issuer.id.as_str().to_owned(),
-                record_id: candidate.record_id,
-                ref_tag: stored.ref_tag(),
-                corroborated: corroborated(party.rules(), &candidate),
-                grade: rank(grade),
-                expires_ms: party.ambient().now_ms() + LEAD_LIFETIME_MS,
-            }));
-            leads.push(pb::Lead {
-                lead_id: handle.to_vec(),
-                grade: grade_number(grade).into(),
-            });
-            if matches!(record.protection, Protection::Alert) {
-                tracing::warn!(
-                    peer = query.issuer.id.as_str(),
-                    "a protected record was found by a peer"
-                );
-            }
-        }
+        });
+        found.push(Found {
+            line: tally.outcome.subjects.len() - 1,
+            grade,
+            frozen: given.frozen,
+            ref_tag: stored.ref_tag(),
+            candidate,
+            record,
+        });
+    }
+    // The grades that are given decide who is among the leads, and nothing else shows in their
+    // order: a grade lowered for protection would stand out among those that it was above.
+    found.sort_by(|a, b| {
+        let weight = |found: &Found| found.candidate.decision.weight;
+        rank(b.grade)
+            .cmp(&rank(a.grade))
+            .then(weight(b).total_cmp(&weight(a)))
+    });
+    // Of the masks alone, so that a grade lowered for protection or by the probe limit reads as any
+    // other.
+    let more = found
+        .iter()
+        .find(|found| found.grade == Grade::Possible)
+        .map(|found| step_up(touching.presence, found.candidate.held));
+    let mut leads = Vec::with_capacity(LEADS);
+    for found in &found {
+        let led = found.grade != Grade::NoMatch && leads.len() < LEADS;
+        let lead_id = led.then(|| party.ambient().random::<16>());
         tally.review.note(
             party.rules(),
             &Graded {
                 subject_index: touching.index,
                 asked: touching.presence,
-                candidate: &candidate,
-                ref_tag: stored.ref_tag(),
-                grade,
-                frozen: given.frozen,
+                candidate: &found.candidate,
+                ref_tag: found.ref_tag,
+                grade: found.grade,
+                frozen: found.frozen,
                 lead_id,
             },
         );
-        tally.outcome.subjects.push(line);
+        let Some(lead_id) = lead_id else { continue };
+        if let Some(line) = tally.outcome.subjects.get_mut(found.line) {
+            line.lead_id = lead_id.to_vec();
+        }
+        tally.effects.push(Effect::HandOut(Lead {
+            lead_id,
+            party: query.issuer.id.as_str().to_owned(),
+            record_id: found.candidate.record_id,
+            ref_tag: found.ref_tag,
+            corroborated: corroborated(party.rules(), &found.candidate),
+            grade: rank(found.grade),
+            expires_ms: party.ambient().now_ms() + LEAD_LIFETIME_MS,
+        }));
+        leads.push(pb::Lead {
+            lead_id: lead_id.to_vec(),
+            grade: grade_number(found.grade).into(),
+        });
+        if matches!(found.record.protection, Protection::Alert) {
+            tally.effects.push(alert(query, touching.index, found));
+        }
     }
+    // Their ids are random, and so is their order within a grade.
+    leads.sort_by(|a, b| b.grade.cmp(&a.grade).then(a.lead_id.cmp(&b.lead_id)));
     let best = leads
         .iter()
         .map(pb::Lead::grade)
@@ -309,6 +338,74 @@ async fn answer_subject(
         leads,
         more_attributes: more.into(),
     })
+}
+
+/// A record that was touched, with what is given for it.
+struct Found {
+    /// Its line in the outcome.
+    line: usize,
+    /// The grade that is given.
+    grade: Grade,
+    /// Whether the probe limit decided it.
+    frozen: bool,
+    ref_tag: Tag,
+    candidate: Candidate,
+    record: Record,
+}
+
+/// The alert on a record whose protection asks for one.
+fn alert(query: &Query<pb::LookupQuery>, subject: u32, found: &Found) -> Effect {
+    tracing::warn!(
+        peer = query.issuer.id.as_str(),
+        "a protected record was found by a peer"
+    );
+    let raised = raised(
+        &found.record,
+        query.issuer.id.as_str(),
+        query.payload.purpose,
+        query.payload.case_reference.clone(),
+        found.grade,
+    );
+    Effect::Raise(NewAlert {
+        leaf_index: None,
+        subject,
+        record_ref: found.record.record_ref.as_str().to_owned(),
+        plaintext: Zeroizing::new(raised.encode_to_vec()),
+    })
+}
+
+/// An alert as it is kept.
+pub(super) fn raised(
+    record: &Record,
+    peer: &str,
+    purpose: i32,
+    case_reference: String,
+    grade: Grade,
+) -> operator::ProtectionAlert {
+    operator::ProtectionAlert {
+        protection: record.protection.as_str().to_owned(),
+        record_ref: record.record_ref.as_str().to_owned(),
+        peer: peer.to_owned(),
+        purpose: purpose_from(purpose)
+            .map(|purpose| purpose.to_string())
+            .unwrap_or_default(),
+        case_reference,
+        grade: match grade {
+            Grade::Match => "MATCH",
+            Grade::Possible => "POSSIBLE",
+            Grade::NoMatch => "NO_MATCH",
+        }
+        .to_owned(),
+        ..operator::ProtectionAlert::default()
+    }
+}
+
+/// The rules that agreed, by their numbers.
+pub(super) fn agreed_rules(candidate: &Candidate) -> Vec<u32> {
+    (0..64)
+        .filter(|&rule| candidate.agreed.contains(crate::linkage::RuleId(rule)))
+        .map(u32::from)
+        .collect()
 }
 
 /// Whether more than names and dates agreed. Names and dates can be tried out by who knows a child
@@ -349,7 +446,7 @@ fn protected(record: &Record, grade: Grade) -> Grade {
     }
 }
 
-fn grade_number(grade: Grade) -> pb::Grade {
+pub(super) fn grade_number(grade: Grade) -> pb::Grade {
     match grade {
         Grade::NoMatch => pb::Grade::NoMatch,
         Grade::Possible => pb::Grade::Possible,

@@ -6,7 +6,7 @@ use super::TOKEN;
 use super::family::AskedFamilies;
 use crate::linkage::{Decision, Grade, Presence, RuleId, RuleSet, RuleTable};
 use crate::proto::exchange as pb;
-use crate::store::{Held, Hit, Store, StoreError};
+use crate::store::{Held, Hit, Index, Store, StoreError};
 
 /// A subject as it came over the wire: its presence mask and the probes of its slots.
 pub struct ProbedSubject {
@@ -79,13 +79,27 @@ pub async fn weigh(
     epoch: u32,
     subjects: &[ProbedSubject],
 ) -> Result<Vec<Vec<Candidate>>, StoreError> {
+    weigh_in(store, Index::Published, rules, epoch, subjects).await
+}
+
+/// As [`weigh`], among the records of an index.
+///
+/// # Errors
+/// If the store fails.
+pub async fn weigh_in(
+    store: &Store,
+    index: Index,
+    rules: &RuleTable,
+    epoch: u32,
+    subjects: &[ProbedSubject],
+) -> Result<Vec<Vec<Candidate>>, StoreError> {
     let mut probes = Vec::new();
     let mut owners = Vec::new();
     for (subject, probed) in subjects.iter().enumerate() {
         probes.extend_from_slice(&probed.probes);
         owners.resize(probes.len(), subject);
     }
-    let hits = store.probe(epoch, &probes).await?;
+    let hits = store.probe_in(index, epoch, &probes).await?;
     let ids: BTreeSet<u64> = hits.iter().map(|hit| hit.record_id).collect();
     let ids: Vec<u64> = ids.into_iter().collect();
     let held = store.held(epoch, &ids).await?;

@@ -27,17 +27,19 @@ impl RecordService for Operator {
         let import_id = self.party.ambient().random::<16>();
         let outcome = stage_all(&self.party, import_id, request.into_inner()).await;
         let committed = match outcome {
-            Ok(()) => enrol::commit_import(&self.party, import_id)
+            Ok(grounds_lost) => enrol::commit_import(&self.party, import_id)
                 .await
+                .map(|counts| (counts, grounds_lost))
                 .map_err(|error| store_failed(&error)),
             Err(status) => Err(status),
         };
         match committed {
-            Ok(counts) => Ok(Response::new(pb::ImportRecordsResponse {
+            Ok((counts, grounds_lost)) => Ok(Response::new(pb::ImportRecordsResponse {
                 added: counts.added,
                 changed: counts.changed,
                 unchanged: counts.unchanged,
                 not_searchable: counts.not_searchable,
+                grounds_lost,
             })),
             Err(status) => {
                 if let Err(error) = self.party.store().discard_import(Some(import_id)).await {
@@ -148,8 +150,9 @@ async fn stage_all(
     party: &Arc<Party>,
     import_id: [u8; 16],
     mut parts: Streaming<pb::ImportRecordsRequest>,
-) -> Result<(), Status> {
+) -> Result<u64, Status> {
     let mut any = false;
+    let mut grounds_lost = 0;
     while let Some(part) = parts.message().await? {
         let mut records = part
             .records
@@ -157,9 +160,10 @@ async fn stage_all(
             .map(|given| record(&given.fields))
             .collect::<Result<Vec<_>, Status>>()?;
         for record in &mut records {
-            enrol::keep_protection(party, record)
+            let loses = enrol::keep_protection(party, record)
                 .await
                 .map_err(|error| store_failed(&error))?;
+            grounds_lost += u64::from(loses);
         }
         let deriving = Arc::clone(party);
         let staged = tokio::task::spawn_blocking(move || {
@@ -178,7 +182,7 @@ async fn stage_all(
             .map_err(|error| store_failed(&error))?;
     }
     if any {
-        Ok(())
+        Ok(grounds_lost)
     } else {
         Err(invalid("EMPTY_IMPORT", "the import holds no record"))
     }

@@ -21,6 +21,7 @@ impl NodeService for Operator {
             .await
             .map_err(failed)?
             .map_or(0, |log| log.0);
+        let open_alerts = store.open_alerts().await.map_err(failed)?;
         let roster = self.party.roster().ok();
         let epoch = roster
             .as_ref()
@@ -51,6 +52,7 @@ impl NodeService for Operator {
                     share: standing.share,
                 })
                 .collect(),
+            open_alerts,
         }))
     }
 }

@@ -12,7 +12,8 @@ CREATE TABLE records (
     sealed      BLOB    NOT NULL,         -- the record, sealed
     content_tag BLOB    NOT NULL,         -- keyed tag of the content, to tell a change
     family_tag  BLOB,                     -- keyed tag of the family reference
-    state       INTEGER NOT NULL,         -- 0 pending, 1 enrolled, 2 published, 3 not searchable
+    state       INTEGER NOT NULL,         -- 0 pending, 1 enrolled, 2 published, 3 not searchable,
+                                          -- 4 silent and pending, 5 silent
     updated_ms  INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX records_by_ref ON records (ref_tag) WHERE newest = 1;
@@ -39,6 +40,7 @@ CREATE TABLE record_tokens (
     record_id INTEGER NOT NULL,
     epoch     INTEGER NOT NULL,
     presence  INTEGER NOT NULL,
+    row_tag   BLOB    NOT NULL,           -- vouches for record, epoch, presence and family, 8 octets
     sealed    BLOB    NOT NULL,
     PRIMARY KEY (record_id, epoch)
 ) WITHOUT ROWID;
@@ -50,6 +52,7 @@ CREATE TABLE lookup_index (
     rule      INTEGER NOT NULL,
     record_id INTEGER NOT NULL,
     epoch     INTEGER NOT NULL,
+    row_tag   BLOB    NOT NULL,           -- vouches for the row, 8 octets
     PRIMARY KEY (token, rule, record_id)
 ) WITHOUT ROWID;
 CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
@@ -58,6 +61,36 @@ CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
 CREATE TABLE open_epochs (
     epoch INTEGER PRIMARY KEY
 );
+
+-- The same of silent records. No lookup reads it: it is compared with lookups afterwards.
+CREATE TABLE silent_index (
+    token     BLOB    NOT NULL,
+    rule      INTEGER NOT NULL,
+    record_id INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
+    row_tag   BLOB    NOT NULL,
+    PRIMARY KEY (token, rule, record_id)
+) WITHOUT ROWID;
+CREATE INDEX silent_index_by_record ON silent_index (record_id);
+
+-- How far lookups were compared with silent records.
+CREATE TABLE silent_state (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    checked  INTEGER NOT NULL,            -- leaves before this one are done
+    since    INTEGER                      -- leaf from which on records that wait are to be compared
+);
+
+-- Who looked for protected records, for the holder's own people.
+CREATE TABLE protection_alerts (
+    alert_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    alert_tag  BLOB    NOT NULL UNIQUE,   -- keyed tag of leaf, subject and record: each once
+    about_tag  BLOB    NOT NULL,          -- keyed tag of the record
+    leaf_index INTEGER NOT NULL,          -- the lookup's leaf
+    raised_ms  INTEGER NOT NULL,
+    seen_ms    INTEGER,                   -- when somebody took note of it
+    sealed     BLOB    NOT NULL
+);
+CREATE INDEX protection_alerts_by_record ON protection_alerts (about_tag);
 
 CREATE TABLE leads (
     lead_tag   BLOB    PRIMARY KEY,       -- SHA-256 of the lead
@@ -134,6 +167,14 @@ CREATE TABLE log_state (
     frontier   BLOB    NOT NULL,
     checkpoint TEXT    NOT NULL
 );
+
+-- How far the re-wrapping of data keys has come, by table.
+CREATE TABLE rewrap_cursors (
+    name     TEXT    PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    part     INTEGER NOT NULL,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- Single values, such as the state of the roster's trust store.
 CREATE TABLE settings (

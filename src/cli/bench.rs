@@ -1,0 +1,115 @@
+//! `wayhome bench`: measured figures, in one form for all of them.
+//!
+//! A benchmark is one file below and one line in [`BENCHES`]. It gets the command's options and
+//! gives [`Figure`]s; what the machine is and how figures are printed is said here.
+
+mod figure;
+mod machine;
+mod oracle;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use serde_json::{Value, json};
+
+pub use figure::{Figure, mean_and_variance, median, welch_t};
+
+use super::{CliError, Context};
+
+/// Arguments of `wayhome bench`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which benchmark; all of them if not given.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What every benchmark may be told.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Options {
+    /// How many operations to measure; each benchmark has a number of its own if not given.
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// What a benchmark gives: its figures, and in words how they were measured.
+pub struct Measured {
+    /// The figures.
+    pub figures: Vec<Figure>,
+    /// How, in a sentence or two.
+    pub method: String,
+}
+
+/// A benchmark's outcome, once it is there.
+pub type Measuring<'a> = Pin<Box<dyn Future<Output = Result<Measured, CliError>> + Send + 'a>>;
+
+/// A benchmark.
+pub struct Bench {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// What it measures.
+    pub about: &'static str,
+    /// Measures.
+    pub run: for<'a> fn(&'a Context, &'a Options) -> Measuring<'a>,
+}
+
+/// All benchmarks.
+const BENCHES: &[Bench] = &[oracle::BENCH];
+
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    let machine = machine::describe();
+    let output = context.output;
+    let Some(name) = &args.name else {
+        let mut all = Vec::with_capacity(BENCHES.len());
+        for bench in BENCHES {
+            all.push(measure(context, bench, &args.options, &machine).await?);
+        }
+        output.object(&json!({"ok": true, "benches": all}));
+        return Ok(());
+    };
+    let bench = BENCHES
+        .iter()
+        .find(|bench| bench.name == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+            CliError::input(
+                "UNKNOWN_BENCH",
+                format!(
+                    "there is no benchmark {name:?}; there are: {}",
+                    names.join(", ")
+                ),
+            )
+        })?;
+    let measured = measure(context, bench, &args.options, &machine).await?;
+    output.object(&measured);
+    Ok(())
+}
+
+/// Runs one benchmark, says its figures, and gives them as the object for machines.
+async fn measure(
+    context: &Context,
+    bench: &Bench,
+    options: &Options,
+    machine: &Value,
+) -> Result<Value, CliError> {
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build; its figures say nothing of a release");
+    }
+    let measured = (bench.run)(context, options).await?;
+    let output = context.output;
+    output.say(format_args!("{}: {}", bench.name, bench.about));
+    for figure in &measured.figures {
+        output.say(figure);
+    }
+    output.say(&measured.method);
+    let figures: Vec<Value> = measured.figures.iter().map(Figure::to_json).collect();
+    Ok(json!({
+        "bench": bench.name,
+        "machine": machine,
+        "figures": figures,
+        "method": measured.method,
+        "release": !cfg!(debug_assertions),
+    }))
+}

@@ -1,0 +1,70 @@
+//! What the holder's own people have to know about protected records.
+
+use prost::Message as _;
+use tonic::{Request, Response, Status};
+
+use super::{Operator, refused, store_failed};
+use crate::proto::operator as pb;
+use crate::proto::operator::protection_service_server::ProtectionService;
+use crate::store::StoreError;
+
+/// Most alerts of one page.
+const PAGE: u32 = 1_000;
+
+#[tonic::async_trait]
+impl ProtectionService for Operator {
+    async fn list_protection_alerts(
+        &self,
+        request: Request<pb::ListProtectionAlertsRequest>,
+    ) -> Result<Response<pb::ListProtectionAlertsResponse>, Status> {
+        let asked = request.into_inner();
+        let failed = |error: StoreError| store_failed(&error);
+        let store = self.party.store();
+        let limit = match asked.limit {
+            0 => 100,
+            limit => limit.min(PAGE),
+        };
+        let mut alerts = Vec::new();
+        for kept in store
+            .alerts(asked.after, u64::from(limit), asked.seen)
+            .await
+            .map_err(failed)?
+        {
+            let alert = pb::ProtectionAlert::decode(kept.plaintext.as_slice())
+                .map_err(|error| failed(StoreError::damaged("alert", error.to_string())))?;
+            alerts.push(pb::ProtectionAlert {
+                id: kept.alert_id,
+                raised_ms: kept.raised_ms,
+                leaf_index: kept.leaf_index,
+                seen: kept.seen,
+                ..alert
+            });
+        }
+        let open = store.open_alerts().await.map_err(failed)?;
+        Ok(Response::new(pb::ListProtectionAlertsResponse {
+            alerts,
+            open,
+        }))
+    }
+
+    async fn see_protection_alert(
+        &self,
+        request: Request<pb::SeeProtectionAlertRequest>,
+    ) -> Result<Response<pb::SeeProtectionAlertResponse>, Status> {
+        let found = self
+            .party
+            .store()
+            .see_alert(request.into_inner().id)
+            .await
+            .map_err(|error| store_failed(&error))?;
+        if found {
+            Ok(Response::new(pb::SeeProtectionAlertResponse {}))
+        } else {
+            Err(refused(
+                tonic::Code::NotFound,
+                "NO_SUCH_ALERT",
+                "there is no alert with that number: see `wayhome alerts`",
+            ))
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Wrapping data keys anew, a few rows at a time, so that an old wrapping key can be destroyed.
+//!
+//! Each step is one transaction that also notes how far it came: it can be stopped or killed at
+//! any point and goes on where it was. Rows that are written meanwhile have the current key
+//! already. A pass ends with a look over all tables; a row that slipped through begins another.
+
+use super::db::{Row, Value, values};
+use super::evidence::{EvidencePart, row_key};
+use super::{Store, StoreError};
+use crate::vault::Place;
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewrap {
+    /// There may be more to do.
+    More,
+    /// No row is wrapped by any key but the current one.
+    Done,
+}
+
+/// How many rows of a table a key wraps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedRows {
+    /// The table.
+    pub table: &'static str,
+    /// The key's id, in hexadecimal digits.
+    pub key: String,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// A table with a column `data_key`.
+struct Wrapped {
+    table: &'static str,
+    /// Three whole numbers that order the rows, the wrapped key, and the place's own column.
+    next: &'static str,
+    /// Sets the key ($1) of the row at three numbers ($2 to $4) whose key still is $5.
+    update: &'static str,
+    /// Whether a row is left under another key than $1.
+    left: &'static str,
+    count: &'static str,
+    /// The place's table and row.
+    place: fn(&Row) -> Result<(&'static str, Vec<u8>), StoreError>,
+}
+
+/// Every table with a column `data_key`; a test holds this list against the schema. Rows of an
+/// import that is not committed yet are among them: they become records as they are.
+const TABLES: &[Wrapped] = &[
+    Wrapped {
+        table: "records",
+        next: "SELECT record_id, 0, 0, data_key, ref_tag FROM records
+               WHERE (record_id, 0, 0) > ($1, $2, $3) ORDER BY record_id LIMIT $4",
+        update: "UPDATE records SET data_key = $1
+                 WHERE record_id = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM records WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM records GROUP BY 1",
+        place: |row| Ok(("records", row.blob(4)?)),
+    },
+    Wrapped {
+        table: "import_rows",
+        next: "SELECT position, 0, 0, data_key, ref_tag FROM import_rows
+               WHERE (position, 0, 0) > ($1, $2, $3) ORDER BY position LIMIT $4",
+        update: "UPDATE import_rows SET data_key = $1
+                 WHERE position = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM import_rows WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM import_rows GROUP BY 1",
+        place: |row| Ok(("records", row.blob(4)?)),
+    },
+    Wrapped {
+        table: "evidence",
+        next: "SELECT leaf_index, part, 0, data_key FROM evidence
+               WHERE (leaf_index, part, 0) > ($1, $2, $3) ORDER BY leaf_index, part LIMIT $4",
+        update: "UPDATE evidence SET data_key = $1
+                 WHERE leaf_index = $2 AND part = $3 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM evidence WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM evidence GROUP BY 1",
+        place: |row| Ok(("evidence", row_key(row.uint(0)?, part(row)?, None))),
+    },
+    Wrapped {
+        table: "evidence_items",
+        next: "SELECT leaf_index, part, position, data_key FROM evidence_items
+               WHERE (leaf_index, part, position) > ($1, $2, $3) AND data_key IS NOT NULL
+               ORDER BY leaf_index, part, position LIMIT $4",
+        update: "UPDATE evidence_items SET data_key = $1
+                 WHERE leaf_index = $2 AND part = $3 AND position = $4 AND data_key = $5",
+        left: "SELECT 1 FROM evidence_items
+               WHERE data_key IS NOT NULL AND substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM evidence_items
+                WHERE data_key IS NOT NULL GROUP BY 1",
+        place: |row| {
+            let at = row_key(row.uint(0)?, part(row)?, Some(row.uint(2)?));
+            Ok(("evidence_items", at))
+        },
+    },
+];
+
+fn part(row: &Row) -> Result<EvidencePart, StoreError> {
+    EvidencePart::from_number(row.uint(1)?)
+        .ok_or_else(|| StoreError::damaged("evidence", "an unknown part"))
+}
+
+impl Store {
+    /// Wraps up to `limit` data keys of each table by the current wrapping key.
+    ///
+    /// A row that does not open is passed over, and told of in the node's own log: it is damaged
+    /// whatever wraps it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn rewrap_some(&self, limit: u64) -> Result<Rewrap, StoreError> {
+        let mut more = false;
+        for table in TABLES {
+            more |= self.rewrap_table(table, limit).await?;
+        }
+        if more {
+            return Ok(Rewrap::More);
+        }
+        let current = self.current_wrapping()?;
+        for table in TABLES {
+            let left = self
+                .db
+                .read_one("rewrap-left", table.left, values![current.clone()])
+                .await?;
+            if left.is_some() {
+                self.begin_rewrap().await?;
+                return Ok(Rewrap::More);
+            }
+        }
+        Ok(Rewrap::Done)
+    }
+
+    /// Begins a pass from the start.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin_rewrap(&self) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("begin-rewrap").await?;
+        tx.run("DELETE FROM rewrap_cursors", vec![]).await?;
+        tx.commit().await
+    }
+
+    /// How many rows each wrapping key wraps.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn wrapped_rows(&self) -> Result<Vec<WrappedRows>, StoreError> {
+        let mut counts = Vec::new();
+        for table in TABLES {
+            for row in self.db.read("count-wrapped", table.count, vec![]).await? {
+                counts.push(WrappedRows {
+                    table: table.table,
+                    key: hex::encode(row.blob(0)?),
+                    rows: row.uint(1)?,
+                });
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Whether rows of a table may be left.
+    async fn rewrap_table(&self, table: &Wrapped, limit: u64) -> Result<bool, StoreError> {
+        let mut tx = self.db.begin("rewrap").await?;
+        let cursor = match tx
+            .read_one(
+                "SELECT at, part, position FROM rewrap_cursors WHERE name = $1",
+                values![table.table],
+            )
+            .await?
+        {
+            Some(row) => [row.int(0)?, row.int(1)?, row.int(2)?],
+            None => [-1; 3],
+        };
+        let mut bound: Vec<Value> = cursor.into_iter().map(Value::from).collect();
+        bound.push(limit.into());
+        let rows = tx.read(table.next, bound).await?;
+        let Some(last) = rows.last() else {
+            return Ok(false);
+        };
+        for row in &rows {
+            let wrapped = row.blob(3)?;
+            let (place_table, at) = (table.place)(row)?;
+            let place = Place {
+                table: place_table,
+                column: "data_key",
+                row: &at,
+            };
+            match self.keys.rewrapped(&wrapped, place, &self.ambient) {
+                Ok(None) => {}
+                Ok(Some(again)) => {
+                    tx.run(
+                        table.update,
+                        values![again, row.int(0)?, row.int(1)?, row.int(2)?, wrapped],
+                    )
+                    .await?;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        %error, table = table.table, row = row.int(0)?,
+                        "a data key could not be wrapped anew"
+                    );
+                }
+            }
+        }
+        tx.run(
+            "INSERT INTO rewrap_cursors (name, at, part, position) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET at = excluded.at, part = excluded.part,
+                 position = excluded.position",
+            values![table.table, last.int(0)?, last.int(1)?, last.int(2)?],
+        )
+        .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The id of the wrapping key in force, as wrapped keys name it.
+    fn current_wrapping(&self) -> Result<Vec<u8>, StoreError> {
+        let (_, wrapped) = self
+            .keys
+            .new_data_key(Place::new("probe", "data_key", b""), &self.ambient)?;
+        Ok(wrapped.get(1..9).unwrap_or_default().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+    use crate::vault::{DataKey, KeyRing};
+
+    #[tokio::test]
+    async fn every_table_with_a_data_key_is_wrapped_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let store = Store::open(
+            &format!("sqlite:{}", directory.path().join("keys.db").display()),
+            KeyRing::generate(&mut ambient.rng()),
+            DataKey::generate(&mut ambient.rng()),
+            ambient.clone(),
+        )
+        .await
+        .unwrap();
+        let rows = store
+            .db
+            .read(
+                "schema",
+                "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c
+                 WHERE m.type = 'table' AND c.name = 'data_key' ORDER BY m.name",
+                vec![],
+            )
+            .await
+            .unwrap();
+        let in_schema: Vec<String> = rows.iter().map(|row| row.text(0).unwrap()).collect();
+        let mut listed: Vec<&str> = TABLES.iter().map(|table| table.table).collect();
+        listed.sort_unstable();
+        assert_eq!(in_schema, listed);
+    }
+}

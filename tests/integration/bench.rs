@@ -1,0 +1,46 @@
+//! The benchmarks run, and print what machines rely on.
+
+use crate::process;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_hit_cannot_be_told_from_a_miss() {
+    let home = tempfile::tempdir().unwrap();
+    let said = process::run(
+        home.path(),
+        &["bench", "oracle", "--count", "240", "--json"],
+    )
+    .await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let object = said.object();
+    assert_eq!(object["bench"], "oracle");
+    assert!(object["machine"]["cores"].as_u64().unwrap() > 0);
+    let figure = |name: &str| {
+        object["figures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|figure| figure["figure"] == name)
+            .unwrap_or_else(|| panic!("no figure {name}: {object}"))
+            .clone()
+    };
+    assert_eq!(figure("lookups")["value"], 240.0);
+    let t = figure("welch_t")["value"].as_f64().unwrap();
+    assert!(t.abs() < 4.5, "{t}: {object}");
+    // One size, whatever was found and however long the log has grown.
+    assert_eq!(figure("largest_answer_bytes")["ratio"], 1.0, "{object}");
+    // No answer leaves before its tick.
+    for kind in ["miss_median_ms", "silent_median_ms", "hit_median_ms"] {
+        assert!(figure(kind)["value"].as_f64().unwrap() > 20.0, "{object}");
+    }
+}
+
+#[tokio::test]
+async fn a_benchmark_that_does_not_exist_is_refused_with_those_that_do() {
+    let home = tempfile::tempdir().unwrap();
+    let said = process::run(home.path(), &["bench", "speed", "--json"]).await;
+    assert_eq!(said.code, Some(2));
+    assert_eq!(said.object()["error"]["code"], "UNKNOWN_BENCH");
+    assert!(said.err.contains("oracle"), "{}", said.err);
+    let said = process::run(home.path(), &["bench", "oracle", "--count", "1"]).await;
+    assert_eq!(said.code, Some(2));
+}
