@@ -19,6 +19,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/membership.proto",
     "wayhome/operator/v1/quota.proto",
     "wayhome/operator/v1/protection.proto",
+    "wayhome/operator/v1/log.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -169,7 +169,9 @@ fn expected(entry: &Entry) -> Expected {
         | Act::RosterRefused
         | Act::ClockAccepted
         | Act::HouseRulesSet
-        | Act::AlertRaised => Expected {
+        | Act::AlertRaised
+        | Act::SplitViewFound
+        | Act::PromiseBroken => Expected {
             query: false,
             answer: false,
             opening: false,

@@ -132,7 +132,11 @@ impl Verification {
             return None;
         }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(&*first.reference, &mut bytes).ok()?;
+        let (key, _) = first
+            .reference
+            .split_once(' ')
+            .unwrap_or((&first.reference, ""));
+        hex::decode_to_slice(key, &mut bytes).ok()?;
         PseudonymPublicKey::from_bytes(bytes).ok()
     }
 

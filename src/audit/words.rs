@@ -97,6 +97,8 @@ pub fn act(act: pb::Act) -> &'static str {
         pb::Act::HouseRulesSet => "member's own rules set",
         pb::Act::AlertRaised => "alert of unusual use",
         pb::Act::SilentChecked => "lookups compared with silent records",
+        pb::Act::SplitViewFound => "split view found",
+        pb::Act::PromiseBroken => "broken promise found",
     }
 }
 

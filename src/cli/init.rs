@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{CliError, Context};
 use crate::exchange::{AllowListText, Thresholds};
-use crate::node::{Config, Identity, Routes, default_rederive_per_minute};
+use crate::node::{Config, Identity, LogConfig, Routes, default_rederive_per_minute};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
     Roles, Timestamp, TlsPin,
@@ -58,6 +58,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         listen: args.listen,
         database: "sqlite:wayhome.db".to_owned(),
         rederive_per_minute: default_rederive_per_minute(),
+        log: LogConfig::default(),
         disclosure: default_allow_list(),
         routes: Routes::new(),
         refuse: Vec::new(),
@@ -143,7 +144,11 @@ fn public_entry(
             ombudsman: scope,
         },
         suspended_since: None,
-        addresses: if is_node { vec![address] } else { Vec::new() },
+        addresses: if is_node || args.address.is_some() {
+            vec![address]
+        } else {
+            Vec::new()
+        },
         tls_pins: vec![TlsPin {
             spki_sha256: public.tls_spki_sha256,
             not_before,
@@ -159,7 +164,8 @@ fn public_entry(
             origin: public.log_origin,
             vkey: public.log_vkey,
         }),
-        witness_vkey: None,
+        // A witness has to be reached: an office without an address cosigns nothing.
+        witness_vkey: (is_node || args.address.is_some()).then_some(public.witness_vkey),
         purposes: if is_node {
             vec![
                 Purpose::FamilyTracing,

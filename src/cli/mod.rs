@@ -12,6 +12,7 @@ mod demo;
 mod disclose;
 mod eval;
 mod init;
+mod log;
 mod output;
 mod progress;
 mod quotas;
@@ -21,6 +22,7 @@ mod roster;
 mod run;
 mod search;
 mod status;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +72,10 @@ enum Command {
     Disclose(disclose::Args),
     /// Check logs and evidence, as an ombudsman.
     Audit(audit::Args),
+    /// Look after this node's log, and what was found out about others'.
+    Log(log::Args),
+    /// Cosign the logs of others without running a node.
+    Witness(witness::Args),
     /// Draft, sign, check and publish the roster.
     Roster(roster::Args),
     /// Make the coalition key among keyholders.
@@ -132,6 +138,8 @@ pub fn main() -> ExitCode {
             Command::Disclose(args) => disclose::run(&context, args).await,
             Command::Audit(args) => audit::run(&context, args).await,
             Command::Roster(args) => roster::run(&context, args).await,
+            Command::Log(args) => log::run(&context, args).await,
+            Command::Witness(args) => witness::run(&context, args).await,
             Command::Ceremony(args) => ceremony::run(&context, args),
             Command::Eval(args) => eval::run(&context, args).await,
             Command::Bench(args) => bench::run(&context, args).await,

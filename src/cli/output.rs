@@ -76,6 +76,7 @@ macro_rules! failures {
 
 failures! {
     crate::node::DirectoryError => "DIRECTORY",
+    crate::node::NewOriginError => "NEW_ORIGIN",
     crate::node::IdentityError => "IDENTITY",
     crate::node::ConfigError => "CONFIG",
     crate::node::TlsError => "TLS",

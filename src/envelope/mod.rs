@@ -28,4 +28,7 @@ pub mod note;
 pub use dsse::{Envelope, EnvelopeError, Signature, Verified};
 pub use items::{ItemEvidence, ItemsCommitment, ItemsError};
 pub use keys::{KeyError, KeyId, SigningKey, VerifyingKey};
-pub use note::{Cosigner, KeyName, Note, NoteError, NoteKey, NoteSigner, VerifiedNote};
+pub use note::{
+    Cosigner, KeyName, Note, NoteError, NoteKey, NoteSignature, NoteSigner, VerifiedNote,
+    verify_threshold,
+};

@@ -14,7 +14,7 @@ use super::{Party, PeerError};
 use crate::envelope::ItemEvidence;
 use crate::proto::exchange as pb;
 use crate::roster::{LegalBasis, Member, Purpose, TrustedRoster};
-use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, StoreError};
+use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, Receipt, StoreError};
 
 /// How long a peer is given for one answer.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,7 +120,22 @@ where
             entry.reference = answer.receipt.leaf_index.to_string();
         })
         .finish();
+    let promise = Receipt {
+        member: peer.to_owned(),
+        leaf_index: answer.receipt.leaf_index,
+        // Checked with the rest of the receipt to have 32 octets.
+        leaf_hash: answer
+            .receipt
+            .leaf_hash
+            .as_slice()
+            .try_into()
+            .unwrap_or_default(),
+        head: answer.covered,
+        checkpoint: answer.receipt.checkpoint.clone(),
+        query_digest: query.digest,
+    };
     let act = Act::alone(leaf)
+        .with(Effect::Owe(promise))
         .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
         .with(Effect::Keep(EvidencePart::Answer, kept))
         .with(Effect::Keep(

@@ -115,19 +115,20 @@ pub async fn send(
             .oneshot(request)
             .await
             .map_err(|error| lost(error.to_string()))?;
+        let (parts, body) = response.into_parts();
         let header = |name: &str| {
-            let value = response.headers().get(name);
+            let value = parts.headers.get(name);
             value
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
                 .to_owned()
         };
         let (status, content_type, caching) = (
-            response.status().as_u16(),
+            parts.status.as_u16(),
             header("content-type"),
             header("cache-control"),
         );
-        let body = Limited::new(response.into_body(), limit)
+        let body = Limited::new(body, limit)
             .collect()
             .await
             .map_err(|error| lost(error.to_string()))?;

@@ -435,6 +435,7 @@ impl AnswerItems {
         payload.set_receipt(pb::Receipt {
             leaf_index: position.leaf_index,
             checkpoint: position.checkpoint.to_string(),
+            leaf_hash: position.leaf_hash.to_vec(),
         });
         payload.pad();
         Ok(seal_up(signer.key, &payload, self.salted.clone())?.1)
@@ -472,6 +473,8 @@ pub struct Answer<P> {
     pub items_root: [u8; 32],
     /// The holder's promise.
     pub receipt: pb::Receipt,
+    /// The tree that the promise rests on.
+    pub covered: TreeHead,
     /// The message, to be kept.
     pub evidence: Evidence,
 }
@@ -572,11 +575,12 @@ pub fn open_answer_to<P: AnswerPayload>(
             why: "it has not 32 octets".to_owned(),
         })?;
     let receipt = payload.receipt().cloned().unwrap_or_default();
-    let _covered = check_receipt(holder, &receipt).map_err(|why| AnswerError::Receipt { why })?;
+    let covered = check_receipt(holder, &receipt).map_err(|why| AnswerError::Receipt { why })?;
     Ok(Answer {
         items,
         items_root,
         receipt,
+        covered,
         evidence,
         payload,
     })
@@ -600,6 +604,9 @@ pub fn check_receipt(holder: &Member, receipt: &pb::Receipt) -> Result<TreeHead,
         .map_err(|error| error.to_string())?;
     if checkpoint.checkpoint().size() <= receipt.leaf_index {
         return Err("its checkpoint does not cover its leaf".to_owned());
+    }
+    if receipt.leaf_hash.len() != 32 {
+        return Err("it states no hash of its leaf".to_owned());
     }
     Ok(checkpoint.head())
 }
@@ -820,6 +827,7 @@ mod tests {
         for text in 0..2 * PADDED_TO {
             let mut answer = pb::LookupAnswer::default();
             answer.set_receipt(pb::Receipt {
+                leaf_hash: vec![7; 32],
                 leaf_index: 1 << (text % 60),
                 checkpoint: "x".repeat(text),
             });

@@ -21,6 +21,7 @@ pub mod message;
 mod party;
 pub mod peers;
 mod policy;
+pub mod promises;
 pub mod quota;
 mod refusal;
 pub mod rosters;

@@ -164,6 +164,12 @@ pub enum Refusal {
         /// Why.
         why: String,
     },
+    /// The node's log is not signed now, so no act can be recorded.
+    #[error("the node's log is not signed now, and nothing is done that is not recorded: {why}")]
+    LogNotSigned {
+        /// Why not.
+        why: String,
+    },
     /// The node cannot answer now.
     #[error(
         "the node cannot answer now (reference {reference}); nothing was done that was not recorded: ask again with the same message"
@@ -206,6 +212,7 @@ impl Refusal {
             Self::BeyondLog { .. } => "BEYOND_LOG",
             Self::DamagedLeaf { .. } => "DAMAGED_LEAF",
             Self::NoRoster { .. } => "NO_ROSTER",
+            Self::LogNotSigned { .. } => "LOG_NOT_SIGNED",
             Self::Unavailable { .. } => "UNAVAILABLE",
         }
     }
@@ -239,7 +246,7 @@ impl Refusal {
             Self::LeadUnknown => Code::NotFound,
             Self::BeyondLog { .. } => Code::OutOfRange,
             Self::DamagedLeaf { .. } => Code::DataLoss,
-            Self::Unavailable { .. } => Code::Unavailable,
+            Self::LogNotSigned { .. } | Self::Unavailable { .. } => Code::Unavailable,
         }
     }
 
@@ -250,6 +257,12 @@ impl Refusal {
             tracing::error!(%error, "the log is damaged");
             return Self::DamagedLeaf {
                 leaf_index: *leaf_index,
+            };
+        }
+        if let StoreError::NotSigned(why) = error {
+            tracing::error!(%error, "a query could not be answered");
+            return Self::LogNotSigned {
+                why: why.to_string(),
             };
         }
         let reference = hex::encode(reference);
@@ -282,7 +295,7 @@ impl From<Refusal> for Status {
             Refusal::Malformed { what, why } => {
                 details.add_bad_request_violation(*what, why.clone());
             }
-            Refusal::Unavailable { .. } => {
+            Refusal::LogNotSigned { .. } | Refusal::Unavailable { .. } => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             _ => {}

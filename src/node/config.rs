@@ -26,6 +26,9 @@ pub struct Config {
     /// background; at least 1.
     #[serde(default = "default_rederive_per_minute")]
     pub rederive_per_minute: u32,
+    /// When the log may be signed.
+    #[serde(default, skip_serializing_if = "LogConfig::is_default")]
+    pub log: LogConfig,
     /// Fields granted at once, by purpose. What is not listed is withheld.
     #[serde(default)]
     pub disclosure: AllowListText,
@@ -38,6 +41,23 @@ pub struct Config {
     /// What counts as unusual use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub alerts: Thresholds,
+}
+
+/// `[log]` of `node.toml`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How many witnesses have to say what they hold before this node signs its log again without
+    /// an intact guard file. Not set, it is the majority of those in the roster. 0 trusts the
+    /// database alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<usize>,
+}
+
+impl LogConfig {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What is wrong with a configuration.
@@ -136,6 +156,7 @@ mod tests {
             listen: "127.0.0.1:7443".parse().unwrap(),
             database: default_database(),
             rederive_per_minute: default_rederive_per_minute(),
+            log: LogConfig { quorum: Some(2) },
             disclosure: AllowListText(
                 [(Purpose::FamilyTracing, vec!["current_place".to_owned()])].into(),
             ),

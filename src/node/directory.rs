@@ -9,7 +9,9 @@
 //! DIR/keys/master.key      wraps data keys (vault)
 //! DIR/keys/token.key       second seal on coalition tokens; never backed up
 //! DIR/keys/signing.key     signs messages
+//! DIR/log.guard            the newest state of the log that was signed; never backed up
 //! DIR/keys/log.key         signs checkpoints
+//! DIR/keys/witness.key     cosigns the checkpoints of others
 //! DIR/keys/pseudonym.key   names records in the log
 //! DIR/keys/encryption.key  opens ceremony packages
 //! DIR/keys/tls.key, .crt   TLS identity
@@ -64,6 +66,12 @@ impl Directory {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.file("operator.sock")
+    }
+
+    /// The guard of the node's log.
+    #[must_use]
+    pub fn guard(&self) -> PathBuf {
+        self.file("log.guard")
     }
 
     /// Makes the directory and its `keys` folder, readable by the owner alone.
@@ -208,6 +216,14 @@ impl Directory {
 
 fn root_name(version: u32) -> String {
     format!("roots/{version}.note")
+}
+
+impl DirectoryError {
+    /// What the system said of a file.
+    #[must_use]
+    pub fn of(path: &Path, error: &io::Error) -> Self {
+        wrong(path, error)
+    }
 }
 
 fn wrong(path: &Path, error: &io::Error) -> DirectoryError {

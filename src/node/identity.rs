@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::directory::{Directory, DirectoryError};
+use super::guard::Guard;
 use crate::ambient::Ambient;
-use crate::envelope::{KeyName, NoteSigner, SigningKey};
+use crate::envelope::{Cosigner, KeyName, NoteSigner, SigningKey};
 use crate::oprf::pseudonym::PseudonymKey;
 use crate::roster::{Bytes32, MemberId};
 use crate::vault::{self, DataKey, KeyRing, VaultError};
@@ -20,8 +21,10 @@ use crate::vault::{self, DataKey, KeyRing, VaultError};
 pub struct Identity {
     /// Signs messages.
     pub signing: SigningKey,
-    /// Signs checkpoints; an ombudsman has a log key too, with which it will cosign.
+    /// Signs checkpoints of the party's own log; an ombudsman's is never used.
     pub log: NoteSigner,
+    /// Cosigns the checkpoints of others.
+    pub witness: Cosigner,
     /// Names records in the log.
     pub pseudonym: PseudonymKey,
     /// Opens ceremony packages (X25519, RFC 9180).
@@ -48,6 +51,8 @@ pub struct PublicIdentity {
     pub log_origin: String,
     /// Verifier key of the log's checkpoints.
     pub log_vkey: String,
+    /// Verifier key of the cosignatures on others' checkpoints.
+    pub witness_vkey: String,
 }
 
 /// A key that could not be made, read or written.
@@ -99,6 +104,7 @@ impl Identity {
         secret("token.key")?;
         secret("signing.key")?;
         secret("encryption.key")?;
+        secret("witness.key")?;
         let pseudonym = PseudonymKey::generate(&mut ambient.rng());
         write_secret(&directory.key("pseudonym.key"), &*pseudonym.to_bytes())?;
         let log = NoteSigner::new(
@@ -106,6 +112,10 @@ impl Identity {
             SigningKey::generate(&mut ambient.rng()),
         );
         vault::create_secret(&directory.key("log.key"), log.to_secret_text().as_bytes())?;
+        let guard = directory.guard();
+        Guard::new(&guard, log.note_key().name().as_str())
+            .create()
+            .map_err(|error| DirectoryError::of(&guard, &error))?;
         let (certificate, key) = self_signed(member)?;
         vault::create_secret(&directory.key("tls.key"), key.as_bytes())?;
         vault::create_secret(&directory.key("tls.crt"), certificate.as_bytes())?;
@@ -140,6 +150,10 @@ impl Identity {
             .map_err(|error| damaged("tls.key", "private key", error.to_string()))?;
         Ok(Self {
             signing: SigningKey::from_seed(&*read_secret(&directory.key("signing.key"))?),
+            witness: Cosigner::new(
+                witness_name(&log)?,
+                SigningKey::from_seed(&*read_secret(&directory.key("witness.key"))?),
+            ),
             log,
             pseudonym,
             encryption: read_secret(&directory.key("encryption.key"))?,
@@ -175,7 +189,37 @@ impl Identity {
             encryption_key: Bytes32::new(x25519_dalek::PublicKey::from(&secret).to_bytes()),
             log_origin: log.name().to_string(),
             log_vkey: log.to_string(),
+            witness_vkey: self.witness.note_key().to_string(),
         })
+    }
+
+    /// A key for the log that follows the one named `origin`: the name gets the next number.
+    ///
+    /// # Errors
+    /// If the name is none.
+    pub fn next_log_key(origin: &str, ambient: &Ambient) -> Result<NoteSigner, IdentityError> {
+        let (base, number) = match origin.rsplit_once('/') {
+            Some((base, number)) if number.parse::<u32>().is_ok() => {
+                (base, number.parse::<u32>().unwrap_or(1))
+            }
+            _ => (origin, 1),
+        };
+        let name = KeyName::new(format!("{base}/{}", number.saturating_add(1)))
+            .map_err(|error| IdentityError::Certificate(error.to_string()))?;
+        Ok(NoteSigner::new(
+            name,
+            SigningKey::generate(&mut ambient.rng()),
+        ))
+    }
+
+    /// Puts another log key in place of the one in the directory, which is destroyed.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn replace_log_key(directory: &Directory, log: &NoteSigner) -> Result<(), IdentityError> {
+        let text = log.to_secret_text();
+        vault::save_secret(&directory.key("log.key"), text.as_bytes())?;
+        Ok(())
     }
 }
 
@@ -200,6 +244,14 @@ pub fn server_name(member: &MemberId) -> String {
 
 fn log_origin(member: &MemberId) -> Result<KeyName, IdentityError> {
     KeyName::new(format!("{}/log", server_name(member)))
+        .map_err(|error| IdentityError::Certificate(error.to_string()))
+}
+
+/// The name under which a party cosigns: beside its log, whatever the log's number.
+fn witness_name(log: &NoteSigner) -> Result<KeyName, IdentityError> {
+    let origin = log.note_key().name().to_string();
+    let host = origin.split('/').next().unwrap_or_default();
+    KeyName::new(format!("{host}/witness"))
         .map_err(|error| IdentityError::Certificate(error.to_string()))
 }
 

@@ -1,7 +1,7 @@
 //! The log as plain files (C2SP tlog-tiles), beside the gRPC services on the same listener.
 //!
 //! ```text
-//! GET /log/checkpoint                  the newest checkpoint, a signed note
+//! GET /log/checkpoint                  the newest cosigned checkpoint, a signed note
 //! GET /log/tile/<L>/<N>[.p/<W>]        hashes
 //! GET /log/tile/entries/<N>[.p/<W>]    leaves
 //! ```
@@ -25,6 +25,7 @@ use tonic::codegen::http::{Method, Request, Response, StatusCode};
 use tonic::codegen::{Bytes, Service};
 use tonic::server::NamedService;
 
+use super::keeper::witnesses;
 use super::serve::PeerPin;
 use crate::audit::may_read;
 use crate::exchange::leaf::Leaf;
@@ -54,7 +55,7 @@ pub struct LogFiles {
 
 /// One file, or why it is not given.
 #[derive(Debug)]
-struct File {
+pub(super) struct File {
     status: StatusCode,
     content_type: &'static str,
     caching: &'static str,
@@ -96,7 +97,16 @@ impl LogFiles {
             return Ok(File::none());
         };
         if name == "checkpoint" {
-            return Ok(File::found(TEXT, FRESH, checkpoint.into_bytes()));
+            // With witnesses, what they have seen is served, so that it shows their cosignatures; it
+            // is a few seconds behind.
+            let served = if witnesses(party, &roster).is_empty() {
+                None
+            } else {
+                party.store().published_checkpoint().await.map_err(failed)?
+            };
+            return Ok(File::checkpoint(
+                served.map_or(checkpoint, |(_, served)| served),
+            ));
         }
         // Who may not read leaves is not told which there are.
         if name.starts_with("tile/entries/") {
@@ -194,7 +204,22 @@ impl File {
         }
     }
 
-    fn refused(status: StatusCode, why: &str) -> Self {
+    /// An answer of the given type, not to be kept.
+    pub(super) fn reply(status: StatusCode, content_type: &'static str, body: String) -> Self {
+        Self {
+            status,
+            content_type,
+            caching: FRESH,
+            body: body.into_bytes(),
+        }
+    }
+
+    /// A checkpoint.
+    pub(super) fn checkpoint(checkpoint: String) -> Self {
+        Self::found(TEXT, FRESH, checkpoint.into_bytes())
+    }
+
+    pub(super) fn refused(status: StatusCode, why: &str) -> Self {
         Self {
             status,
             content_type: TEXT,
@@ -210,7 +235,7 @@ impl File {
         )
     }
 
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::new(Full::new(Bytes::from(self.body))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

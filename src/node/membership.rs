@@ -207,6 +207,8 @@ impl Membership {
                 files = there;
                 if let Err(error) = self.take_files().await {
                     tracing::error!(%error, "the roster in the directory could not be taken");
+                    // What could not be kept or recorded now is tried again at the next look.
+                    files.clear();
                 }
             }
             let now = self.party.ambient().now();

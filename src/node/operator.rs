@@ -2,6 +2,7 @@
 //! the node's user can open.
 
 mod disclosure;
+mod log;
 mod membership;
 mod protection;
 mod quota;
@@ -20,8 +21,10 @@ use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
 use super::membership::Membership;
+use super::rounds::Rounds;
 use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
+use crate::proto::operator::log_service_server::LogServiceServer;
 use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
 use crate::proto::operator::protection_service_server::ProtectionServiceServer;
@@ -40,13 +43,18 @@ const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
 pub struct Operator {
     party: Arc<Party>,
     membership: Arc<Membership>,
+    rounds: Arc<Rounds>,
 }
 
 impl Operator {
     /// The services of one party.
     #[must_use]
-    pub fn new(party: Arc<Party>, membership: Arc<Membership>) -> Self {
-        Self { party, membership }
+    pub fn new(party: Arc<Party>, membership: Arc<Membership>, rounds: Arc<Rounds>) -> Self {
+        Self {
+            party,
+            membership,
+            rounds,
+        }
     }
 
     /// All services on one server.
@@ -66,6 +74,7 @@ impl Operator {
             .add_service(MembershipServiceServer::new(self.clone()))
             .add_service(QuotaServiceServer::new(self.clone()))
             .add_service(ProtectionServiceServer::new(self.clone()))
+            .add_service(LogServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

@@ -6,36 +6,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
+use super::guard::Guard;
 use super::house;
 use super::identity::{Identity, IdentityError};
+use super::keeper::Keeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError};
 use super::operator::Operator;
+use super::rounds::{Rounds, record_alerts};
 use super::serve::{self, Connections, Door, Exchange};
 use super::tending::{self, Tending};
 use super::tls::{self, PinCheck, PinnedPeers, TlsError};
+use super::witness::{Desk, Desked};
 use crate::ambient::Ambient;
 use crate::audit::AuditServer;
 use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
 use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
-use crate::exchange::leaf::Leaf;
 use crate::exchange::{Party, PartyParts, Peers, enrol, lookup, rosters};
 use crate::linkage::RuleTable;
-use crate::proto::exchange as pb;
 use crate::proto::exchange::audit_service_server::AuditServiceServer;
 use crate::proto::exchange::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::exchange::lookup_service_server::LookupServiceServer;
 use crate::proto::exchange::roster_service_server::RosterServiceServer;
 use crate::proto::exchange::token_service_server::TokenServiceServer;
-use crate::roster::{RosterError, TrustStore};
-use crate::store::{Act, Ledger, LogSigner, Store, StoreError};
-use crate::tlog::Checkpoint;
+use crate::roster::{RosterError, TrustStore, TrustedRoster};
+use crate::store::{Ledger, LedgerParts, LogSigner, Store, StoreError, TermKeeper, TermRefused};
+use crate::tlog::{Checkpoint, Witness};
 
 /// How often expired leads and remembered queries are dropped.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
@@ -132,17 +134,25 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let trust = trust_store(directory, &store).await?;
     let peers = Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone()));
     peers.set_routes(config.routes.clone());
-    let ledger = Ledger::start(
-        store.clone(),
-        Arc::new(CheckpointSigner(identity.log.clone())),
-    );
-    if store.checkpoint().await?.is_none() {
-        let key = identity.pseudonym.public();
-        let (leaf, _) = Leaf::new(pb::Act::LogStarted, ambient, &pb::Outcome::default())
-            .set(|entry| entry.reference = hex::encode(key.as_bytes()))
-            .finish();
-        ledger.commit(Act::alone(leaf)).await?;
+    let mut first = hex::encode(identity.pseudonym.public().as_bytes());
+    if let Some(continues) = store.log_continues().await? {
+        first = format!("{first} {continues}");
     }
+    let log_key = identity.log.note_key();
+    let keeper = Arc::new(Keeper::new(
+        Guard::new(directory.guard(), log_key.name().as_str()),
+        log_key,
+        config.log.quorum,
+        first,
+        ambient.clone(),
+    ));
+    let ledger = Ledger::start(LedgerParts {
+        store: store.clone(),
+        signer: Arc::new(CheckpointSigner(identity.log.clone())),
+        keeper: Arc::clone(&keeper) as Arc<dyn TermKeeper>,
+        // The directory's lock keeps other processes from an embedded database.
+        exclusive: true,
+    });
     let party = Party::new(PartyParts {
         id: config.member.clone(),
         signing_key: identity.signing.clone(),
@@ -157,10 +167,33 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         ambient: ambient.clone(),
     });
     let party = Arc::new(party);
-    house::set(&party, config.house_rules()).await?;
-    membership::take_files(directory, &party, true).await?;
+    keeper.attach(&party);
+    // A log that cannot be signed now keeps the node from answering, not from starting: its peers
+    // are told why, and it tries again. What was to be recorded is recorded then.
+    if let Err(error) = party.ledger().begin().await {
+        tracing::error!(%error, "the log is not signed");
+    }
+    match house::set(&party, config.house_rules()).await {
+        Err(StoreError::NotSigned(_)) => party.set_house_rules(config.house_rules()),
+        other => {
+            other?;
+        }
+    }
+    match membership::take_files(directory, &party, true).await {
+        Err(MembershipError::Store(error @ StoreError::NotSigned(_))) => {
+            tracing::warn!(%error, "the roster in the directory is taken later");
+        }
+        other => {
+            other?;
+        }
+    }
     // An earlier run may have ended between a removal from the index and its mark.
-    enrol::mark_if_changed(&party).await?;
+    match enrol::mark_if_changed(&party).await {
+        Err(error @ StoreError::NotSigned(_)) => {
+            tracing::warn!(%error, "the index is marked by the next publication");
+        }
+        other => other?,
+    }
     Ok(Opened {
         config,
         identity,
@@ -183,7 +216,10 @@ pub struct Opened {
     _lock: std::fs::File,
 }
 
-async fn trust_store(directory: &Directory, store: &Store) -> Result<TrustStore, NodeError> {
+pub(super) async fn trust_store(
+    directory: &Directory,
+    store: &Store,
+) -> Result<TrustStore, NodeError> {
     let root = directory
         .read_if_there("root.note")?
         .ok_or_else(|| NodeError::NoRoot {
@@ -225,6 +261,15 @@ pub async fn run(
     restrict(&socket).map_err(listen(&socket.display()))?;
 
     let (stop, stopped) = watch::channel(false);
+    let (alarm, alarms) = mpsc::unbounded_channel();
+    let desk = Desk::new(
+        Arc::new(AtNode(Arc::clone(party))),
+        party.store().clone(),
+        Witness::new(identity.witness.clone()),
+        ambient.clone(),
+        alarm.clone(),
+    );
+    let rounds = Arc::new(Rounds::new(Arc::clone(party), alarm));
     let connections = Arc::new(Connections::default());
     let membership = Arc::new(Membership::new(
         directory.clone(),
@@ -249,12 +294,18 @@ pub async fn run(
         accepts,
         connections,
     };
-    let peers = peer_server(party, listener, door, stopped.clone());
-    let operator = Operator::new(Arc::clone(party), Arc::clone(&membership));
+    let peers = peer_server(party, desk, listener, door, stopped.clone());
+    let operator = Operator::new(
+        Arc::clone(party),
+        Arc::clone(&membership),
+        Arc::clone(&rounds),
+    );
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
     let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
     let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
+    let recorder = tokio::spawn(record_alerts(Arc::clone(party), alarms));
+    let rounding = tokio::spawn(Arc::clone(&rounds).run(stopped.clone()));
     ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -272,6 +323,8 @@ pub async fn run(
     membership.abort();
     house.abort();
     silent.abort();
+    recorder.abort();
+    rounding.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -290,6 +343,7 @@ fn accepts(party: &Arc<Party>) -> PinCheck {
 
 fn peer_server(
     party: &Arc<Party>,
+    desk: Desk,
     listener: TcpListener,
     door: Door,
     stopped: watch::Receiver<bool>,
@@ -312,6 +366,7 @@ fn peer_server(
         .initial_connection_window_size(4 << 20)
         .layer(tower::util::MapResponseLayer::new(serve::with_reason))
         .add_service(LogFiles::new(Arc::clone(party)))
+        .add_service(desk)
         .add_service(limited!(TokenServiceServer, exchange.clone()))
         .add_service(limited!(LookupServiceServer, exchange.clone()))
         .add_service(limited!(DisclosureServiceServer, exchange.clone()))
@@ -321,6 +376,22 @@ fn peer_server(
             AuditServer::new(Arc::clone(party), serve::pin_of)
         ))
         .serve_with_incoming_shutdown(serve::accept(listener, door), until(stopped))
+}
+
+/// The node behind its own witness.
+struct AtNode(Arc<Party>);
+
+impl Desked for AtNode {
+    fn roster(&self) -> Option<Arc<TrustedRoster>> {
+        self.0.roster().ok()
+    }
+
+    fn memory_is_whole(&self) -> bool {
+        matches!(
+            self.0.ledger().standing(),
+            Some(Ok(()) | Err(TermRefused::Elsewhere))
+        )
+    }
 }
 
 fn operator_server(

@@ -251,7 +251,10 @@ fn ombudsman(about: &mut About<'_>, roster: &Roster, member: &Member, scope: &Om
         return;
     }
     let absent: [(&str, bool); 5] = [
-        ("addresses", member.addresses.is_empty()),
+        (
+            "addresses",
+            member.addresses.is_empty() || member.witness_vkey.is_some(),
+        ),
         ("encryption_key", member.encryption_key.is_none()),
         ("log", member.log.is_none()),
         ("quotas", member.quotas == super::Quotas::default()),

@@ -8,6 +8,8 @@ use super::keys::Tag;
 use super::leads::Lead;
 use super::probes::ProbeState;
 use super::protection::NewAlert;
+use super::receipts::Receipt;
+use crate::envelope::merkle::Hash;
 
 /// One act, to be committed by the [`Ledger`](super::Ledger).
 pub struct Act {
@@ -53,6 +55,8 @@ pub type AnswerBuilder = Box<dyn Fn(&Position) -> Evidence + Send + Sync>;
 pub struct Position {
     /// Index of the leaf, from 0.
     pub leaf_index: u64,
+    /// The leaf's hash.
+    pub leaf_hash: Hash,
     /// A checkpoint that covers it, as a signed note.
     pub checkpoint: Arc<str>,
     /// The quotas that the act drew on, in the order of its debits.
@@ -117,6 +121,8 @@ pub enum Effect {
     NoteProbes(Tag, ProbeState),
     /// Demands that a record is still held; the act is refused as [`Committed::Stale`] if not.
     StillHeld(u64),
+    /// Remembers what a peer promised, until it is seen in the peer's log.
+    Owe(Receipt),
     /// Hands out a lead.
     HandOut(Lead),
     /// Sets a setting: what the act brings into force is in force if and only if its leaf is there.

@@ -133,6 +133,8 @@ fn column(index: usize, error: &sqlx::Error) -> StoreError {
 pub struct Db {
     writer: SqlitePool,
     readers: SqlitePool,
+    #[cfg(test)]
+    pub(super) faults: std::sync::Arc<super::faults::Faults>,
 }
 
 const READERS: u32 = 4;
@@ -174,7 +176,12 @@ impl Db {
             .connect_with(options)
             .await
             .map_err(opening)?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            #[cfg(test)]
+            faults: std::sync::Arc::default(),
+        })
     }
 
     /// Begins a writing transaction. `name` labels its errors and its metric.
@@ -184,7 +191,12 @@ impl Db {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|error| failed(name, &error))?;
-        Ok(Tx { inner, name })
+        Ok(Tx {
+            inner,
+            name,
+            #[cfg(test)]
+            faults: std::sync::Arc::clone(&self.faults),
+        })
     }
 
     /// Reads rows outside a transaction.
@@ -236,16 +248,23 @@ impl Db {
 pub struct Tx {
     inner: Transaction<'static, Sqlite>,
     name: &'static str,
+    #[cfg(test)]
+    faults: std::sync::Arc<super::faults::Faults>,
 }
 
 impl Tx {
     /// Runs a statement and returns how many rows it touched.
     pub async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
-        query(sql, values)
+        #[cfg(test)]
+        let fault = self.faults.at_write(self.name)?;
+        let done = query(sql, values)
             .execute(&mut *self.inner)
             .await
             .map(|result| result.rows_affected())
-            .map_err(|error| failed(self.name, &error))
+            .map_err(|error| failed(self.name, &error));
+        #[cfg(test)]
+        fault.strike()?;
+        done
     }
 
     /// As [`Tx::run`], for a statement put together at run time from constant parts.
@@ -291,10 +310,16 @@ impl Tx {
     /// Makes everything durable.
     pub async fn commit(self) -> Result<(), StoreError> {
         let name = self.name;
-        self.inner
+        #[cfg(test)]
+        let fault = self.faults.at_write(name)?;
+        let done = self
+            .inner
             .commit()
             .await
-            .map_err(|error| failed(name, &error))
+            .map_err(|error| failed(name, &error));
+        #[cfg(test)]
+        fault.strike()?;
+        done
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong between the node and its database.
 
+use super::TermRefused;
 use crate::vault::VaultError;
 
 /// An error of the store. No variant carries personal data: statements are named, values never
@@ -75,12 +76,39 @@ pub enum StoreError {
         /// Why not.
         source: VaultError,
     },
+    /// The log is not signed now, so nothing can be recorded.
+    #[error("{0}")]
+    NotSigned(#[from] TermRefused),
     /// The ledger's task has ended: the node is shutting down.
     #[error("the node is shutting down; ask again in a moment")]
     Closed,
 }
 
 impl StoreError {
+    /// The same error once more, for another caller that waits for the same thing.
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::NotSigned(why) => Self::NotSigned(why.clone()),
+            Self::Damaged { what, reason } => Self::damaged(what, reason),
+            Self::Statement {
+                transaction,
+                reason,
+            } => Self::Statement {
+                transaction,
+                reason: reason.clone(),
+            },
+            Self::DamagedLeaf { leaf_index, reason } => Self::DamagedLeaf {
+                leaf_index: *leaf_index,
+                reason: reason.clone(),
+            },
+            Self::Closed => Self::Closed,
+            other => Self::Statement {
+                transaction: "commit-acts",
+                reason: other.to_string(),
+            },
+        }
+    }
+
     pub(crate) fn damaged(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Damaged {
             what: what.into(),

@@ -1,17 +1,14 @@
-//! The ledger: the one way by which acts become durable.
-//!
-//! Acts are committed in groups: while one group is on its way to the disk the next gathers, so
-//! the cost of making a commit durable is shared under load and nobody waits when there is none.
-//! In one transaction the group's guards are checked, its effects applied, its leaves appended,
-//! the checkpoint signed, and the answers, which carry that checkpoint, built and kept. Only then
-//! do the answers leave.
+//! The ledger: the one way by which acts become durable, and what makes them true in the database.
+//! How they are grouped and signed is the [sequencer](super::sequencer)'s business.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::act::{Act, Committed, Debit, Drawn, Effect, Position};
+use super::act::{Act, Committed, Debit, Drawn, Effect};
 use super::db::{Tx, values};
+use super::sequence::{SqlCell, TermKeeper, TermRefused};
+use super::sequencer::Sequencer;
 use super::{Store, StoreError};
 use crate::envelope::merkle::Hash;
 
@@ -24,15 +21,36 @@ pub trait LogSigner: Send + Sync + 'static {
     fn sign_checkpoint(&self, size: u64, root: &Hash) -> String;
 }
 
+/// What a ledger works with.
+pub struct LedgerParts {
+    /// The database.
+    pub store: Store,
+    /// Signs the checkpoints.
+    pub signer: Arc<dyn LogSigner>,
+    /// Says when a term may begin.
+    pub keeper: Arc<dyn TermKeeper>,
+    /// Whether no other process can be at work on this database. If others can, they take turns by
+    /// a lease.
+    pub exclusive: bool,
+}
+
 /// Handle on the ledger's task. Cheap to clone; the task ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Ledger {
     acts: mpsc::Sender<Request>,
+    standing: Standing,
 }
 
-struct Request {
-    act: Act,
-    reply: oneshot::Sender<Result<Committed, StoreError>>,
+/// Whether the log is signed, as the last attempt showed; nothing before the first.
+pub(super) type Standing = Arc<Mutex<Option<Result<(), TermRefused>>>>;
+
+pub(super) enum Request {
+    Commit {
+        act: Box<Act>,
+        reply: oneshot::Sender<Result<Committed, StoreError>>,
+    },
+    Begin(oneshot::Sender<Result<(), StoreError>>),
+    Revoke(TermRefused),
 }
 
 /// How many acts may wait; beyond it callers wait in turn.
@@ -41,130 +59,80 @@ const QUEUE: usize = 1024;
 /// When a cumulative quota is forgotten.
 const NEVER: u64 = i64::MAX as u64;
 
-/// How many acts share one commit at most, which bounds how long one waits for the others.
-const GROUP: usize = 128;
-
 impl Ledger {
-    /// Starts the ledger's task on `store`.
+    /// Starts the ledger's task.
     #[must_use]
-    pub fn start(store: Store, signer: Arc<dyn LogSigner>) -> Self {
+    pub fn start(parts: LedgerParts) -> Self {
         let (acts, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(run(store, signer, queue));
-        Self { acts }
+        let standing = Standing::default();
+        let cell = SqlCell {
+            holder: parts.store.ambient.random(),
+            exclusive: parts.exclusive,
+        };
+        let sequencer = Sequencer {
+            store: parts.store,
+            signer: parts.signer,
+            keeper: parts.keeper,
+            cell,
+            term: None,
+            signed: None,
+            unsure: None,
+            revoked: None,
+            standing: Arc::clone(&standing),
+        };
+        tokio::spawn(sequencer.run(queue));
+        Self { acts, standing }
     }
 
     /// Commits one act: when this returns [`Committed::Done`], the act is durable.
     ///
     /// # Errors
-    /// If the database fails; whether the act is durable is then unknown, and repeating it with
-    /// the same [`Seen`](super::Seen) is safe.
+    /// If the log is not signed now ([`StoreError::NotSigned`]), or the database fails; whether the
+    /// act is durable is then unknown, and repeating it with the same [`Seen`](super::Seen) is safe.
     pub async fn commit(&self, act: Act) -> Result<Committed, StoreError> {
         let (reply, answer) = oneshot::channel();
+        let act = Box::new(act);
         self.acts
-            .send(Request { act, reply })
+            .send(Request::Commit { act, reply })
             .await
             .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
-}
 
-async fn run(store: Store, signer: Arc<dyn LogSigner>, mut queue: mpsc::Receiver<Request>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut group, GROUP).await > 0 {
-        let (acts, replies): (Vec<Act>, Vec<_>) = group
-            .drain(..)
-            .map(|request| (request.act, request.reply))
-            .unzip();
-        match commit_group(&store, signer.as_ref(), &acts).await {
-            Ok(outcomes) => {
-                for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                    // A caller that has gone away has still done what it asked for.
-                    let _ = reply.send(Ok(outcome));
-                }
-            }
-            Err(error) if acts.len() == 1 => {
-                tracing::error!(%error, "an act could not be committed");
-                if let Some(reply) = replies.into_iter().next() {
-                    let _ = reply.send(Err(error));
-                }
-            }
-            Err(error) => {
-                // One bad act must not fail its neighbours: each is tried alone.
-                tracing::warn!(%error, acts = acts.len(), "a group of acts is committed one by one");
-                for (act, reply) in acts.iter().zip(replies) {
-                    let outcome = commit_group(&store, signer.as_ref(), std::slice::from_ref(act))
-                        .await
-                        .map(|mut outcomes| outcomes.remove(0));
-                    let _ = reply.send(outcome);
-                }
-            }
-        }
+    /// Begins a term if this process is in none. An empty log gets its first leaf.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSigned`] says why the log cannot be signed now; the next act tries again.
+    pub async fn begin(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.acts
+            .send(Request::Begin(reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
     }
-}
 
-async fn commit_group(
-    store: &Store,
-    signer: &dyn LogSigner,
-    acts: &[Act],
-) -> Result<Vec<Committed>, StoreError> {
-    let mut tx = store.db.begin("commit-acts").await?;
-    let state = Store::log_state(&mut tx).await?;
-    let mut frontier = state.frontier;
-    let old_size = frontier.size();
-    // What is signed next extends what was signed last, or nothing is signed: a frontier that was
-    // altered in the database would otherwise become a fork under this node's own signature.
-    if old_size > 0 && signer.sign_checkpoint(old_size, &frontier.root()) != state.checkpoint {
-        return Err(StoreError::damaged(
-            "log checkpoint",
-            "it is not the one of the stored tree",
-        ));
+    /// Ends signing for as long as this process runs: it was shown that the database went back.
+    pub async fn revoke(&self, why: TermRefused) {
+        // A task that has ended signs nothing.
+        let _ = self.acts.send(Request::Revoke(why)).await;
     }
-    let mut outcomes = Vec::with_capacity(acts.len());
-    for act in acts {
-        let outcome = match guard(&mut tx, act).await? {
-            Err(refusal) => Err(refusal),
-            Ok(drawn) => {
-                let leaf_index = store.append_leaf(&mut tx, &mut frontier, &act.leaf).await?;
-                apply(store, &mut tx, act, leaf_index).await?;
-                Ok((leaf_index, drawn))
-            }
-        };
-        outcomes.push(outcome);
+
+    /// Whether the log is signed, as the last attempt showed; nothing before the first.
+    #[must_use]
+    pub fn standing(&self) -> Option<Result<(), TermRefused>> {
+        self.standing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
-    if frontier.size() == old_size {
-        // Nothing was done: there is nothing to make durable.
-        return Ok(outcomes.into_iter().filter_map(Result::err).collect());
-    }
-    let checkpoint: Arc<str> = signer
-        .sign_checkpoint(frontier.size(), &frontier.root())
-        .into();
-    let mut done = Vec::with_capacity(acts.len());
-    for (act, outcome) in acts.iter().zip(outcomes) {
-        done.push(match outcome {
-            Err(refusal) => refusal,
-            Ok((leaf_index, drawn)) => {
-                let position = Position {
-                    leaf_index,
-                    checkpoint: Arc::clone(&checkpoint),
-                    drawn: drawn.into(),
-                };
-                let answer = act.answer.as_ref().map(|build| build(&position));
-                if let Some(answer) = &answer {
-                    store
-                        .keep(&mut tx, leaf_index, super::EvidencePart::Answer, answer)
-                        .await?;
-                }
-                Committed::Done { position, answer }
-            }
-        });
-    }
-    Store::save_log_state(&mut tx, old_size, &frontier, &checkpoint).await?;
-    tx.commit().await?;
-    Ok(done)
 }
 
 /// Checks what would refuse the act, and draws on its quotas.
-async fn guard(tx: &mut Tx, act: &Act) -> Result<Result<Vec<Drawn>, Committed>, StoreError> {
+pub(super) async fn guard(
+    tx: &mut Tx,
+    act: &Act,
+) -> Result<Result<Vec<Drawn>, Committed>, StoreError> {
     if let Some(seen) = &act.seen {
         let earlier = tx
             .read_one(
@@ -262,7 +230,12 @@ async fn choose<'a>(
     }
 }
 
-async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result<(), StoreError> {
+pub(super) async fn apply(
+    store: &Store,
+    tx: &mut Tx,
+    act: &Act,
+    leaf_index: u64,
+) -> Result<(), StoreError> {
     if let Some(seen) = &act.seen {
         tx.run(
             "INSERT INTO seen (seen_tag, query_digest, leaf_index, expires_ms)
@@ -280,6 +253,7 @@ async fn apply(store: &Store, tx: &mut Tx, act: &Act, leaf_index: u64) -> Result
             Effect::StillHeld(_) => {}
             Effect::Alert => Store::show_alert(tx, leaf_index).await?,
             Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
+            Effect::Owe(receipt) => store.owe(tx, receipt).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => {
                 store.commit_import(tx, *import_id, leaf_index).await?;

@@ -3,14 +3,10 @@
 use super::db::{Row, Tx, values};
 use super::{Store, StoreError};
 use crate::envelope::merkle::{Hash, leaf_hash};
+use crate::tlog::proof::assemble_root;
+use crate::tlog::tree::root_nodes;
 use crate::tlog::{Frontier, NodeId};
 use crate::vault::Place;
-
-/// The log's state as the ledger keeps it.
-pub(super) struct LogState {
-    pub(super) frontier: Frontier,
-    pub(super) checkpoint: String,
-}
 
 impl Store {
     /// The newest checkpoint as a signed note, with the size it states; nothing before the first
@@ -118,28 +114,11 @@ impl Store {
         Ok(hashes)
     }
 
-    pub(super) async fn log_state(tx: &mut Tx) -> Result<LogState, StoreError> {
-        let Some(row) = tx
-            .read_one(
-                "SELECT size, frontier, checkpoint FROM log_state WHERE id = 1",
-                vec![],
-            )
-            .await?
-        else {
-            return Ok(LogState {
-                frontier: Frontier::new(),
-                checkpoint: String::new(),
-            });
-        };
-        let frontier = Frontier::from_bytes(&row.blob(1)?)
-            .map_err(|error| StoreError::damaged("log frontier", error.to_string()))?;
-        if frontier.size() != row.uint(0)? {
-            return Err(StoreError::damaged("log frontier", "its size is another"));
-        }
-        Ok(LogState {
-            frontier,
-            checkpoint: row.text(2)?,
-        })
+    /// The root of the stored tree at a size that the log has passed.
+    pub async fn log_root(&self, size: u64) -> Result<Hash, StoreError> {
+        let hashes = self.log_hashes(&root_nodes(size)).await?;
+        assemble_root(size, &hashes)
+            .map_err(|error| StoreError::damaged("log tree", error.to_string()))
     }
 
     pub(super) async fn append_leaf(
@@ -147,9 +126,9 @@ impl Store {
         tx: &mut Tx,
         frontier: &mut Frontier,
         leaf: &[u8],
+        hash: Hash,
     ) -> Result<u64, StoreError> {
         let leaf_index = frontier.size();
-        let hash = leaf_hash(leaf);
         let at = leaf_index.to_be_bytes();
         let sealed = self.keys.seal(leaf_place(&at), leaf, &self.ambient);
         tx.run(
@@ -165,32 +144,6 @@ impl Store {
             .await?;
         }
         Ok(leaf_index)
-    }
-
-    pub(super) async fn save_log_state(
-        tx: &mut Tx,
-        old_size: u64,
-        frontier: &Frontier,
-        checkpoint: &str,
-    ) -> Result<(), StoreError> {
-        // The old size is compared, so that two sequencers can never both extend one tree.
-        let changed = tx
-            .run(
-                "INSERT INTO log_state (id, size, frontier, checkpoint) VALUES (1, $1, $2, $3)
-                 ON CONFLICT (id) DO UPDATE SET size = excluded.size,
-                     frontier = excluded.frontier, checkpoint = excluded.checkpoint
-                 WHERE log_state.size = $4",
-                values![frontier.size(), frontier.to_bytes(), checkpoint, old_size],
-            )
-            .await?;
-        if changed == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::damaged(
-                "log state",
-                "another process extended the log at the same time",
-            ))
-        }
     }
 }
 

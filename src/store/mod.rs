@@ -15,18 +15,25 @@ mod db;
 mod epochs;
 mod error;
 mod evidence;
+#[cfg(test)]
+mod faults;
 mod index;
 mod keys;
 mod leads;
 mod ledger;
 mod log;
+mod new_origin;
 mod probes;
 mod protection;
+mod receipts;
 mod records;
 mod rewrap;
 mod schema;
 mod seen;
+mod sequence;
+mod sequencer;
 mod settings;
+mod witnessed;
 
 use std::sync::Arc;
 
@@ -38,11 +45,14 @@ pub use evidence::{Evidence, EvidencePart};
 pub use index::{Held, Hit, Index, IndexSize};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
-pub use ledger::{Ledger, LogSigner};
+pub use ledger::{Ledger, LedgerParts, LogSigner};
 pub use probes::ProbeState;
 pub use protection::{Alert, NewAlert};
+pub use receipts::{OpenReceipt, Receipt};
 pub use records::{Findable, ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
 pub use rewrap::{Rewrap, WrappedRows};
+pub use sequence::{KeeperFuture, SignedHead, TermKeeper, TermRefused, Unwatched};
+pub use witnessed::{KeptLogFinding, LogFinding};
 
 use crate::ambient::Ambient;
 use crate::vault::{DataKey, KeyWrapper, VaultKeys, WrappingRing};

@@ -335,6 +335,7 @@ async fn one_flipped_bit_anywhere_is_named() {
     const ROUNDS: usize = 7;
     for round in 0..ROUNDS {
         restore(&path, &sound);
+        coalition.let_lie("ua");
         let mut database = open(&coalition, "ua").await;
         let altered: Vec<&Stored> = all.iter().skip(round).step_by(ROUNDS).collect();
         for (number, stored) in altered.iter().enumerate() {
@@ -438,6 +439,7 @@ async fn a_log_that_was_taken_back_is_found_out() {
 
     coalition.stop_node("pl").await;
     restore(&path, &before);
+    coalition.let_lie("pl");
     coalition.start_node("pl").await;
     let log = read(&coalition, "pl", Some(&last)).await;
     assert!(
@@ -483,6 +485,7 @@ async fn a_member_that_hides_its_question_is_found_out() {
     find_and_ask(&coalition).await;
     coalition.stop_node("ua").await;
     restore(&path, &before);
+    coalition.let_lie("ua");
     coalition.start_node("ua").await;
 
     let story = reconciled(&coalition).await;

@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use wayhome::exchange::{AllowListText, Keyholding, Peers as _, Thresholds};
-use wayhome::node::{self, Config, Directory, Identity, Origin, PinnedPeers};
+use wayhome::node::{self, Config, Directory, Identity, LogConfig, Origin, PinnedPeers};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
 use wayhome::proto::exchange::LogEntry;
@@ -73,6 +73,19 @@ impl Coalition {
 
     /// As [`Coalition::found`], by a clock of the test's own.
     pub fn found_at(ambient: Ambient, change: impl FnOnce(&mut Roster)) -> Self {
+        Self::found_as(ambient, false, change)
+    }
+
+    /// Founds and starts a coalition whose members witness each other's logs.
+    pub async fn start_witnessing() -> Self {
+        let mut coalition = Self::found_as(Ambient::system(), true, |_| {});
+        for member in MEMBERS {
+            coalition.start_node(member).await;
+        }
+        coalition
+    }
+
+    fn found_as(ambient: Ambient, witnessing: bool, change: impl FnOnce(&mut Roster)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let now = ambient.now();
         let root_keys: Vec<NoteSigner> = (1..=3)
@@ -100,6 +113,11 @@ impl Coalition {
             },
             members,
         };
+        if !witnessing {
+            for member in &mut roster.members {
+                member.witness_vkey = None;
+            }
+        }
         change(&mut roster);
         for id in MEMBERS.iter().chain([&OMBUDSMAN]) {
             std::fs::write(home.path().join(id).join("root.note"), &root).unwrap();
@@ -218,6 +236,16 @@ impl Coalition {
         let node = self.nodes.remove(id).unwrap();
         let _ = node.stop.send(());
         node.ended.await.unwrap().unwrap();
+    }
+
+    /// Makes a node stand by whatever is in its directory, as an operator can who means to deceive:
+    /// no guard, and no witness needed.
+    pub fn let_lie(&self, id: &str) {
+        let directory = Directory::new(self.path(id));
+        let _ = std::fs::remove_file(directory.guard());
+        let mut config = Config::load(&directory).unwrap();
+        config.log.quorum = Some(0);
+        directory.write("node.toml", &config.to_text()).unwrap();
     }
 
     /// A second hand on a node's database, whether the node runs or not.
@@ -370,6 +398,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
         listen,
         database: "sqlite:wayhome.db".to_owned(),
         rederive_per_minute: 60_000,
+        log: LogConfig::default(),
         disclosure: AllowListText(
             [(
                 Purpose::FamilyTracing,
@@ -418,7 +447,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
             origin: public.log_origin,
             vkey: public.log_vkey,
         }),
-        witness_vkey: None,
+        witness_vkey: is_node.then_some(public.witness_vkey),
         purposes: if is_node {
             vec![Purpose::FamilyTracing, Purpose::Reunification]
         } else {

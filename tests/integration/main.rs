@@ -27,3 +27,4 @@ mod sweep;
 mod tamper;
 mod tls;
 mod traces;
+mod witness;

@@ -177,6 +177,7 @@ impl Victim {
             listen: "127.0.0.1:0".parse().unwrap(),
             database: "sqlite:wayhome.db".to_owned(),
             rederive_per_minute: node::default_rederive_per_minute(),
+            log: node::LogConfig::default(),
             disclosure: AllowListText::default(),
             // Nobody listens at the discard port; the roster's own addresses lead nowhere.
             routes: Routes::from([

@@ -7,8 +7,9 @@ use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::envelope::merkle::{Hash, leaf_hash};
 use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
 use wayhome::store::{
-    Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger, LogSigner,
-    RecordState, RecordTokens, Seen, StagedRecord, Store, TagKind,
+    Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger,
+    LedgerParts, LogSigner, RecordState, RecordTokens, Seen, StagedRecord, Store, TagKind,
+    Unwatched,
 };
 use wayhome::tlog::proof::{
     assemble_consistency, assemble_inclusion, consistency_nodes, inclusion_nodes,
@@ -62,7 +63,12 @@ async fn open(home: TempDir, ambient: Ambient, signer: NoteSigner) -> Fixture {
     )
     .await
     .unwrap();
-    let ledger = Ledger::start(store.clone(), Arc::new(Signer(signer.clone())));
+    let ledger = Ledger::start(LedgerParts {
+        store: store.clone(),
+        signer: Arc::new(Signer(signer.clone())),
+        keeper: Arc::new(Unwatched),
+        exclusive: true,
+    });
     Fixture {
         home,
         ambient,

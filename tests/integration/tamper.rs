@@ -86,6 +86,7 @@ async fn each_flipped_bit_is_named_with_its_place() {
         let (table, column, row) = flip.value;
         let what = format!("{table}.{column} {row}, octet {}", flip.at);
         std::fs::write(&database, &sound).unwrap();
+        coalition.let_lie(HOLDER);
         // The ombudsman comes for the first time: nothing it remembers helps.
         let _ = std::fs::remove_dir_all(coalition.path(OMBUDSMAN).join("audit"));
         let node = NodeProcess::start(&coalition.path(HOLDER)).await;
@@ -94,6 +95,7 @@ async fn each_flipped_bit_is_named_with_its_place() {
         assert!(node.stop().await.success());
 
         std::fs::write(&database, &sound).unwrap();
+        coalition.let_lie(HOLDER);
         let _ = std::fs::remove_dir_all(coalition.path(OMBUDSMAN).join("audit"));
         turn(&coalition, leaf_index, flip).await;
         let node = NodeProcess::start(&coalition.path(HOLDER)).await;

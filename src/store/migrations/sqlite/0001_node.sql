@@ -165,6 +165,22 @@ CREATE TABLE log_state (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     size       INTEGER NOT NULL,
     frontier   BLOB    NOT NULL,
+    checkpoint TEXT    NOT NULL,
+    term       INTEGER NOT NULL           -- in which it was signed
+);
+
+-- Which process signs the log, and until when nobody else tries.
+CREATE TABLE log_term (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    term     INTEGER NOT NULL,
+    holder   BLOB    NOT NULL,            -- drawn anew by each process
+    until_ms INTEGER NOT NULL
+);
+
+-- The checkpoint that is served, with the cosignatures that witnesses gave it.
+CREATE TABLE log_published (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    size       INTEGER NOT NULL,
     checkpoint TEXT    NOT NULL
 );
 
@@ -174,6 +190,72 @@ CREATE TABLE rewrap_cursors (
     at       INTEGER NOT NULL,
     part     INTEGER NOT NULL,
     position INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What this node remembers of others' logs as a witness: never taken back to an older state.
+CREATE TABLE watched_logs (
+    origin     TEXT    PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    root       BLOB    NOT NULL,
+    checkpoint TEXT    NOT NULL           -- the last one cosigned, by the log's own signature alone
+) WITHOUT ROWID;
+
+-- What peers promised to have in their logs, until it was seen there.
+CREATE TABLE receipts (
+    receipt_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    member       TEXT    NOT NULL,
+    leaf_index   INTEGER NOT NULL,
+    leaf_hash    BLOB    NOT NULL,
+    size         INTEGER NOT NULL,
+    root         BLOB    NOT NULL,
+    checkpoint   TEXT    NOT NULL,
+    query_digest BLOB    NOT NULL,
+    received_ms  INTEGER NOT NULL,
+    state        INTEGER NOT NULL         -- 0 open, 1 broken
+);
+CREATE INDEX receipts_by_member ON receipts (state, member, receipt_id);
+
+-- What was found out and people have to look at, with two signed checkpoints where they prove it.
+CREATE TABLE log_findings (
+    kind     TEXT    NOT NULL,
+    member   TEXT    NOT NULL,
+    detail   TEXT    NOT NULL,
+    one      TEXT    NOT NULL,
+    other    TEXT    NOT NULL,
+    found_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, member, detail)
+) WITHOUT ROWID;
+
+-- Logs that were given up after a loss, with the evidence behind their leaves.
+CREATE TABLE old_logs (
+    log_number INTEGER PRIMARY KEY,
+    size       INTEGER NOT NULL,
+    checkpoint TEXT    NOT NULL
+);
+CREATE TABLE old_log_leaves (
+    log_number INTEGER NOT NULL,
+    leaf_index INTEGER NOT NULL,
+    leaf_hash  BLOB    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    PRIMARY KEY (log_number, leaf_index)
+) WITHOUT ROWID;
+CREATE TABLE old_evidence (
+    log_number INTEGER NOT NULL,
+    leaf_index INTEGER NOT NULL,
+    part       INTEGER NOT NULL,
+    data_key   BLOB    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    PRIMARY KEY (log_number, leaf_index, part)
+) WITHOUT ROWID;
+CREATE TABLE old_evidence_items (
+    log_number INTEGER NOT NULL,
+    leaf_index INTEGER NOT NULL,
+    part       INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    item_hash  BLOB    NOT NULL,
+    data_key   BLOB,
+    sealed     BLOB,
+    PRIMARY KEY (log_number, leaf_index, part, position)
 ) WITHOUT ROWID;
 
 -- Single values, such as the state of the roster's trust store.

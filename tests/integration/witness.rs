@@ -1,0 +1,450 @@
+//! Witnesses over real connections: cosignatures are served, a log that went back is not signed, a
+//! split view is found and proved, and a peer that breaks a promise is named.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use tonic::codegen::http::Method;
+use tonic::transport::Channel;
+use wayhome::envelope::{KeyName, NoteKey};
+use wayhome::exchange::log_files::{Fetched, send};
+use wayhome::node::Directory;
+use wayhome::proto::exchange as pb;
+use wayhome::proto::exchange::Act;
+use wayhome::roster::Timestamp;
+use wayhome::tlog::{AddCheckpoint, Checkpoint, LogPolicy, SignedCheckpoint};
+
+use crate::coalition::{Coalition, OMBUDSMAN};
+use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::forge::{Sent as _, lookup, refusal};
+use crate::process::run;
+
+async fn get(channel: &Channel, path: &str) -> Fetched {
+    send(channel, Method::GET, path, Vec::new(), 1 << 20)
+        .await
+        .unwrap()
+}
+
+async fn add(channel: &Channel, body: &str) -> Fetched {
+    let path = "/witness/add-checkpoint";
+    send(
+        channel,
+        Method::POST,
+        path,
+        body.as_bytes().to_vec(),
+        1 << 20,
+    )
+    .await
+    .unwrap()
+}
+
+async fn command(coalition: &Coalition, id: &str, arguments: &[&str]) -> Value {
+    let said = run(&coalition.path(id), &[&["--json"], arguments].concat()).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    said.object()
+}
+
+/// Waits until something is so.
+async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
+    let waited = async { while !is().await {} };
+    tokio::time::timeout(Duration::from_secs(60), waited)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come about"));
+}
+
+fn held_path(coalition: &Coalition, of: &str) -> String {
+    let origin = &coalition.member(of).log.as_ref().unwrap().origin;
+    let name = hex::encode(digest(&SHA256, origin.as_bytes()));
+    format!("/witness/checkpoint/{name}")
+}
+
+fn policy(coalition: &Coalition, of: &str, quorum: usize) -> LogPolicy {
+    let key = |vkey: &str| vkey.parse::<NoteKey>().unwrap();
+    let witnesses = coalition
+        .roster
+        .members
+        .iter()
+        .filter(|member| member.id.as_str() != of)
+        .filter_map(|member| member.witness_vkey.as_deref().map(key))
+        .collect();
+    let log = vec![key(&coalition.member(of).log.as_ref().unwrap().vkey)];
+    LogPolicy::with_witnesses(log, witnesses, quorum).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_cosigns_its_peers_logs_and_the_served_checkpoint_shows_it() {
+    let coalition = Coalition::start_witnessing().await;
+    let channel = coalition.channel("ua", "pl").await;
+    for _ in 0..3 {
+        let query = lookup(&coalition, "ua", "pl", 1).sign();
+        pb::LookupQuery::send(channel.clone(), query).await.unwrap();
+    }
+    let checked = command(&coalition, "pl", &["log", "check"]).await;
+    assert_eq!(checked["cosignatures"], 2);
+    let served = get(&channel, "/log/checkpoint").await;
+    let served = SignedCheckpoint::parse(&served.body).unwrap();
+    let accepted = policy(&coalition, "pl", 2).accept(&served).unwrap();
+    assert_eq!(accepted.cosignatures.len(), 2);
+    // Three are more than there are.
+    assert!(policy(&coalition, "pl", 3).accept(&served).is_err());
+    // What the witnesses remember is that very state, without anybody's cosignature.
+    for witness in ["ua", "de"] {
+        let channel = coalition.channel("pl", witness).await;
+        let held = get(&channel, &held_path(&coalition, "pl")).await;
+        let held = SignedCheckpoint::parse(&held.body).unwrap();
+        assert_eq!(held.unverified(), served.unverified());
+        assert_eq!(held.note().signatures().len(), 1);
+    }
+    let shown = command(&coalition, "pl", &["log", "show"]).await;
+    assert_eq!(shown["signed"], true);
+    assert_eq!(shown["cosigned_by"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["findings"], Value::Array(Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_answers_by_the_codes_of_the_protocol() {
+    let mut coalition = Coalition::found(|_| {});
+    coalition.start_node("de").await;
+    let channel = coalition.channel("ua", "de").await;
+    let log = coalition.identity("pl").log.clone();
+    let state = |size: u64, root: [u8; 32]| {
+        Checkpoint::new(log.note_key().name().clone(), size, root)
+            .unwrap()
+            .sign(&log)
+            .unwrap()
+    };
+    let request = |old_size: u64, checkpoint: &SignedCheckpoint| {
+        AddCheckpoint {
+            old_size,
+            proof: Vec::new(),
+            checkpoint: checkpoint.clone(),
+        }
+        .to_string()
+    };
+    let first = state(1, [1; 32]);
+    assert_eq!(
+        get(&channel, &held_path(&coalition, "pl")).await.status,
+        404
+    );
+
+    let cosigned = add(&channel, &request(0, &first)).await;
+    assert_eq!(cosigned.status, 200);
+    assert!(
+        cosigned
+            .body
+            .starts_with("— de.wayhome.internal/witness ".as_bytes())
+    );
+    // What was cosigned was remembered before.
+    let held = get(&channel, &held_path(&coalition, "pl")).await;
+    assert_eq!(held.body, first.to_string().into_bytes());
+    // Again, from where it stands.
+    assert_eq!(add(&channel, &request(1, &first)).await.status, 200);
+    // From elsewhere: the size it remembers.
+    let conflict = add(&channel, &request(0, &first)).await;
+    assert_eq!(conflict.status, 409);
+    assert_eq!(conflict.content_type, "text/x.tlog.size");
+    assert_eq!(conflict.body, b"1\n");
+    // No proof, or a wrong one.
+    assert_eq!(
+        add(&channel, &request(1, &state(2, [2; 32]))).await.status,
+        422
+    );
+    // Sizes the wrong way round; nothing at all; too much.
+    assert_eq!(add(&channel, &request(2, &first)).await.status, 400);
+    assert_eq!(add(&channel, "old 1\n").await.status, 400);
+    assert_eq!(add(&channel, &"x".repeat(100_000)).await.status, 413);
+    // A log that nobody in the roster has, and a key that is not the log's.
+    let stranger = wayhome::envelope::NoteSigner::new(
+        KeyName::new("stranger.test/log").unwrap(),
+        wayhome::envelope::SigningKey::from_seed(&[3; 32]),
+    );
+    let unknown = Checkpoint::new(stranger.note_key().name().clone(), 1, [1; 32])
+        .unwrap()
+        .sign(&stranger)
+        .unwrap();
+    assert_eq!(add(&channel, &request(0, &unknown)).await.status, 404);
+    let impostor = wayhome::envelope::NoteSigner::new(
+        log.note_key().name().clone(),
+        wayhome::envelope::SigningKey::from_seed(&[3; 32]),
+    );
+    let forged = Checkpoint::new(log.note_key().name().clone(), 1, [1; 32])
+        .unwrap()
+        .sign(&impostor)
+        .unwrap();
+    assert_eq!(add(&channel, &request(1, &forged)).await.status, 403);
+    let wrong_method = get(&channel, "/witness/add-checkpoint").await;
+    assert_eq!(wrong_method.status, 405);
+
+    // A second history of the same length: refused, named, kept with both checkpoints, and a leaf.
+    let second = state(1, [9; 32]);
+    let split = add(&channel, &request(1, &second)).await;
+    assert_eq!(split.status, 409);
+    assert_ne!(split.content_type, "text/x.tlog.size");
+    until("the leaf of the split view", || async {
+        coalition
+            .leaves("de", 0)
+            .await
+            .iter()
+            .any(|leaf| leaf.act() == Act::SplitViewFound && leaf.peer == "pl")
+    })
+    .await;
+    let shown = command(&coalition, "de", &["log", "show"]).await;
+    let alert = &shown["findings"][0];
+    assert_eq!(
+        (&alert["kind"], &alert["member"]),
+        (&"SPLIT_VIEW".into(), &"pl".into())
+    );
+    // Anybody can check the proof: one log, one size, two roots, both signed.
+    let [one, other] = [0, 1].map(|at| {
+        let text = alert["proof"][at].as_str().unwrap();
+        SignedCheckpoint::parse(text.as_bytes())
+            .unwrap()
+            .verify(&[log.note_key()])
+            .unwrap()
+    });
+    assert!(one.contradicts(&other));
+    // The witness stays with the first.
+    let held = get(&channel, &held_path(&coalition, "pl")).await;
+    assert_eq!(held.body, first.to_string().into_bytes());
+    coalition.stop_node("de").await;
+}
+
+/// The database of a stopped node.
+fn database(coalition: &Coalition, id: &str) -> Vec<u8> {
+    std::fs::read(coalition.path(id).join("wayhome.db")).unwrap()
+}
+
+fn restore(directory: &Path, sound: &[u8]) {
+    let path = directory.join("wayhome.db");
+    for side in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(path.with_extension(side));
+    }
+    std::fs::write(path, sound).unwrap();
+}
+
+async fn answers(coalition: &Coalition, id: &str) -> Result<(), String> {
+    let channel = coalition.channel("ua", id).await;
+    let query = lookup(coalition, "ua", id, 1).sign();
+    match pb::LookupQuery::send(channel, query).await {
+        Ok(_) => Ok(()),
+        Err(status) => Err(refusal(&status).1),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_went_back_is_not_signed_whoever_vouches_for_it() {
+    let mut coalition = Coalition::start_witnessing().await;
+    answers(&coalition, "pl").await.unwrap();
+    coalition.stop_node("pl").await;
+    let before = database(&coalition, "pl");
+    let guard = Directory::new(coalition.path("pl")).guard();
+
+    // Stopped and started without any change, with every peer away: the guard suffices.
+    for peer in ["ua", "de"] {
+        coalition.stop_node(peer).await;
+    }
+    coalition.start_node("pl").await;
+    answers(&coalition, "pl").await.unwrap();
+    for peer in ["ua", "de"] {
+        coalition.start_node(peer).await;
+    }
+    command(&coalition, "pl", &["log", "check"]).await;
+    let size = coalition.log_size("pl").await;
+    coalition.stop_node("pl").await;
+    let newest = database(&coalition, "pl");
+
+    // An older database: the guard tells.
+    restore(&coalition.path("pl"), &before);
+    coalition.start_node("pl").await;
+    assert_eq!(
+        answers(&coalition, "pl").await.unwrap_err(),
+        "LOG_NOT_SIGNED"
+    );
+    let shown = command(&coalition, "pl", &["log", "show"]).await;
+    assert!(
+        shown["not_signed"]
+            .as_str()
+            .unwrap()
+            .contains("taken back to an older state"),
+        "{shown}"
+    );
+    coalition.stop_node("pl").await;
+
+    // The guard is gone as well: the witnesses tell, also against an operator who needs none.
+    std::fs::remove_file(&guard).unwrap();
+    coalition.start_node("pl").await;
+    assert_eq!(
+        answers(&coalition, "pl").await.unwrap_err(),
+        "LOG_NOT_SIGNED"
+    );
+    coalition.stop_node("pl").await;
+    coalition.let_lie("pl");
+    coalition.start_node("pl").await;
+    assert_eq!(
+        answers(&coalition, "pl").await.unwrap_err(),
+        "LOG_NOT_SIGNED"
+    );
+    // A witness that does not know whether its own memory is whole cosigns nothing.
+    let channel = coalition.channel("ua", "pl").await;
+    assert_eq!(add(&channel, "old 0\n").await.status, 503);
+    coalition.stop_node("pl").await;
+
+    // The newest database without a guard: good as soon as a quorum says so, and not before.
+    let _ = std::fs::remove_file(&guard);
+    let directory = Directory::new(coalition.path("pl"));
+    let mut config = wayhome::node::Config::load(&directory).unwrap();
+    config.log.quorum = None;
+    directory.write("node.toml", &config.to_text()).unwrap();
+    restore(&coalition.path("pl"), &newest);
+    coalition.stop_node("de").await;
+    coalition.start_node("pl").await;
+    assert_eq!(
+        answers(&coalition, "pl").await.unwrap_err(),
+        "LOG_NOT_SIGNED"
+    );
+    let shown = command(&coalition, "pl", &["log", "show"]).await;
+    assert!(
+        shown["not_signed"]
+            .as_str()
+            .unwrap()
+            .contains("1 answered where 2 are needed"),
+        "{shown}"
+    );
+    coalition.start_node("de").await;
+    until("an answer", || async {
+        answers(&coalition, "pl").await.is_ok()
+    })
+    .await;
+    assert!(coalition.log_size("pl").await > size);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_real_loss_a_new_log_begins_and_names_the_broken_one() {
+    let mut coalition = Coalition::start_witnessing().await;
+    answers(&coalition, "pl").await.unwrap();
+    command(&coalition, "pl", &["log", "check"]).await;
+    coalition.stop_node("pl").await;
+    let before = database(&coalition, "pl");
+    coalition.start_node("pl").await;
+    answers(&coalition, "pl").await.unwrap();
+    command(&coalition, "pl", &["log", "check"]).await;
+    let lost = coalition.log_size("pl").await;
+    let witness = coalition.channel("ua", "de").await;
+    let held = get(&witness, &held_path(&coalition, "pl")).await.body;
+    coalition.stop_node("pl").await;
+    restore(&coalition.path("pl"), &before);
+    std::fs::remove_file(Directory::new(coalition.path("pl")).guard()).unwrap();
+
+    let said = run(&coalition.path("pl"), &["--json", "log", "new-origin"]).await;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let file = coalition.path("pl").join("last.note");
+    std::fs::write(&file, held).unwrap();
+    let begun = command(
+        &coalition,
+        "pl",
+        &[
+            "log",
+            "new-origin",
+            "--yes",
+            "--last",
+            file.to_str().unwrap(),
+        ],
+    )
+    .await;
+    assert_eq!(begun["origin"], "pl.wayhome.internal/log/2");
+    assert_eq!(begun["broken_origin"], "pl.wayhome.internal/log");
+    assert_eq!(begun["broken_size"], lost);
+
+    // The secretariat states the new log.
+    let now = coalition.ambient.now();
+    for member in &mut coalition.roster.members {
+        if member.id.as_str() == "pl" {
+            let log = member.log.as_mut().unwrap();
+            log.origin = begun["origin"].as_str().unwrap().to_owned();
+            log.vkey = begun["vkey"].as_str().unwrap().to_owned();
+        }
+    }
+    coalition.roster.version += 1;
+    coalition.roster.issued = Timestamp::from_unix(now);
+    coalition.publish_roster();
+    for peer in ["ua", "de"] {
+        coalition.roster_in_force(peer, 2).await;
+    }
+    coalition.start_node("pl").await;
+    answers(&coalition, "pl").await.unwrap();
+    let leaves = coalition.leaves("pl", 0).await;
+    assert!(leaves[0].act() == Act::LogStarted);
+    let names = format!(" after=pl.wayhome.internal/log size={lost} root=");
+    assert!(
+        leaves[0].reference.contains(&names),
+        "{}",
+        leaves[0].reference
+    );
+    let checked = command(&coalition, "pl", &["log", "check"]).await;
+    assert_eq!(checked["cosignatures"], 2);
+    // The ombudsman reads the new log as any other.
+    let said = run(
+        &coalition.path(OMBUDSMAN),
+        &["--json", "audit", "verify", "pl"],
+    )
+    .await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_breaks_its_promise_is_found_by_the_one_it_was_given_to() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    coalition.stop_node("pl").await;
+    let before = database(&coalition, "pl");
+    coalition.start_node("pl").await;
+    search(&coalition, "ua", "UA-1").await;
+    let kept = command(&coalition, "ua", &["log", "check"]).await;
+    assert!(kept["kept"].as_u64().unwrap() >= 2, "{kept}");
+    assert_eq!((&kept["open"], &kept["broken"]), (&0.into(), &0.into()));
+
+    // Promises that are open when the peer goes back in time.
+    search(&coalition, "ua", "UA-1").await;
+    coalition.stop_node("pl").await;
+    let away = command(&coalition, "ua", &["log", "check"]).await;
+    assert!(away["open"].as_u64().unwrap() >= 1, "{away}");
+    assert_eq!(away["broken"], 0, "a peer that is away breaks nothing");
+    restore(&coalition.path("pl"), &before);
+    coalition.let_lie("pl");
+    coalition.start_node("pl").await;
+    for _ in 0..8 {
+        answers(&coalition, "pl").await.unwrap();
+    }
+    let said = run(&coalition.path("ua"), &["--json", "log", "check"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.object()["broken"].as_u64().unwrap() >= 1);
+    until("the leaf of the broken promise", || async {
+        coalition
+            .leaves("ua", 0)
+            .await
+            .iter()
+            .any(|leaf| leaf.act() == Act::PromiseBroken && leaf.peer == "pl")
+    })
+    .await;
+    let shown = command(&coalition, "ua", &["log", "show"]).await;
+    assert_eq!(shown["findings"][0]["kind"], "PROMISE_BROKEN");
+    assert!(shown["broken_receipts"].as_u64().unwrap() >= 1);
+    // Two checkpoints under the peer's own signature prove it.
+    let key: NoteKey = coalition
+        .member("pl")
+        .log
+        .as_ref()
+        .unwrap()
+        .vkey
+        .parse()
+        .unwrap();
+    for proof in shown["findings"][0]["proof"].as_array().unwrap() {
+        SignedCheckpoint::parse(proof.as_str().unwrap().as_bytes())
+            .unwrap()
+            .verify(std::slice::from_ref(&key))
+            .unwrap();
+    }
+}
