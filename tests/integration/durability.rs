@@ -16,13 +16,14 @@ use crate::coalition::Coalition;
 use crate::forge::{Sent, lookup};
 use crate::process::NodeProcess;
 
-const KILLS: usize = 5;
+const KILLS: usize = 25;
 
 /// Senders at once, so that acts share commits.
 const SENDERS: usize = 8;
 
-/// Answers that are awaited before each kill.
-const ANSWERS: usize = 40;
+/// Answers that are awaited before each kill: now many, so that it falls into the middle of the
+/// work, now one, so that it falls into its beginning.
+const ANSWERS: [usize; 5] = [24, 1, 9, 16, 3];
 
 /// An answer that came: what the node promised.
 struct Promise {
@@ -30,12 +31,13 @@ struct Promise {
     answer: Vec<u8>,
     message_id: Vec<u8>,
     leaf_index: u64,
+    leaf_hash: Vec<u8>,
     items_root: Vec<u8>,
     head: TreeHead,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_acknowledged_act_outlives_five_kills() {
+async fn every_acknowledged_act_outlives_twenty_five_kills() {
     let coalition = Coalition::found(|roster| {
         for member in &mut roster.members {
             if member.roles.member {
@@ -44,11 +46,16 @@ async fn every_acknowledged_act_outlives_five_kills() {
         }
     });
     let mut promises: Vec<Promise> = Vec::new();
-    for _ in 0..KILLS {
+    for kill in 0..KILLS {
         let node = NodeProcess::start(&coalition.path("pl")).await;
-        promises.extend(load_until_killed(&coalition, node).await);
-        check_log(&coalition, &promises).await;
+        let answers = ANSWERS[kill % ANSWERS.len()];
+        promises.extend(load_until_killed(&coalition, node, answers).await);
+        // What was promised is kept here, outside the node; its log is read whole now and then.
+        if kill % ANSWERS.len() == 0 {
+            check_log(&coalition, &promises).await;
+        }
     }
+    check_log(&coalition, &promises).await;
     // The node that comes up after all this still knows each query it answered.
     let node = NodeProcess::start(&coalition.path("pl")).await;
     let before = coalition.log_size("pl").await;
@@ -66,7 +73,11 @@ async fn every_acknowledged_act_outlives_five_kills() {
 
 /// Sends lookups from all sides, kills the node while many are on their way, and gathers what was
 /// acknowledged.
-async fn load_until_killed(coalition: &Coalition, node: NodeProcess) -> Vec<Promise> {
+async fn load_until_killed(
+    coalition: &Coalition,
+    node: NodeProcess,
+    answers: usize,
+) -> Vec<Promise> {
     let acknowledged = Mutex::new(Vec::new());
     let count = AtomicUsize::new(0);
     let enough = Notify::new();
@@ -82,7 +93,7 @@ async fn load_until_killed(coalition: &Coalition, node: NodeProcess) -> Vec<Prom
             };
             let promise = promise(coalition, query, message_id, &answer);
             acknowledged.lock().unwrap().push(promise);
-            if count.fetch_add(1, Ordering::Relaxed) + 1 == ANSWERS {
+            if count.fetch_add(1, Ordering::Relaxed) + 1 == answers {
                 enough.notify_one();
             }
         }
@@ -93,7 +104,7 @@ async fn load_until_killed(coalition: &Coalition, node: NodeProcess) -> Vec<Prom
     };
     tokio::join!(senders, killer);
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() >= ANSWERS);
+    assert!(acknowledged.len() >= answers);
     acknowledged
 }
 
@@ -112,6 +123,7 @@ fn promise(
         answer: answer.encode_to_vec(),
         message_id,
         leaf_index: receipt.leaf_index,
+        leaf_hash: receipt.leaf_hash,
         items_root: answered.header.unwrap().items_root,
         head,
     }
@@ -135,6 +147,8 @@ async fn check_log(coalition: &Coalition, promises: &[Promise]) {
     for promise in promises {
         let leaf = LogEntry::decode(leaves[promise.leaf_index as usize].as_slice()).unwrap();
         assert!(leaf.act() == Act::LookupAnswered);
+        let hash = leaf_hash(&leaves[promise.leaf_index as usize]);
+        assert_eq!(promise.leaf_hash, hash);
         assert_eq!(leaf.message_id, promise.message_id);
         assert_eq!(leaf.answer_digest, promise.items_root);
         assert!(

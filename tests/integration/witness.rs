@@ -1,19 +1,24 @@
 //! Witnesses over real connections: cosignatures are served, a log that went back is not signed, a
 //! split view is found and proved, and a peer that breaks a promise is named.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
+
+use prost::Message as _;
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use tonic::codegen::http::Method;
 use tonic::transport::Channel;
+use wayhome::envelope::merkle::leaf_hash;
 use wayhome::envelope::{KeyName, NoteKey};
 use wayhome::exchange::log_files::{Fetched, send};
 use wayhome::node::Directory;
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::Act;
 use wayhome::roster::Timestamp;
+use wayhome::store::EvidencePart;
 use wayhome::tlog::{AddCheckpoint, Checkpoint, LogPolicy, SignedCheckpoint};
 
 use crate::coalition::{Coalition, OMBUDSMAN};
@@ -209,6 +214,87 @@ async fn a_witness_answers_by_the_codes_of_the_protocol() {
     let held = get(&channel, &held_path(&coalition, "pl")).await;
     assert_eq!(held.body, first.to_string().into_bytes());
     coalition.stop_node("de").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_does_not_tell_a_silent_hit_from_a_miss() {
+    const ROUNDS: usize = 12;
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    let silent: Vec<(&str, &str)> = ABROAD
+        .iter()
+        .copied()
+        .filter(|(name, _)| *name != "protection")
+        .chain([("protection", "silent")])
+        .collect();
+    coalition.import("pl", &[&silent]).await;
+    let before = coalition.log_size("pl").await;
+    let channel = coalition.channel("ua", "pl").await;
+    let mut receipts: Vec<(bool, pb::Receipt)> = Vec::new();
+    for _ in 0..ROUNDS {
+        // The child that the silent record is about, and one whom nobody holds.
+        search(&coalition, "ua", "UA-1").await;
+        let query = lookup(&coalition, "ua", "pl", 1).sign();
+        let answer = pb::LookupQuery::send(channel.clone(), query).await.unwrap();
+        let payload = &answer.envelope.as_ref().unwrap().payload;
+        let answer = pb::LookupAnswer::decode(payload.as_slice()).unwrap();
+        receipts.push((false, answer.receipt.unwrap()));
+    }
+    // The silent ones' receipts, as the asker's node keeps them in its evidence.
+    let store = coalition.store("ua").await;
+    for (index, leaf) in (0..).zip(coalition.leaves("ua", 0).await) {
+        if leaf.act() == Act::LookupReceived && leaf.peer == "pl" {
+            let kept = store.evidence(index, EvidencePart::Answer).await.unwrap();
+            let envelope = pb::Envelope::decode(kept.unwrap().envelope.as_slice()).unwrap();
+            let answer = pb::LookupAnswer::decode(envelope.payload.as_slice()).unwrap();
+            receipts.push((true, answer.receipt.unwrap()));
+        }
+    }
+    store.close().await;
+    let count = |silent| receipts.iter().filter(|(is, _)| *is == silent).count();
+    assert_eq!((count(true), count(false)), (ROUNDS, ROUNDS));
+
+    let leaves = coalition.store("pl").await;
+    let stored = leaves.leaves(0, 10_000).await.unwrap();
+    leaves.close().await;
+    let mut shapes = BTreeSet::new();
+    let mut hashes = BTreeSet::new();
+    let mut indexes: Vec<u64> = Vec::new();
+    for (_, receipt) in &receipts {
+        // One leaf of one size each, whatever was met, and no number that tells.
+        let bytes = &stored[receipt.leaf_index as usize];
+        let leaf = pb::LogEntry::decode(bytes.as_slice()).unwrap();
+        shapes.insert((
+            bytes.len(),
+            leaf.count,
+            leaf.purpose,
+            leaf.legal_basis,
+            leaf.reference.clone(),
+            leaf.subject.clone(),
+            receipt.leaf_hash.len(),
+        ));
+        // Whoever knows all of the leaf but its commitment, and tries the one outcome that both
+        // come to, an empty one, does not find the hash: the commitment is salted.
+        let guess = pb::LogEntry {
+            commitment: digest(&SHA256, &pb::Outcome::default().encode_to_vec())
+                .as_ref()
+                .to_vec(),
+            ..leaf.clone()
+        };
+        assert_ne!(
+            leaf_hash(&guess.encode_to_vec()).to_vec(),
+            receipt.leaf_hash
+        );
+        assert_eq!(leaf_hash(bytes).to_vec(), receipt.leaf_hash);
+        hashes.insert(receipt.leaf_hash.clone());
+        indexes.push(receipt.leaf_index);
+    }
+    assert_eq!(hashes.len(), receipts.len(), "a hash was met twice");
+    // The indexes are those of the acts in their order, one for each.
+    indexes.sort_unstable();
+    let all: Vec<u64> = (before..before + 2 * ROUNDS as u64).collect();
+    assert_eq!(indexes, all);
+    assert_eq!(shapes.len(), 1, "{shapes:?}");
 }
 
 /// The database of a stopped node.
