@@ -150,6 +150,7 @@ impl From<DemoError> for CliError {
             DemoError::Interrupted => "INTERRUPTED",
             DemoError::Audit(_) => "AUDIT_FAILED",
             DemoError::NothingFound { .. } => "NOTHING_FOUND",
+            DemoError::Story(_) => "STORY_FAILED",
             _ => "DEMO_FAILED",
         };
         CliError::failed(code, error)

@@ -17,11 +17,28 @@ pub const OMBUDSMAN: &str = "ombudsman";
 /// How many keyholders an evaluation takes.
 pub const THRESHOLD: usize = 3;
 
+/// How often everybody comes to the table at most: no ceremony takes more rounds.
+const MOST_ROUNDS: usize = 8;
+
 /// A coalition that runs.
 pub struct Coalition {
     wayhome: Wayhome,
     directory: PathBuf,
+    /// Parties that came after the founding.
+    joined: Vec<String>,
     nodes: BTreeMap<String, Node>,
+}
+
+/// A party that joins a coalition.
+pub struct Newcomer<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The state.
+    pub name: &'a str,
+    /// The authority.
+    pub organisation: &'a str,
+    /// Its number as a keyholder.
+    pub keyholder: &'a str,
 }
 
 impl Coalition {
@@ -33,15 +50,116 @@ impl Coalition {
         let mut coalition = Self {
             wayhome,
             directory: directory.to_owned(),
+            joined: Vec::new(),
             nodes: BTreeMap::new(),
         };
         coalition.make_parties().await?;
         coalition.make_root().await?;
-        coalition.sign_roster(None).await?;
-        let key = coalition.hold_ceremony().await?;
-        coalition.sign_roster(Some(&key)).await?;
+        coalition.found_roster().await?;
+        let members = MEMBERS.map(|(id, ..)| id);
+        let threshold = THRESHOLD.to_string();
+        let start = ["start", "--threshold", &threshold, "--epoch", "1"];
+        let key = coalition.hold_ceremony("first", &start, &members).await?;
+        coalition
+            .change_roster(&["--coalition-key", &path(&key)])
+            .await?;
         coalition.start().await?;
         Ok(coalition)
+    }
+
+    /// A handle with which commands can be run beside the story.
+    #[must_use]
+    pub fn wayhome(&self) -> Wayhome {
+        self.wayhome.clone()
+    }
+
+    /// Drafts the roster that follows, as `arguments` say, has it signed and publishes it at every
+    /// party.
+    ///
+    /// # Errors
+    /// What the command that failed said.
+    pub async fn change_roster(&self, arguments: &[&str]) -> Result<(), DemoError> {
+        let office = self.office()?;
+        let roster = path(&office.join("roster.note"));
+        let mut draft = vec!["--from", &roster];
+        draft.extend(arguments);
+        self.sign_roster(&draft).await
+    }
+
+    /// Takes a party in, as a member and keyholder, and starts its node.
+    ///
+    /// # Errors
+    /// What the command that failed said.
+    pub async fn take_in(&mut self, newcomer: &Newcomer<'_>) -> Result<(), DemoError> {
+        let listen = free_address()?;
+        let id = newcomer.id;
+        self.run(
+            id,
+            &[
+                "init",
+                "--member",
+                id,
+                "--name",
+                newcomer.name,
+                "--organisation",
+                newcomer.organisation,
+                "--listen",
+                &listen,
+                "--keyholder",
+                newcomer.keyholder,
+            ],
+        )
+        .await?;
+        let root = self.office()?.join("root.note");
+        copy(&root, &self.party(id).join("root.note"))?;
+        self.joined.push(id.to_owned());
+        let entry = path(&self.party(id).join("member.json"));
+        self.change_roster(&["--members", &entry]).await?;
+        let node = self.wayhome.node(id, &self.party(id)).await?;
+        self.nodes.insert(id.to_owned(), node);
+        Ok(())
+    }
+
+    /// Holds a ceremony of the coalition key among `parties`, called by `call`, and gives the file
+    /// with what comes of it. Nobody ever has the key.
+    ///
+    /// # Errors
+    /// What the command that failed said.
+    pub async fn hold_ceremony(
+        &self,
+        name: &str,
+        call: &[&str],
+        parties: &[&str],
+    ) -> Result<PathBuf, DemoError> {
+        let office = self.office()?;
+        let folder = office.join(format!("ceremony-{name}"));
+        let ceremony = path(&folder);
+        let (roster, root) = (
+            path(&office.join("roster.note")),
+            path(&office.join("root.note")),
+        );
+        let mut arguments = vec!["ceremony"];
+        arguments.extend(call);
+        arguments.extend(["--roster", &roster, "--root", &root, &ceremony]);
+        let called = self.wayhome.command(&office, &arguments).await?;
+        let told = called["fingerprint"].as_str().unwrap_or_default();
+        // Each comes to the table until nothing is left to do: to commit, to hand out shares, to
+        // take its own, and to see that the others have theirs.
+        let mut waiting = true;
+        let mut rounds = 0;
+        while waiting && rounds < MOST_ROUNDS {
+            waiting = false;
+            rounds += 1;
+            for id in parties {
+                let join = ["ceremony", "join", "--expect", told, &ceremony];
+                waiting |= self.run(id, &join).await?["complete"] != true;
+            }
+        }
+        let finish = ["ceremony", "finish", "--root", &root, &ceremony];
+        self.wayhome.command(&office, &finish).await?;
+        let verify = ["ceremony", "status", "--verify", "--root", &root, &ceremony];
+        self.wayhome.command(&office, &verify).await?;
+        Ok(folder.join("coalition-key.json"))
     }
 
     /// A party's directory.
@@ -149,83 +267,30 @@ impl Coalition {
         Ok(())
     }
 
-    async fn sign_roster(&self, coalition_key: Option<&Path>) -> Result<(), DemoError> {
+    async fn found_roster(&self) -> Result<(), DemoError> {
+        let entries: Vec<String> = self
+            .parties()
+            .map(|id| path(&self.party(id).join("member.json")))
+            .collect();
+        let mut draft = vec!["--coalition", "demo", "--members"];
+        draft.extend(entries.iter().map(String::as_str));
+        self.sign_roster(&draft).await
+    }
+
+    async fn sign_roster(&self, draft_as: &[&str]) -> Result<(), DemoError> {
         let office = self.office()?;
         let roster = office.join("roster.note");
-        let mut arguments = vec!["roster".to_owned(), "draft".to_owned()];
-        match coalition_key {
-            None => arguments.extend(["--coalition".to_owned(), "demo".to_owned()]),
-            Some(key) => arguments.extend([
-                "--from".to_owned(),
-                path(&roster),
-                "--coalition-key".to_owned(),
-                path(key),
-            ]),
-        }
-        arguments.extend(["--root".to_owned(), path(&office.join("root.note"))]);
-        if coalition_key.is_none() {
-            arguments.push("--members".to_owned());
-            arguments.extend(
-                self.parties()
-                    .map(|id| path(&self.party(id).join("member.json"))),
-            );
-        }
         let draft = office.join("roster.draft");
-        arguments.extend(["--out".to_owned(), path(&draft)]);
-        self.office_command(&arguments).await?;
+        let (root, out) = (path(&office.join("root.note")), path(&draft));
+        let mut arguments = vec!["roster", "draft", "--root", &root, "--out", &out];
+        arguments.extend(draft_as);
+        self.wayhome.command(&office, &arguments).await?;
         std::fs::rename(&draft, &roster).map_err(DemoError::system("keeping the roster"))?;
         self.sign(&roster).await?;
         for id in self.parties() {
             self.run(id, &["roster", "publish", &path(&roster)]).await?;
         }
         Ok(())
-    }
-
-    /// The keyholders make the coalition key among themselves; nobody ever has it.
-    async fn hold_ceremony(&self) -> Result<PathBuf, DemoError> {
-        let office = self.office()?;
-        let ceremony = path(&office.join("ceremony"));
-        let threshold = THRESHOLD.to_string();
-        let called = self
-            .wayhome
-            .command(
-                &office,
-                &[
-                    "ceremony",
-                    "start",
-                    "--roster",
-                    &path(&office.join("roster.note")),
-                    "--root",
-                    &path(&office.join("root.note")),
-                    "--threshold",
-                    &threshold,
-                    "--epoch",
-                    "1",
-                    &ceremony,
-                ],
-            )
-            .await?;
-        let told = called["fingerprint"].as_str().unwrap_or_default();
-        // Each comes to the table three times: to commit, to hand out shares, to take its own.
-        for _ in 0..3 {
-            for (id, ..) in MEMBERS {
-                self.run(id, &["ceremony", "join", "--expect", told, &ceremony])
-                    .await?;
-            }
-        }
-        self.wayhome
-            .command(
-                &office,
-                &[
-                    "ceremony",
-                    "finish",
-                    "--root",
-                    &path(&office.join("root.note")),
-                    &ceremony,
-                ],
-            )
-            .await?;
-        Ok(office.join("ceremony").join("coalition-key.json"))
     }
 
     async fn start(&mut self) -> Result<(), DemoError> {
@@ -259,8 +324,10 @@ impl Coalition {
         Ok(office)
     }
 
-    fn parties(&self) -> impl Iterator<Item = &'static str> {
-        MEMBERS.iter().map(|(id, ..)| *id).chain([OMBUDSMAN])
+    fn parties(&self) -> impl Iterator<Item = &str> {
+        let founders = MEMBERS.iter().map(|(id, ..)| *id);
+        let joined = self.joined.iter().map(String::as_str);
+        founders.chain([OMBUDSMAN]).chain(joined)
     }
 }
 

@@ -51,6 +51,9 @@ pub enum DemoError {
     /// The ombudsman found something wrong.
     #[error("the ombudsman's check failed: {0}")]
     Audit(String),
+    /// Something in a story came out otherwise than it must.
+    #[error("{0}")]
+    Story(String),
     /// Somebody pressed Ctrl-C.
     #[error("stopped")]
     Interrupted,

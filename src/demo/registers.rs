@@ -1,11 +1,11 @@
 //! The four synthetic registers that are shipped, and what their generator knows of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::DemoError;
-use crate::records::Record;
 use crate::records::import::{Format, Import, ImportOptions, Row};
+use crate::records::{Column, Record};
 
 /// The members of the demo's coalition: id, state, authority, adjective-free place of the register.
 pub const MEMBERS: [(&str, &str, &str); 4] = [
@@ -115,6 +115,58 @@ impl Registers {
         })
     }
 
+    /// Writes a part of each register into `directory`: the records that are named, by member and
+    /// reference, and `others` more. Gives the part; what the generator knows stays whole.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub fn part(
+        &self,
+        directory: &Path,
+        named: &BTreeSet<(String, String)>,
+        others: usize,
+    ) -> Result<Self, DemoError> {
+        std::fs::create_dir_all(directory).map_err(DemoError::system("writing a part"))?;
+        let mut records = BTreeMap::new();
+        for (member, ..) in MEMBERS {
+            let (from, to) = (self.file(member), directory.join(format!("{member}.csv")));
+            let wrong = |why: &dyn std::fmt::Display| {
+                DemoError::Registers(format!("{}: {why}", from.display()))
+            };
+            let mut reader = csv::Reader::from_path(&from).map_err(|error| wrong(&error))?;
+            let mut writer = csv::Writer::from_path(&to).map_err(|error| wrong(&error))?;
+            let header = reader.headers().map_err(|error| wrong(&error))?.clone();
+            writer
+                .write_record(&header)
+                .map_err(|error| wrong(&error))?;
+            let column = header
+                .iter()
+                .position(|name| name == Column::RecordRef.name())
+                .ok_or_else(|| wrong(&"it has no references"))?;
+            let mut more = others;
+            for row in reader.records() {
+                let row = row.map_err(|error| wrong(&error))?;
+                let reference = row.get(column).unwrap_or_default().to_owned();
+                let is_named = named.contains(&(member.to_owned(), reference));
+                if !is_named && more == 0 {
+                    continue;
+                }
+                more -= usize::from(!is_named);
+                writer.write_record(&row).map_err(|error| wrong(&error))?;
+            }
+            writer
+                .flush()
+                .map_err(DemoError::system("writing a part"))?;
+            records.insert(member.to_owned(), read_register(&to)?);
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            records,
+            truth: self.truth.clone(),
+            hard: self.hard.clone(),
+        })
+    }
+
     /// The file of a member's register.
     #[must_use]
     pub fn file(&self, member: &str) -> PathBuf {
@@ -125,6 +177,15 @@ impl Registers {
     #[must_use]
     pub fn record(&self, member: &str, record_ref: &str) -> Option<&Record> {
         self.records.get(member)?.get(record_ref)
+    }
+
+    /// The first record of a member that may be searched for.
+    #[must_use]
+    pub fn findable(&self, member: &str) -> Option<String> {
+        let mut records = self.records.get(member)?.iter();
+        records
+            .find(|(_, record)| record.consent.permits_search())
+            .map(|(reference, _)| reference.clone())
     }
 
     /// The pairs that belong together.

@@ -355,3 +355,41 @@ async fn a_node_killed_in_the_middle_goes_on_where_it_was() {
         tokens.tokens
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_rotation_is_told_without_a_failed_search() {
+    let home = tempfile::tempdir().unwrap();
+    let said = run(
+        &home.path().join("coalition"),
+        &["--json", "demo", "--story", "rotation"],
+    )
+    .await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let told = said.object();
+    assert_eq!(told["ok"], true, "{told}");
+    assert!(told["seconds"].as_f64().unwrap() > 0.0);
+    let searches = &told["searches"];
+    assert_eq!(searches["failed"], 0, "{told}");
+    assert!(searches["done"].as_u64().unwrap() > 20, "{told}");
+    // The suspended member was answered until then, and by nobody since.
+    let of_suspended = &searches["of_suspended"];
+    assert!(of_suspended["answered"].as_u64().unwrap() > 0, "{told}");
+    assert!(of_suspended["refused"].as_u64().unwrap() > 0, "{told}");
+    let found = told["found"].as_array().unwrap();
+    let when: Vec<&str> = found
+        .iter()
+        .map(|one| one["when"].as_str().unwrap())
+        .collect();
+    assert_eq!(when.first(), Some(&"before"));
+    assert_eq!(when.last(), Some(&"after"));
+    assert!(when.len() >= 5, "{told}");
+    assert!(found.iter().all(|one| one["grade"] == "MATCH"), "{told}");
+    assert_eq!(told["shares_destroyed"], 4);
+    for log in told["logs"].as_array().unwrap() {
+        assert_eq!(log["verified"], true, "{told}");
+    }
+    assert!(
+        !home.path().join("coalition").exists(),
+        "nothing stays behind"
+    );
+}

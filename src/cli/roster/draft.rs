@@ -36,9 +36,13 @@ pub struct Args {
     /// Parties that leave.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     remove: Vec<MemberId>,
-    /// Parties that are suspended from the date of this roster on.
+    /// Parties that are suspended, from the date of this roster on if nothing else is said.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     suspend: Vec<MemberId>,
+    /// From when on they are suspended, such as 2026-12-31 or 2026-12-31T12:00:00Z. A moment that
+    /// is to come lets every node have the roster before it counts.
+    #[arg(long, value_name = "TIME", value_parser = files::date, requires = "suspend")]
+    suspend_from: Option<Timestamp>,
     /// Parties whose suspension ends.
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     reinstate: Vec<MemberId>,
@@ -145,7 +149,7 @@ fn edit(args: &Args, roster: &mut Roster, issued: Timestamp) -> Result<(), CliEr
         }
     }
     for id in &args.suspend {
-        roster.suspend(id, issued)?;
+        roster.suspend(id, args.suspend_from.unwrap_or(issued))?;
     }
     for id in &args.reinstate {
         roster.reinstate(id)?;

@@ -29,7 +29,7 @@ pub(super) async fn tell(stage: &Stage<'_>) -> Result<(Coalition, Value), DemoEr
     let found = find_a_child(&coalition, &registers, seed, say).await?;
     let spared = spare_a_sibling(&coalition, &registers, seed, say).await?;
     let disclosure = ask_for_fields(&coalition, &found, say).await?;
-    let logs = verify_logs(&coalition, say).await?;
+    let logs = verify_logs(&coalition, &[], say).await?;
     subject_access(&coalition, &found, say).await?;
     let reconciled = reconcile(&coalition, say).await?;
     let seconds = stage.seconds();
@@ -54,7 +54,7 @@ pub(super) async fn tell(stage: &Stage<'_>) -> Result<(Coalition, Value), DemoEr
     Ok((coalition, outcome))
 }
 
-async fn bring_registers_in(
+pub(super) async fn bring_registers_in(
     coalition: &Coalition,
     registers: &Registers,
     ambient: &Ambient,
@@ -241,13 +241,15 @@ async fn ask_for_fields(
     Ok((granted, withheld))
 }
 
-async fn verify_logs(
+pub(super) async fn verify_logs(
     coalition: &Coalition,
+    members: &[&str],
     say: &(dyn Fn(String) + Sync),
 ) -> Result<Vec<Value>, DemoError> {
     say(String::new());
     say("The ombudsman, who trusts no node, reads the four logs from outside and checks every leaf and all evidence.".to_owned());
-    let (verified, failure) = coalition.try_run(OMBUDSMAN, &["audit", "verify"]).await?;
+    let command = [&["audit", "verify"], members].concat();
+    let (verified, failure) = coalition.try_run(OMBUDSMAN, &command).await?;
     if let Some(failure) = failure {
         return Err(DemoError::Audit(failure));
     }

@@ -2,6 +2,7 @@
 //! `tell(&Stage) -> (Coalition, outcome)`, and a line in [`Story`] and in [`tell`].
 
 mod found;
+mod rotation;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ pub enum Story {
     /// A child is found, two fields are asked for, and an ombudsman proves it.
     #[default]
     Found,
+    /// A member is suspended, a keyholder replaced, the key rotated, while searches go on.
+    Rotation,
 }
 
 /// How the demo is played.
@@ -54,6 +57,7 @@ pub async fn tell(
     };
     match options.story {
         Story::Found => found::tell(&stage).await,
+        Story::Rotation => rotation::tell(&stage).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -33,6 +34,13 @@ pub enum Source {
 /// How many batches are on their way at once.
 const PIPELINE: usize = 3;
 
+/// How often a batch is asked anew when keyholders work under another state of the key than this
+/// node, as for a moment after its shares were renewed or an epoch was announced.
+const WAITS: u32 = 3;
+
+/// How long is waited the first time; each time after that, twice as long.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
 /// Makes coalition tokens for `inputs`, in their order, under `epoch`.
 ///
 /// `progress` is told how many are done.
@@ -45,22 +53,18 @@ pub async fn coalition_tokens(
     inputs: Vec<(Source, Zeroizing<Vec<u8>>)>,
     progress: impl Fn(usize) + Sync,
 ) -> Result<Vec<CoalitionToken>, PeerError> {
-    let roster = party.roster()?;
-    let key = party.coalition_key(&roster, Some(epoch))?;
     let mut batches = Vec::new();
     let mut rest = inputs.into_iter().peekable();
     while rest.peek().is_some() {
-        batches.push(rest.by_ref().take(MAX_BATCH).collect::<Vec<_>>());
+        let batch: Vec<_> = rest.by_ref().take(MAX_BATCH).collect();
+        batches.push(Arc::new(batch));
     }
     let progress = &progress;
     let done: Vec<Vec<CoalitionToken>> = stream::iter(batches.into_iter().enumerate())
-        .map(|(number, batch)| {
-            let (roster, key) = (Arc::clone(&roster), key.clone());
-            async move {
-                let tokens = one_batch(party, &roster, &key, number, batch).await?;
-                progress(tokens.len());
-                Ok::<_, PeerError>(tokens)
-            }
+        .map(|(number, batch)| async move {
+            let tokens = one_batch(party, epoch, number, &batch).await?;
+            progress(tokens.len());
+            Ok::<_, PeerError>(tokens)
         })
         .buffered(PIPELINE)
         .try_collect()
@@ -68,19 +72,46 @@ pub async fn coalition_tokens(
     Ok(done.into_iter().flatten().collect())
 }
 
-/// One batch. A keyholder that does not give a valid answer is left out and the batch is asked
-/// anew, under a fresh seed, of others.
+/// One batch, asked anew if this node and the keyholders have different rosters: they have one
+/// before long.
 async fn one_batch(
+    party: &Arc<Party>,
+    epoch: u32,
+    number: usize,
+    batch: &Arc<Batch>,
+) -> Result<Vec<CoalitionToken>, PeerError> {
+    let mut waits = 0;
+    loop {
+        let roster = party.roster()?;
+        let key = party.coalition_key(&roster, Some(epoch))?;
+        let mut differs = false;
+        match ask_any(party, &roster, &key, number, batch, &mut differs).await {
+            Err(PeerError::TooFewKeyholders { .. }) if differs && waits < WAITS => {
+                tokio::time::sleep(FIRST_WAIT * 2_u32.pow(waits)).await;
+                waits += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Elements with their sources, up to the size of a batch.
+type Batch = Vec<(Source, Zeroizing<Vec<u8>>)>;
+
+/// Asks as many keyholders as the threshold. One that does not give a valid answer is left out and
+/// the batch is asked anew, under a fresh seed, of others. `differs` is set if one seems to work
+/// under another state of the key.
+async fn ask_any(
     party: &Arc<Party>,
     roster: &TrustedRoster,
     key: &CoalitionKey,
     number: usize,
-    batch: Vec<(Source, Zeroizing<Vec<u8>>)>,
+    batch: &Arc<Batch>,
+    differs: &mut bool,
 ) -> Result<Vec<CoalitionToken>, PeerError> {
     let threshold = usize::from(key.threshold());
     let mut left_out = BTreeSet::new();
     let mut last = String::from("too few are in the roster and active");
-    let batch = Arc::new(batch);
     loop {
         let stated = roster
             .coalition_keys()
@@ -103,7 +134,7 @@ async fn one_batch(
         let turn = number % able.len();
         able.rotate_left(turn);
         able.truncate(threshold);
-        match ask_subset(party, roster, key, &able, Arc::clone(&batch)).await {
+        match ask_subset(party, roster, key, &able, Arc::clone(batch)).await {
             Ok(tokens) => return Ok(tokens),
             Err((Some(identifier), error)) => {
                 tracing::warn!(
@@ -111,6 +142,13 @@ async fn one_batch(
                     code = error.code(),
                     "a keyholder is left out of a batch"
                 );
+                *differs |= match &error {
+                    PeerError::BadAnswer { .. } => true,
+                    PeerError::Refused { refusal, .. } => {
+                        ["WRONG_EPOCH", "NO_SHARE"].contains(&refusal.code.as_str())
+                    }
+                    _ => false,
+                };
                 last = error.to_string();
                 left_out.insert(identifier);
             }
@@ -126,7 +164,7 @@ async fn ask_subset(
     roster: &TrustedRoster,
     key: &CoalitionKey,
     keyholders: &[(u16, Member)],
-    batch: Arc<Vec<(Source, Zeroizing<Vec<u8>>)>>,
+    batch: Arc<Batch>,
 ) -> Result<Vec<CoalitionToken>, Failure> {
     let own = |error: OprfError| {
         let refusal = Refusal::BadBatch {
