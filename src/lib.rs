@@ -7,6 +7,7 @@ pub mod demo;
 pub mod envelope;
 pub mod exchange;
 pub mod linkage;
+pub mod locale;
 pub mod node;
 pub mod oprf;
 pub mod proto;

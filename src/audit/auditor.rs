@@ -18,7 +18,9 @@ use crate::exchange::message::{
 use crate::exchange::{PeerError, Peers, Refusal, RemoteRefusal};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::audit_service_client::AuditServiceClient;
-use crate::roster::{Member, MemberId};
+use crate::proto::exchange::roster_service_client::RosterServiceClient;
+use crate::roster::{Member, MemberId, Versions};
+use crate::tlog::SignedCheckpoint;
 
 /// How long a node is given for each part of an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -101,14 +103,86 @@ pub(super) struct NamedSubject {
     pub(super) query_digest: [u8; 32],
 }
 
-/// A run of leaves as it was read.
-pub(super) struct ReadRun {
+/// A run of leaves on its way, one part at a time.
+pub(super) struct EntryRun<'a> {
+    auditor: &'a Auditor,
+    member: &'a Member,
+    parts: Streaming<pb::ReadEntriesResponse>,
+    first: Option<pb::ReadEntriesResponse>,
     /// The checkpoint that covers it, as it came.
     pub(super) checkpoint: String,
     /// Digest of the query, by which its own leaf is found.
     pub(super) query_digest: [u8; 32],
-    /// Why reading ended early, if it did.
-    pub(super) ended: Option<AuditError>,
+    next: u64,
+    end: u64,
+}
+
+impl EntryRun<'_> {
+    /// The leaf after the last one that will come.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The next leaves, those that the node cannot read as nothing; an empty part is the end.
+    pub(super) async fn next(&mut self) -> Result<Vec<(u64, Option<Vec<u8>>)>, AuditError> {
+        let wrong = |why: &str| Err(reply(self.member, why));
+        loop {
+            let part = match self.first.take() {
+                Some(part) => Some(part),
+                None => self.receive().await?,
+            };
+            let Some(part) = part else {
+                return if self.next == self.end {
+                    Ok(Vec::new())
+                } else {
+                    wrong("it left leaves out")
+                };
+            };
+            if part.start != self.next {
+                return wrong("its leaves are out of order");
+            }
+            if part.entries.len() as u64 > self.end - self.next {
+                return wrong("it gave more leaves than its checkpoint covers");
+            }
+            let mut leaves = Vec::with_capacity(part.entries.len());
+            for entry in part.entries {
+                let damaged = part.damaged.contains(&self.next);
+                leaves.push((self.next, (!damaged).then_some(entry)));
+                self.next += 1;
+            }
+            if !leaves.is_empty() {
+                return Ok(leaves);
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<pb::ReadEntriesResponse>, AuditError> {
+        self.auditor.next_part(self.member, &mut self.parts).await
+    }
+}
+
+/// A run of evidence on its way.
+pub(super) struct EvidenceRun<'a> {
+    auditor: &'a Auditor,
+    member: &'a Member,
+    parts: Streaming<pb::ReadEvidenceResponse>,
+    next: u64,
+    end: u64,
+}
+
+impl EvidenceRun<'_> {
+    /// The evidence behind the next leaf.
+    pub(super) async fn next(&mut self) -> Result<pb::ReadEvidenceResponse, AuditError> {
+        let part = self.auditor.next_part(self.member, &mut self.parts).await?;
+        match part {
+            Some(part) if part.leaf_index == self.next && self.next < self.end => {
+                self.next += 1;
+                Ok(part)
+            }
+            Some(_) => Err(reply(self.member, "its evidence is out of order")),
+            None => Err(reply(self.member, "it left evidence out")),
+        }
+    }
 }
 
 impl Auditor {
@@ -122,6 +196,29 @@ impl Auditor {
             .in_time(member, client.get_checkpoint(pb::GetCheckpointRequest {}))
             .await?;
         Ok(reply.into_inner().checkpoint)
+    }
+
+    /// The roots and the roster of a node that are newer than these versions, as they came.
+    ///
+    /// # Errors
+    /// [`AuditError`] says why there are none.
+    pub async fn newer_rosters(
+        &self,
+        member: &Member,
+        versions: Versions,
+    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), AuditError> {
+        let channel = self.peers.channel(member).await?;
+        let mut client = client!(RosterServiceClient<_>, channel);
+        let asked = pb::GetRosterRequest {
+            root_version: u64::from(versions.root),
+            roster_version: u64::from(versions.roster),
+        };
+        let reply = self
+            .in_time(member, client.get_roster(asked))
+            .await?
+            .into_inner();
+        let roster = (!reply.roster.is_empty()).then_some(reply.roster);
+        Ok((reply.roots, roster))
     }
 
     /// A proof that the tree of `new_size` leaves extends that of `old_size`.
@@ -158,99 +255,71 @@ impl Auditor {
         hashes(member, reply.into_inner().proof)
     }
 
-    /// Reads all leaves from `start` on; `each` is given them in order, those that the node cannot
-    /// read as nothing.
-    pub(super) async fn read_entries(
-        &self,
-        member: &Member,
+    /// Begins to read leaves from `start` on: all there are, or `count` at most.
+    pub(super) async fn open_entries<'a>(
+        &'a self,
+        member: &'a Member,
         start: u64,
-        mut each: impl FnMut(u64, Option<Vec<u8>>),
-    ) -> Result<ReadRun, AuditError> {
+        count: Option<u64>,
+    ) -> Result<EntryRun<'a>, AuditError> {
         let range = pb::LeafRange {
             start,
-            count: u64::MAX - start,
+            count: count.unwrap_or(u64::MAX - start),
         };
         let query = self.sign(member, pb::audit_query::Subject::Entries(range), &[])?;
         let mut client = self.client(member).await?;
         let request = pb::ReadEntriesRequest {
             message: Some(query.message.clone()),
         };
-        let mut parts = self
+        let parts = self
             .in_time(member, client.read_entries(request))
             .await?
             .into_inner();
-        let mut run = ReadRun {
+        let mut run = EntryRun {
+            auditor: self,
+            member,
+            parts,
+            first: None,
             checkpoint: String::new(),
             query_digest: query.digest,
-            ended: None,
+            next: start,
+            end: u64::MAX,
         };
-        let mut next = start;
-        let mut first = true;
-        loop {
-            let part = match self.next_part(member, &mut parts).await {
-                Ok(Some(part)) => part,
-                Ok(None) => return Ok(run),
-                Err(error) => {
-                    // That the stream ends with the damage it told of is no surprise.
-                    if !is_damage(&error) {
-                        run.ended = Some(error);
-                    }
-                    return Ok(run);
-                }
-            };
-            if first {
-                run.checkpoint = part.checkpoint;
-                first = false;
-            }
-            if part.start != next {
-                run.ended = Some(reply(member, "its leaves are out of order"));
-                return Ok(run);
-            }
-            for entry in part.entries {
-                let damaged = part.damaged.contains(&next);
-                each(next, (!damaged).then_some(entry));
-                next += 1;
-            }
+        if let Some(part) = run.receive().await? {
+            run.checkpoint.clone_from(&part.checkpoint);
+            // No more is read than the checkpoint covers, whoever signed it.
+            run.end = SignedCheckpoint::parse(part.checkpoint.as_bytes())
+                .map_or(start, |signed| signed.unverified().size())
+                .min(start.saturating_add(range.count));
+            run.first = Some(part);
         }
+        Ok(run)
     }
 
-    /// Reads the evidence behind `count` leaves from `start` on; `each` is given it in order.
-    pub(super) async fn read_evidence(
-        &self,
-        member: &Member,
+    /// Begins to read the evidence behind `count` leaves from `start` on.
+    pub(super) async fn open_evidence<'a>(
+        &'a self,
+        member: &'a Member,
         start: u64,
         count: u64,
-        mut each: impl FnMut(pb::ReadEvidenceResponse),
-    ) -> Result<(), AuditError> {
+    ) -> Result<EvidenceRun<'a>, AuditError> {
         let range = pb::LeafRange { start, count };
         let query = self.sign(member, pb::audit_query::Subject::Evidence(range), &[])?;
         let mut client = self.client(member).await?;
         let request = pb::ReadEvidenceRequest {
             message: Some(query.message),
         };
-        let mut parts = self
+        let parts = self
             .in_time(member, client.read_evidence(request))
             .await?
             .into_inner();
-        let mut next = start;
-        loop {
-            let part = match self.next_part(member, &mut parts).await {
-                Ok(Some(part)) => part,
-                Ok(None) => break,
-                Err(error) if is_damage(&error) => break,
-                Err(error) => return Err(error),
-            };
-            if part.leaf_index != next {
-                return Err(reply(member, "its evidence is out of order"));
-            }
-            next += 1;
-            each(part);
-        }
-        if next - start == count {
-            Ok(())
-        } else {
-            Err(reply(member, "it left evidence out"))
-        }
+        Ok(EvidenceRun {
+            auditor: self,
+            member,
+            parts,
+            next: start,
+            end: start.saturating_add(count),
+        })
     }
 
     /// Has a node name the pseudonym of a record.
@@ -347,7 +416,11 @@ impl Auditor {
         member: &Member,
         parts: &mut Streaming<T>,
     ) -> Result<Option<T>, AuditError> {
-        self.in_time(member, parts.message()).await
+        match self.in_time(member, parts.message()).await {
+            // That a stream ends with the damage that it told of is no surprise.
+            Err(error) if is_damage(&error) => Ok(None),
+            other => other,
+        }
     }
 }
 

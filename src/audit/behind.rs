@@ -1,6 +1,7 @@
 //! The evidence behind one leaf, held against what the leaf says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message as _;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use crate::exchange::message::{
 };
 use crate::exchange::{legal_basis_from, purpose_from};
 use crate::proto::exchange as pb;
-use crate::roster::{LegalBasis, Member, MemberId, OmbudsmanScope, Purpose};
+use crate::roster::{LegalBasis, Member, MemberId, OmbudsmanScope, Purpose, TrustedRoster};
 use crate::tlog::TreeHead;
 
 /// What the evidence behind a leaf says, once it is verified.
@@ -30,6 +31,8 @@ pub struct Insight {
     pub answer: AnswerSays,
     /// The receipt in the answer.
     pub promise: Option<PromiseOf>,
+    /// The roster that came into force.
+    pub roster: Option<Arc<TrustedRoster>>,
 }
 
 /// What a verified query says.
@@ -147,31 +150,20 @@ fn expected(entry: &Entry) -> Expected {
         },
         Act::QueryRefused => Expected {
             answer: false,
-            opening: false,
             ..all
         },
-        Act::RecordsImported | Act::RecordsPublished | Act::RecordErased | Act::SilentChecked => {
-            Expected {
-                query: false,
-                answer: false,
-                ..all
-            }
-        }
-        Act::Unspecified
-        | Act::LogStarted
-        | Act::RosterAdopted
-        | Act::LeavesRead
-        | Act::EpochOpened
-        | Act::EpochLeft
-        | Act::ShareTaken
-        | Act::ShareDestroyed
+        Act::RosterAdopted
         | Act::RootAdopted
-        | Act::RosterRefused
-        | Act::ClockAccepted
-        | Act::HouseRulesSet
-        | Act::AlertRaised
-        | Act::SplitViewFound
-        | Act::PromiseBroken => Expected {
+        | Act::RecordsImported
+        | Act::RecordsPublished
+        | Act::RecordErased
+        | Act::SilentChecked
+        | Act::LeavesRead => Expected {
+            query: false,
+            answer: false,
+            ..all
+        },
+        _ => Expected {
             query: false,
             answer: false,
             opening: false,
@@ -233,6 +225,12 @@ pub(super) fn check(
     if expected.seed && !reply.seed_kept && !is_damaged(Part::Seed) {
         faults.push((place(Part::Seed), Fault::Missing));
     }
+    if leaf.entry.act == pb::Act::RosterAdopted && !is_damaged(Part::Document) {
+        match adopted_roster(leaf, &reply.document) {
+            Ok(roster) => insight.roster = Some(roster),
+            Err(fault) => faults.push((place(Part::Document), fault)),
+        }
+    }
     if let Err(why) = outcome_as_answered(leaf.entry, &insight) {
         faults.push((place(Part::Opening), Fault::Outcome { why }));
     }
@@ -251,6 +249,7 @@ fn damaged_parts(
             pb::EvidencePart::Answer => Part::Answer,
             pb::EvidencePart::Opening => Part::Opening,
             pb::EvidencePart::Seed => Part::Seed,
+            pb::EvidencePart::Document => Part::Document,
             pb::EvidencePart::Query | pb::EvidencePart::Unspecified => Part::Query,
         };
         damaged.insert(part, ());
@@ -260,6 +259,36 @@ fn damaged_parts(
         ));
     }
     damaged
+}
+
+/// The roster that came into force, as the leaf states it.
+fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>, Fault> {
+    if document.is_empty() {
+        return Err(Fault::Missing);
+    }
+    let other = |why: String| Fault::OtherDocument { why };
+    let roster = leaf
+        .rosters
+        .verify(document)
+        .ok_or_else(|| other("no root of this coalition signed it".to_owned()))?;
+    let stated = format!("version={} sha256={}", roster.version(), roster.digest());
+    let found = leaf.entry.reference.split(' ').take(2).collect::<Vec<_>>();
+    if stated != found.join(" ") {
+        return Err(other(format!(
+            "it is the roster of version {}",
+            roster.version()
+        )));
+    }
+    let at_hand = leaf
+        .rosters
+        .may_state(u64::from(roster.version()), roster.digest().as_bytes());
+    if at_hand {
+        Ok(Arc::new(roster))
+    } else {
+        Err(Fault::OtherRoster {
+            version: roster.version().into(),
+        })
+    }
 }
 
 fn open_outcome(entry: &Entry, opening: &[u8]) -> Result<pb::Outcome, Fault> {
@@ -662,7 +691,8 @@ fn in_time(time_ms: u64, header: &pb::Header) -> Result<(), Fault> {
     let issued = milliseconds(header.issued_at.as_ref(), "issued_at").map_err(unreadable)?;
     let expires = milliseconds(header.expires_at.as_ref(), "expires_at").map_err(unreadable)?;
     let within = issued <= time_ms.saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS)
-        && time_ms <= expires.saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS);
+        && time_ms <= expires.saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS)
+        && expires.saturating_sub(issued) <= MAX_LIFETIME_MS;
     if within {
         Ok(())
     } else {

@@ -43,6 +43,8 @@ pub enum Part {
     Opening,
     /// The seed of a blinded batch.
     Seed,
+    /// What the act brought into force.
+    Document,
 }
 
 /// What does not hold. The sentence says who did what, not which check failed.
@@ -94,6 +96,63 @@ pub enum Fault {
         signed: String,
         /// The one shown now, a signed note.
         shown: String,
+    },
+    /// A leaf that should be there.
+    #[error("the leaf is missing")]
+    LeafMissing,
+    /// A leaf out of its place.
+    #[error("the leaf stands behind leaf {after}: it was moved, or put in twice")]
+    LeafMoved {
+        /// The leaf before it.
+        after: u64,
+    },
+    /// A leaf beyond the end.
+    #[error("the node signed a log of {size} leaves, and this one is none of them: it was put in")]
+    LeafAdded {
+        /// Leaves that were signed.
+        size: u64,
+    },
+    /// A proof that proves nothing.
+    #[error("its proof of inclusion does not hold: {why}")]
+    Proof {
+        /// Why not.
+        why: String,
+    },
+    /// Leaves that were verified before are others now.
+    #[error("leaves {first} to {last}, or some of them, are not those that were verified before")]
+    Rewritten {
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// Too few of the witnesses that count have cosigned.
+    #[error("{found} of the {needed} witnesses that are required have cosigned the checkpoint")]
+    TooFewWitnesses {
+        /// How many have.
+        found: usize,
+        /// How many must.
+        needed: usize,
+    },
+    /// A cosignature by nobody that the roster or the policy names.
+    #[error(
+        "{name} has cosigned the checkpoint, and neither roster nor policy knows that witness or its key"
+    )]
+    UnknownWitness {
+        /// The name on the cosignature.
+        name: String,
+    },
+    /// A cosignature of a known witness that is false.
+    #[error("a cosignature on the checkpoint does not hold: {why}")]
+    Cosignature {
+        /// Why not.
+        why: String,
+    },
+    /// More was found than is listed.
+    #[error("more than the {named} findings listed were made")]
+    MoreFindings {
+        /// How many are listed.
+        named: usize,
     },
     /// A leaf that the node cannot read any more.
     #[error("the node can no longer read this leaf: its database was altered or damaged")]
@@ -200,6 +259,12 @@ pub enum Fault {
     /// An opening that does not open.
     #[error("it does not open the leaf's commitment: the outcome was altered")]
     Commitment,
+    /// A document other than the one that the leaf states.
+    #[error("it is not the document that the leaf says came into force: {why}")]
+    OtherDocument {
+        /// How it differs.
+        why: String,
+    },
     /// The outcome and the answer tell two stories.
     #[error("the outcome on record is not the one that was answered: {why}")]
     Outcome {
@@ -282,6 +347,15 @@ impl Fault {
             Self::Checkpoint { .. } => "BAD_CHECKPOINT",
             Self::CutBack { .. } => "CUT_BACK",
             Self::Forked { .. } => "FORKED",
+            Self::LeafMissing => "LEAF_MISSING",
+            Self::LeafMoved { .. } => "LEAF_MOVED",
+            Self::LeafAdded { .. } => "LEAF_ADDED",
+            Self::Proof { .. } => "BAD_PROOF",
+            Self::Rewritten { .. } => "REWRITTEN",
+            Self::TooFewWitnesses { .. } => "TOO_FEW_WITNESSES",
+            Self::UnknownWitness { .. } => "UNKNOWN_WITNESS",
+            Self::Cosignature { .. } => "BAD_COSIGNATURE",
+            Self::MoreFindings { .. } => "MORE_FINDINGS",
             Self::DamagedLeaf => "DAMAGED_LEAF",
             Self::AlteredLeaf => "ALTERED_LEAF",
             Self::Root { .. } => "OTHER_ROOT",
@@ -303,6 +377,7 @@ impl Fault {
             Self::OtherQuery => "OTHER_QUERY",
             Self::Receipt { .. } => "BAD_RECEIPT",
             Self::Commitment => "BAD_OPENING",
+            Self::OtherDocument { .. } => "OTHER_DOCUMENT",
             Self::Outcome { .. } => "OTHER_OUTCOME",
             Self::UnknownLead => "UNKNOWN_LEAD",
             Self::OtherRecord => "OTHER_RECORD",
@@ -357,6 +432,7 @@ impl Part {
             Self::Answer => "answer",
             Self::Opening => "opening",
             Self::Seed => "seed",
+            Self::Document => "document",
         }
     }
 }

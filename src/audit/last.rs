@@ -1,28 +1,39 @@
-//! What an ombudsman remembers of a log between two readings: the last checkpoint that held.
+//! What an ombudsman remembers of a log between two readings: the last checkpoint that held, and
+//! where reading goes on.
 //!
 //! Without it a node could show another history each time; with it the node has to show the same
 //! beginning, or the two checkpoints, both signed by it, prove that it did not.
 
 use serde::{Deserialize, Serialize};
 
+use super::shape::{Shape, ShapeText};
 use crate::roster::{Bytes32, Member, MemberId, Timestamp};
 use crate::tlog::{Frontier, SignedCheckpoint, TreeHead, VerifiedCheckpoint};
 
-const FORMAT: &str = "wayhome/last-verified/v1";
+const FORMAT: &str = "wayhome/last-verified/v2";
 
-/// The last checkpoint of a log that the ombudsman verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an ombudsman remembers of a log.
+#[derive(Clone)]
 pub struct LastVerified {
     /// Whose log.
     pub member: MemberId,
-    /// When it was verified, in unix seconds.
+    /// When it was read last, in unix seconds.
     pub verified_at: u64,
-    /// The checkpoint, a signed note.
+    /// The newest checkpoint whose root held: the node can never go back behind it.
     pub checkpoint: String,
     /// Its size and root.
     pub head: TreeHead,
-    /// Its frontier, from which a later reading goes on.
-    pub frontier: Frontier,
+    /// Where the next reading goes on: the end of the last one in which nothing was found.
+    pub(super) resume: Option<Resume>,
+}
+
+/// A place in a log up to which everything held.
+#[derive(Clone)]
+pub(super) struct Resume {
+    pub(super) checkpoint: String,
+    pub(super) head: TreeHead,
+    pub(super) frontier: Frontier,
+    pub(super) shape: Shape,
 }
 
 /// A record of the ombudsman's own directory that cannot be used.
@@ -42,86 +53,100 @@ struct Text {
     member: MemberId,
     verified_at: Timestamp,
     size: u64,
-    root: Bytes32,
-    frontier: Vec<Bytes32>,
     checkpoint: String,
+    resume: Option<ResumeText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResumeText {
+    checkpoint: String,
+    frontier: Vec<Bytes32>,
+    shape: ShapeText,
 }
 
 impl LastVerified {
-    /// Remembers a checkpoint that held.
+    /// Leaves that need not be read again.
     #[must_use]
-    pub fn new(
-        member: MemberId,
-        verified_at: u64,
-        checkpoint: &VerifiedCheckpoint,
-        frontier: Frontier,
-    ) -> Self {
-        Self {
-            member,
-            verified_at,
-            head: checkpoint.head(),
-            checkpoint: checkpoint.signed().to_string(),
-            frontier,
-        }
+    pub fn resume_at(&self) -> u64 {
+        self.resume.as_ref().map_or(0, |resume| resume.head.size)
     }
 
     /// The record as a file (JSON).
     #[must_use]
     pub fn to_text(&self) -> String {
-        let text = Text {
-            format: FORMAT.to_owned(),
-            member: self.member.clone(),
-            verified_at: Timestamp::from_unix(self.verified_at),
-            size: self.head.size,
-            root: Bytes32::new(self.head.root),
-            frontier: self
+        let resume = self.resume.as_ref().map(|resume| ResumeText {
+            checkpoint: resume.checkpoint.clone(),
+            frontier: resume
                 .frontier
                 .hashes()
                 .iter()
                 .copied()
                 .map(Bytes32::new)
                 .collect(),
+            shape: resume.shape.to_text(),
+        });
+        let text = Text {
+            format: FORMAT.to_owned(),
+            member: self.member.clone(),
+            verified_at: Timestamp::from_unix(self.verified_at),
+            size: self.head.size,
             checkpoint: self.checkpoint.clone(),
+            resume,
         };
         // Texts and numbers alone: nothing here can fail to serialise.
         serde_json::to_string_pretty(&text).unwrap_or_default() + "\n"
     }
 
-    /// Reads a record. The checkpoint's signature is checked again, and that size, root and
-    /// frontier belong to it, so that a file that was touched is not believed.
+    /// Reads a record. The checkpoints' signatures are checked again, and that size and frontier
+    /// belong to them, so that a file that was touched is not believed.
     ///
     /// # Errors
     /// [`RecordError`] says what is wrong.
     pub fn parse(member: &Member, text: &str) -> Result<Self, RecordError> {
-        let wrong = |why: String| RecordError {
+        let wrong = |why: &str| RecordError {
             member: member.id.clone(),
-            why,
+            why: why.to_owned(),
         };
-        let text: Text = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let text: Text = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
         if text.format != FORMAT || text.member != member.id {
-            return Err(wrong("it is of another format or member".to_owned()));
+            return Err(wrong("it is of another format or member"));
         }
-        let head = verify_checkpoint(member, &text.checkpoint)
-            .map_err(wrong)?
-            .head();
-        let hashes = text.frontier.iter().map(|hash| *hash.as_bytes()).collect();
-        let frontier =
-            Frontier::from_nodes(text.size, hashes).map_err(|error| wrong(error.to_string()))?;
-        let stated = TreeHead {
-            size: text.size,
-            root: *text.root.as_bytes(),
+        let head_of = |checkpoint: &str| {
+            verify_checkpoint(member, checkpoint)
+                .map(|verified| verified.head())
+                .map_err(|why| wrong(&why))
         };
-        if stated != head || frontier.root() != head.root {
-            return Err(wrong(
-                "its parts do not belong to its checkpoint".to_owned(),
-            ));
+        let head = head_of(&text.checkpoint)?;
+        if head.size != text.size {
+            return Err(wrong("its size is not that of its checkpoint"));
         }
+        let resume = text
+            .resume
+            .map(|resume| {
+                let head = head_of(&resume.checkpoint)?;
+                let hashes = resume.frontier.iter().map(|hash| *hash.as_bytes());
+                let frontier = Frontier::from_nodes(head.size, hashes.collect())
+                    .map_err(|error| wrong(&error.to_string()))?;
+                if frontier.root() != head.root {
+                    return Err(wrong("its frontier does not belong to its checkpoint"));
+                }
+                let shape = Shape::from_text(resume.shape)
+                    .ok_or_else(|| wrong("what it remembers of leaves cannot be read"))?;
+                Ok(Resume {
+                    checkpoint: resume.checkpoint,
+                    head,
+                    frontier,
+                    shape,
+                })
+            })
+            .transpose()?;
         Ok(Self {
             member: text.member,
             verified_at: text.verified_at.unix(),
             checkpoint: text.checkpoint,
             head,
-            frontier,
+            resume,
         })
     }
 }

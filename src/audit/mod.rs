@@ -19,17 +19,21 @@
 
 mod auditor;
 mod behind;
+pub mod bundle;
 mod entry;
 mod finding;
 mod last;
 mod locate;
 mod outcome;
 pub mod reconcile;
+pub mod report;
 mod rosters;
 pub mod server;
+mod shape;
 pub mod subject;
 pub mod summary;
 pub mod verify;
+mod witnesses;
 pub mod words;
 
 #[cfg(test)]

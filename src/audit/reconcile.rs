@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::{Value, json};
 
 use super::auditor::Auditor;
-use super::behind::PromiseOf;
+use super::behind::{Insight, PromiseOf};
 use super::entry::Entry;
 use super::finding::{Fault, Finding, Place};
 use super::verify::{Progress, Reading, Verification, read_on, verify};
 use super::words;
 use crate::exchange::message::{CLOCK_SKEW_MS, MAX_LIFETIME_MS};
+use crate::locale::Lang;
 use crate::proto::exchange as pb;
 use crate::roster::{Member, MemberId, TrustedRoster};
 
@@ -62,18 +63,23 @@ impl Reconciliation {
     }
 }
 
+/// Is given every leaf of every log with what the evidence behind it says.
+pub type VisitEach<'a> = &'a mut (dyn FnMut(&MemberId, u64, &Entry, &Insight) + Send);
+
 /// Reads the logs of `members` and holds each against each.
 pub async fn reconcile(
     auditor: &Auditor,
     members: &[(&Member, Reading<'_>)],
     progress: Progress<'_>,
+    visit: VisitEach<'_>,
 ) -> Reconciliation {
     let mut logs = Vec::with_capacity(members.len());
     let mut promises = Vec::new();
     for (member, reading) in members {
-        // The whole log is read: a partner may stand anywhere.
+        // The whole log is read and kept: a partner may stand anywhere.
         let reading = Reading {
             only_new: false,
+            keep: true,
             ..*reading
         };
         let log = verify(
@@ -81,7 +87,8 @@ pub async fn reconcile(
             member,
             reading,
             progress,
-            &mut |index, _, insight| {
+            &mut |index, entry, insight| {
+                visit(&member.id, index, entry, insight);
                 if let Some(promise) = &insight.promise
                     && promise.holder != member.id
                 {
@@ -100,7 +107,7 @@ pub async fn reconcile(
 }
 
 /// Holds logs against each other; of each, `read` leaves came in the first reading.
-fn compare(
+pub(super) fn compare(
     logs: Vec<Verification>,
     read: &[u64],
     promises: &[(MemberId, u64, PromiseOf)],
@@ -179,7 +186,7 @@ fn kind(act: pb::Act) -> u8 {
 impl<'a> Side<'a> {
     fn of(log: &'a Verification) -> Self {
         let mut side = Self {
-            torn: log.entries.iter().any(Option::is_none) || log.checkpoint.is_none(),
+            torn: log.torn(),
             ..Self::default()
         };
         for (index, entry) in log.leaves() {
@@ -361,10 +368,12 @@ fn broken_promises(logs: &[Verification], promises: &[(MemberId, u64, PromiseOf)
             .collect();
         let roots = log.roots(&sizes);
         let size = log.size();
-        let torn = log.entries.iter().any(Option::is_none) || log.checkpoint.is_none();
+        let torn = log.torn();
         for (holder, leaf, promise) in mine {
             let why = match roots.get(&promise.head.size) {
                 Some(root) if *root == promise.head.root => continue,
+                // Where leaves were altered, the roots after them tell nothing of the promise.
+                Some(_) if torn => continue,
                 Some(_) => format!(
                     "it was given under another history of the first {} leaves",
                     promise.head.size
@@ -392,24 +401,23 @@ fn broken_promises(logs: &[Verification], promises: &[(MemberId, u64, PromiseOf)
 impl Loose {
     /// The leaf in one plain sentence.
     #[must_use]
-    pub fn sentence(&self, roster: &TrustedRoster) -> String {
-        let at = words::moment(self.time_ms);
-        let (own, peer) = (
-            words::party(roster, &self.member),
-            words::party(roster, &self.peer),
-        );
-        let leaf = self.leaf_index;
-        match (&self.code, role(self.act)) {
-            (Some(code), _) => {
-                format!("{at}: {peer} refused a query of {own} (leaf {leaf}, {code}).")
-            }
-            (None, Some(Role::Answered)) => format!(
-                "{at}: {own} answered {peer} (leaf {leaf}), and the answer did not arrive, or {peer} could not use it."
-            ),
-            (None, _) => format!(
-                "{at}: {own} asked {peer} (leaf {leaf}); the query was sent and not answered, or was lost on the way."
-            ),
-        }
+    pub fn sentence(&self, lang: Lang, roster: &TrustedRoster) -> String {
+        let id = match (&self.code, role(self.act)) {
+            (Some(_), _) => "loose-refused",
+            (None, Some(Role::Answered)) => "loose-answered",
+            (None, _) => "loose-asked",
+        };
+        let code = self.code.clone().unwrap_or_default();
+        lang.with(
+            id,
+            &[
+                ("at", words::moment(self.time_ms).into()),
+                ("own", words::party(roster, &self.member).into()),
+                ("peer", words::party(roster, &self.peer).into()),
+                ("leaf", self.leaf_index.to_string().into()),
+                ("code", code.into()),
+            ],
+        )
     }
 
     /// The leaf as machines read it.

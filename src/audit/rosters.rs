@@ -6,24 +6,68 @@
 
 use std::sync::Arc;
 
-use crate::envelope::{KeyId, VerifyingKey};
-use crate::roster::{Member, PeerRefusal, TrustedRoster};
+use crate::envelope::{KeyId, NoteKey, VerifyingKey};
+use crate::roster::{Member, PeerRefusal, TrustedRoot, TrustedRoster};
 
 /// The roster in force and those before it, as far as they are at hand.
 #[derive(Clone)]
 pub struct Rosters {
+    roots: Vec<TrustedRoot>,
     newest: Arc<TrustedRoster>,
     /// The newer ones first.
     earlier: Vec<Arc<TrustedRoster>>,
 }
 
 impl Rosters {
-    /// The roster in force, with earlier ones in any order.
+    /// The roster in force, with earlier ones in any order, and the roots that may sign rosters.
     #[must_use]
-    pub fn new(newest: Arc<TrustedRoster>, mut earlier: Vec<Arc<TrustedRoster>>) -> Self {
+    pub fn new(
+        roots: Vec<TrustedRoot>,
+        newest: Arc<TrustedRoster>,
+        mut earlier: Vec<Arc<TrustedRoster>>,
+    ) -> Self {
         earlier.retain(|roster| roster.version() < newest.version());
         earlier.sort_by_key(|roster| std::cmp::Reverse(roster.version()));
-        Self { newest, earlier }
+        Self {
+            roots,
+            newest,
+            earlier,
+        }
+    }
+
+    /// Verifies a signed roster of any time under one of the roots.
+    #[must_use]
+    pub fn verify(&self, note: &[u8]) -> Option<TrustedRoster> {
+        self.roots
+            .iter()
+            .find_map(|root| TrustedRoster::verify(root, note).ok())
+    }
+
+    /// The roots that may sign rosters, as signed notes.
+    pub fn roots(&self) -> impl Iterator<Item = &str> {
+        self.roots.iter().map(TrustedRoot::note)
+    }
+
+    /// The rosters at hand, the newest first.
+    pub fn all(&self) -> impl Iterator<Item = &TrustedRoster> {
+        std::iter::once(&self.newest)
+            .chain(&self.earlier)
+            .map(Arc::as_ref)
+    }
+
+    /// Takes an earlier roster that was learned of; whether it was not at hand before.
+    pub fn learn(&mut self, roster: Arc<TrustedRoster>) -> bool {
+        let new = roster.version() < self.newest.version()
+            && self
+                .earlier
+                .iter()
+                .all(|known| known.version() != roster.version());
+        if new {
+            self.earlier.push(roster);
+            self.earlier
+                .sort_by_key(|roster| std::cmp::Reverse(roster.version()));
+        }
+        new
     }
 
     /// The roster in force.
@@ -51,18 +95,27 @@ impl Rosters {
         self.all().find_map(|roster| roster.member(id))
     }
 
+    /// Keys of the witnesses that the rosters name.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<NoteKey> {
+        let mut keys: Vec<NoteKey> = Vec::new();
+        let members = self.all().flat_map(|roster| &roster.roster().members);
+        for vkey in members.filter_map(|member| member.witness_vkey.as_ref()) {
+            if let Ok(key) = vkey.parse()
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
     /// Whether a message may state that it was signed under this roster: true of every version
     /// that is not at hand.
     pub(super) fn may_state(&self, version: u64, digest: &[u8]) -> bool {
         self.all()
             .find(|roster| u64::from(roster.version()) == version)
             .is_none_or(|roster| roster.digest().as_bytes() == digest)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &TrustedRoster> {
-        std::iter::once(&self.newest)
-            .chain(&self.earlier)
-            .map(Arc::as_ref)
     }
 }
 
@@ -83,9 +136,13 @@ mod tests {
             }),
         );
         let key_id = key("ua").verifying_key().id();
-        let alone = Rosters::new(Arc::new(second.roster.clone()), Vec::new());
+        let alone = Rosters::new(Vec::new(), Arc::new(second.roster.clone()), Vec::new());
         assert!(alone.signing_key("ua", &key_id, AT).is_none());
-        let both = Rosters::new(Arc::new(second.roster), vec![Arc::new(first.roster)]);
+        let both = Rosters::new(
+            Vec::new(),
+            Arc::new(second.roster),
+            vec![Arc::new(first.roster)],
+        );
         assert!(both.signing_key("ua", &key_id, AT).is_some());
         assert!(both.member("ua").is_some());
     }
@@ -103,6 +160,7 @@ mod tests {
         });
         let key_id = key("ua").verifying_key().id();
         let rosters = Rosters::new(
+            Vec::new(),
             Arc::new(second.roster.clone()),
             vec![Arc::new(first.roster.clone()), Arc::new(second.roster)],
         );

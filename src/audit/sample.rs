@@ -35,6 +35,7 @@ pub(super) const LEAD: [u8; 16] = [5; 16];
 
 /// Two members and an ombudsman.
 pub(super) struct Sample {
+    pub(super) root: TrustedRoot,
     pub(super) roster: TrustedRoster,
     pub(super) ambient: Ambient,
 }
@@ -150,12 +151,17 @@ impl Sample {
         let roster = sign(roster.render_for_signing().unwrap());
         Self {
             roster: TrustedRoster::verify(&root, &roster).unwrap(),
+            root,
             ambient: Ambient::new(ManualClock::at_ms(NOW_MS), SystemRandomness),
         }
     }
 
     pub(super) fn rosters(&self) -> Rosters {
-        Rosters::new(Arc::new(self.roster.clone()), Vec::new())
+        Rosters::new(
+            vec![self.root.clone()],
+            Arc::new(self.roster.clone()),
+            Vec::new(),
+        )
     }
 
     pub(super) fn member(&self, member: &str) -> &Member {
@@ -261,7 +267,8 @@ pub(super) fn log(sample: &Sample, member: &str, entries: Vec<Entry>) -> Verific
     let hashes = numbered(entries.len() as u64);
     let key = log_signer(member).note_key();
     let checkpoint = checkpoint(member, &hashes).verify(&[key]).unwrap();
-    Verification::sample(sample.member(member), entries, hashes, checkpoint)
+    let entries = entries.into_iter().map(Some).collect();
+    Verification::of_leaves(sample.member(member), entries, hashes, Some(checkpoint))
 }
 
 /// A lookup of one subject by Ukraine at Poland that found one record, as Poland's log has it.

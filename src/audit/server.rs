@@ -552,10 +552,12 @@ fn served(leaf_index: u64, mut behind: Behind) -> pb::ReadEvidenceResponse {
     let answer = take(EvidencePart::Answer, pb::EvidencePart::Answer);
     let opening = take(EvidencePart::Opening, pb::EvidencePart::Opening);
     let seed = take(EvidencePart::Seed, pb::EvidencePart::Seed);
+    let document = take(EvidencePart::Document, pb::EvidencePart::Document);
     reply.query = query.map(without_personal_items);
     reply.answer = answer.map(without_personal_items);
     reply.opening = opening.map_or_else(Vec::new, |opening| opening.envelope.to_vec());
     reply.seed_kept = seed.is_some();
+    reply.document = document.map_or_else(Vec::new, |document| document.envelope.to_vec());
     reply
 }
 

@@ -15,6 +15,7 @@ use super::entry::Entry;
 use super::finding::{Fault, Place};
 use super::verify::{Progress, Reading, Verification, verify};
 use super::words;
+use crate::locale::{Arg, Lang};
 use crate::oprf::pseudonym::{Pseudonym, PseudonymProof, verify_pseudonym};
 use crate::oprf::{EvaluatedElement, Proof};
 use crate::proto::exchange as pb;
@@ -28,6 +29,8 @@ pub struct SubjectReport {
     pub held: bool,
     /// The record's pseudonym.
     pub subject: Option<[u8; 16]>,
+    /// That it is the record's: evaluated element, then DLEQ proof.
+    pub proof: Vec<u8>,
     /// What happened, in the order of the log.
     pub events: Vec<Event>,
     /// The reading of the log that this rests on.
@@ -113,6 +116,7 @@ pub async fn subject(
 ) -> Result<SubjectReport, super::AuditError> {
     let named = auditor.resolve_subject(member, record_ref).await?;
     let mut scan = Scan::new(named.subject);
+    let mut recorded = false;
     // The whole log is read: what was done before the last reading concerns the child as well.
     let reading = Reading {
         only_new: false,
@@ -124,6 +128,10 @@ pub async fn subject(
         reading,
         progress,
         &mut |index, entry, insight| {
+            recorded |= index == named.leaf_index
+                && entry.act == pb::Act::AuditAnswered
+                && entry.query_digest == Some(named.query_digest)
+                && entry.subject == Some(named.subject);
             scan.take(index, entry, insight);
         },
     )
@@ -137,11 +145,6 @@ pub async fn subject(
             },
         );
     }
-    let recorded = verification.entry(named.leaf_index).is_some_and(|entry| {
-        entry.act == pb::Act::AuditAnswered
-            && entry.query_digest == Some(named.query_digest)
-            && entry.subject == Some(named.subject)
-    });
     if !recorded {
         verification.find(Place::Leaf(named.leaf_index), Fault::AuditNotRecorded);
     }
@@ -149,6 +152,7 @@ pub async fn subject(
         member: member.id.clone(),
         held: named.held,
         subject: proved.is_ok().then_some(named.subject),
+        proof: named.proof,
         events: scan.events,
         verification,
     })
@@ -340,59 +344,65 @@ fn fields(answer: &AnswerSays) -> (Vec<String>, Vec<String>) {
 impl Event {
     /// The event in one plain sentence.
     #[must_use]
-    pub fn sentence(&self, roster: &TrustedRoster, member: &MemberId) -> String {
-        let at = words::moment(self.time_ms);
-        let own = words::party(roster, member);
-        let peer = self
-            .peer
-            .as_ref()
-            .map_or_else(|| "nobody".to_owned(), |peer| words::party(roster, peer));
-        let ground = format!(
-            "for {}, on {}",
-            words::purpose(self.purpose),
-            words::legal_basis(self.legal_basis)
+    pub fn sentence(&self, lang: Lang, roster: &TrustedRoster, member: &MemberId) -> String {
+        let ground = lang.with(
+            "ground",
+            &[
+                ("purpose", words::purpose(lang, self.purpose).into()),
+                ("basis", words::legal_basis(lang, self.legal_basis).into()),
+            ],
         );
-        let case = if self.case_reference.is_empty() {
-            String::new()
-        } else {
-            format!(" (its case {})", self.case_reference)
+        let case = match self.case_reference.as_str() {
+            "" => String::new(),
+            case => lang.with("case", &[("case", case.into())]),
         };
-        match &self.what {
+        let peer = self.peer.as_ref();
+        let mut arguments: Vec<(&'static str, Arg)> = vec![
+            ("at", words::moment(self.time_ms).into()),
+            ("own", words::party(roster, member).into()),
+            (
+                "peer",
+                peer.map_or_else(|| lang.text("nobody"), |peer| words::party(roster, peer))
+                    .into(),
+            ),
+            ("ground", ground.into()),
+            ("case", case.into()),
+        ];
+        let list = |names: &[String]| Arg::from(words::list(lang, names));
+        let id = match &self.what {
             What::LookedUp { grade, lead } => {
-                let lead = if *lead { "" } else { ", without a lead" };
-                format!(
-                    "{at}: {peer} looked for this child {ground}{case}, and was answered {}{lead}.",
-                    words::grade(*grade)
-                )
+                arguments.push(("grade", words::grade(lang, *grade).into()));
+                if *lead {
+                    "event-looked-up"
+                } else {
+                    "event-looked-up-no-lead"
+                }
             }
-            What::Disclosed { granted, withheld } => format!(
-                "{at}: {peer} asked for fields of the record {ground}{case}. It was told {}; {} was withheld.",
-                words::list(granted),
-                words::list(withheld)
-            ),
-            What::Refused { code } => format!(
-                "{at}: {peer} asked for fields of the record{case}, and was refused ({code})."
-            ),
-            What::SearchedAbroad => {
-                format!("{at}: {own} looked for this child at {peer} {ground}{case}.")
+            What::Disclosed { granted, withheld } => {
+                arguments.extend([("granted", list(granted)), ("withheld", list(withheld))]);
+                "event-disclosed"
             }
+            What::Refused { code } => {
+                arguments.push(("code", code.as_str().into()));
+                "event-refused"
+            }
+            What::SearchedAbroad => "event-searched-abroad",
             What::AnswerFromAbroad { grade } => {
-                format!("{at}: {peer} answered {own} with {}.", words::grade(*grade))
+                arguments.push(("grade", words::grade(lang, *grade).into()));
+                "event-answer-from-abroad"
             }
-            What::AskedAbroad { fields } => format!(
-                "{at}: {own} asked {peer} for {} {ground}{case}.",
-                words::list(fields)
-            ),
-            What::ToldFromAbroad { granted, withheld } => format!(
-                "{at}: {peer} told {own} {}; {} was withheld.",
-                words::list(granted),
-                words::list(withheld)
-            ),
-            What::Erased => format!("{at}: {own} erased the record."),
-            What::Audited => format!(
-                "{at}: {peer}, as ombudsman, had this record's pseudonym named, to make a report like this one."
-            ),
-        }
+            What::AskedAbroad { fields } => {
+                arguments.push(("fields", list(fields)));
+                "event-asked-abroad"
+            }
+            What::ToldFromAbroad { granted, withheld } => {
+                arguments.extend([("granted", list(granted)), ("withheld", list(withheld))]);
+                "event-told-from-abroad"
+            }
+            What::Erased => "event-erased",
+            What::Audited => "event-audited",
+        };
+        lang.with(id, &arguments)
     }
 
     /// The event as machines read it.

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::verify::Verification;
+use super::entry::Entry;
 use super::words;
+use crate::proto::exchange as pb;
 use crate::roster::MemberId;
 
 /// One line of a summary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Stable name of the act.
-    pub act: &'static str,
-    /// The act as a table names it.
-    pub act_in_words: &'static str,
+    /// The act.
+    pub act: pb::Act,
     /// The other party, if there is one.
     pub peer: Option<MemberId>,
     /// How many leaves.
@@ -25,16 +24,20 @@ pub struct Line {
     pub times_ms: (u64, u64),
 }
 
-/// Counts the acts of a log, in the order of the protocol's acts and then by party.
-#[must_use]
-pub fn summary(log: &Verification) -> Vec<Line> {
-    let mut lines = BTreeMap::new();
-    for (_, entry) in log.leaves() {
-        let line = lines
+/// Counts the acts of a log while it is read.
+#[derive(Default)]
+pub struct Summary {
+    lines: BTreeMap<(i32, Option<MemberId>), Line>,
+}
+
+impl Summary {
+    /// Counts a leaf.
+    pub fn take(&mut self, entry: &Entry) {
+        let line = self
+            .lines
             .entry((entry.act as i32, entry.peer.clone()))
             .or_insert_with(|| Line {
-                act: words::act_name(entry.act),
-                act_in_words: words::act(entry.act),
+                act: entry.act,
                 peer: entry.peer.clone(),
                 leaves: 0,
                 counted: 0,
@@ -45,7 +48,12 @@ pub fn summary(log: &Verification) -> Vec<Line> {
         line.times_ms.0 = line.times_ms.0.min(entry.time_ms);
         line.times_ms.1 = line.times_ms.1.max(entry.time_ms);
     }
-    lines.into_values().collect()
+
+    /// The lines, in the order of the protocol's acts and then by party.
+    #[must_use]
+    pub fn lines(self) -> Vec<Line> {
+        self.lines.into_values().collect()
+    }
 }
 
 impl Line {
@@ -53,7 +61,7 @@ impl Line {
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
-            "act": self.act,
+            "act": words::act_name(self.act),
             "peer": self.peer,
             "leaves": self.leaves,
             "counted": self.counted,

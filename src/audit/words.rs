@@ -1,5 +1,6 @@
-//! Plain words for what logs say in numbers.
+//! Plain words for what logs say in numbers, in every language.
 
+use crate::locale::Lang;
 use crate::proto::exchange as pb;
 use crate::roster::{LegalBasis, MemberId, Purpose, Timestamp, TrustedRoster};
 
@@ -17,41 +18,24 @@ pub fn party(roster: &TrustedRoster, id: &MemberId) -> String {
         .map_or_else(|| id.to_string(), |member| member.title())
 }
 
-/// Why, after "for".
+/// Why.
 #[must_use]
-pub fn purpose(purpose: Option<Purpose>) -> &'static str {
-    match purpose {
-        Some(Purpose::FamilyTracing) => "tracing the family",
-        Some(Purpose::Reunification) => "reunification",
-        Some(Purpose::IdentityVerification) => "verifying an identity",
-        Some(Purpose::ChildProtection) => "protecting the child",
-        Some(Purpose::Audit) => "an audit",
-        None => "a purpose that was not stated",
-    }
+pub fn purpose(lang: Lang, purpose: Option<Purpose>) -> String {
+    let name = purpose.map_or_else(|| "none".to_owned(), |purpose| purpose.to_string());
+    lang.text(&format!("purpose-{name}"))
 }
 
-/// On what ground, after "on".
+/// On what ground.
 #[must_use]
-pub fn legal_basis(basis: Option<LegalBasis>) -> &'static str {
-    match basis {
-        Some(LegalBasis::Consent) => "the consent of the child or who speaks for it",
-        Some(LegalBasis::VitalInterest) => "the child's vital interests",
-        Some(LegalBasis::PublicInterest) => "a public task laid down by law",
-        Some(LegalBasis::LegalObligation) => "a duty laid on it by law",
-        Some(LegalBasis::CourtOrder) => "the order of a court",
-        None => "a ground that was not stated",
-    }
+pub fn legal_basis(lang: Lang, basis: Option<LegalBasis>) -> String {
+    let name = basis.map_or_else(|| "none".to_owned(), |basis| basis.to_string());
+    lang.text(&format!("basis-{name}"))
 }
 
-/// A grade, after "was answered".
+/// A grade.
 #[must_use]
-pub fn grade(number: u32) -> &'static str {
-    match i32::try_from(number).map(pb::Grade::try_from) {
-        Ok(Ok(pb::Grade::Match)) => "a match",
-        Ok(Ok(pb::Grade::Possible)) => "a possible match, for a person to decide",
-        Ok(Ok(pb::Grade::NoMatch)) => "no match",
-        _ => "an unknown grade",
-    }
+pub fn grade(lang: Lang, number: u32) -> String {
+    lang.text(&format!("grade-{}", grade_name(number)))
 }
 
 /// The stable name of a grade.
@@ -67,39 +51,8 @@ pub fn grade_name(number: u32) -> &'static str {
 
 /// An act as a table names it.
 #[must_use]
-pub fn act(act: pb::Act) -> &'static str {
-    match act {
-        pb::Act::Unspecified => "unknown",
-        pb::Act::LogStarted => "log started",
-        pb::Act::RosterAdopted => "roster came into force",
-        pb::Act::EvaluationAsked => "evaluation asked",
-        pb::Act::EvaluationAnswered => "evaluation answered",
-        pb::Act::EvaluationReceived => "evaluation received",
-        pb::Act::LookupAsked => "lookup asked",
-        pb::Act::LookupAnswered => "lookup answered",
-        pb::Act::LookupReceived => "lookup answer received",
-        pb::Act::DisclosureAsked => "fields asked for",
-        pb::Act::DisclosureAnswered => "fields answered",
-        pb::Act::DisclosureReceived => "fields received",
-        pb::Act::RecordsImported => "records imported",
-        pb::Act::RecordsPublished => "records published",
-        pb::Act::RecordErased => "record erased",
-        pb::Act::AuditAnswered => "audit answered",
-        pb::Act::QueryRefused => "query refused",
-        pb::Act::EpochOpened => "key epoch opened to peers",
-        pb::Act::EpochLeft => "key epoch left, its tokens destroyed",
-        pb::Act::ShareTaken => "share of the coalition key taken into use",
-        pb::Act::ShareDestroyed => "share of the coalition key destroyed",
-        pb::Act::LeavesRead => "leaves read as files",
-        pb::Act::RootAdopted => "root taken",
-        pb::Act::RosterRefused => "root or roster refused",
-        pb::Act::ClockAccepted => "clock accepted",
-        pb::Act::HouseRulesSet => "member's own rules set",
-        pb::Act::AlertRaised => "alert of unusual use",
-        pb::Act::SilentChecked => "lookups compared with silent records",
-        pb::Act::SplitViewFound => "split view found",
-        pb::Act::PromiseBroken => "broken promise found",
-    }
+pub fn act(lang: Lang, act: pb::Act) -> String {
+    lang.text(&format!("act-{}", act_name(act)))
 }
 
 /// The stable name of an act.
@@ -108,13 +61,19 @@ pub fn act_name(act: pb::Act) -> &'static str {
     act.as_str_name().trim_start_matches("ACT_")
 }
 
-/// Field names in a sentence: `current_place and status`.
+/// Names in a sentence: `current_place and status`.
 #[must_use]
-pub fn list(names: &[String]) -> String {
+pub fn list(lang: Lang, names: &[String]) -> String {
     match names {
-        [] => "nothing".to_owned(),
+        [] => lang.text("list-none"),
         [one] => one.clone(),
-        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+        [rest @ .., last] => lang.with(
+            "list-last",
+            &[
+                ("rest", rest.join(", ").into()),
+                ("last", last.as_str().into()),
+            ],
+        ),
     }
 }
 
@@ -124,15 +83,33 @@ mod tests {
 
     #[test]
     fn lists_read_as_people_write_them() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect::<Vec<_>>()
+        let list = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            super::list(Lang::English, &names)
         };
-        assert_eq!(list(&names(&[])), "nothing");
-        assert_eq!(list(&names(&["a"])), "a");
-        assert_eq!(list(&names(&["a", "b", "c"])), "a, b and c");
+        assert_eq!(list(&[]), "nothing");
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+    }
+
+    #[test]
+    fn everything_has_words_in_every_language() {
+        for lang in Lang::ALL {
+            for number in 0..200 {
+                if let Ok(act) = pb::Act::try_from(number) {
+                    assert_ne!(super::act(lang, act), format!("act-{}", act_name(act)));
+                }
+            }
+            for number in 1..=5 {
+                let (said, basis) = (
+                    purpose(lang, crate::exchange::purpose_from(number).ok()),
+                    legal_basis(lang, crate::exchange::legal_basis_from(number).ok()),
+                );
+                assert!(!said.starts_with("purpose-") && !basis.starts_with("basis-"));
+            }
+            assert!(!purpose(lang, None).starts_with("purpose-"));
+            assert!(!legal_basis(lang, None).starts_with("basis-"));
+        }
     }
 
     #[test]

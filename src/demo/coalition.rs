@@ -188,6 +188,27 @@ impl Coalition {
         self.wayhome.try_command(&self.party(id), arguments).await
     }
 
+    /// Stops one node and waits for it.
+    ///
+    /// # Errors
+    /// If it cannot be stopped.
+    pub async fn stop_node(&mut self, id: &str) -> Result<(), DemoError> {
+        match self.nodes.remove(id) {
+            Some(node) => node.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts one node and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub async fn start_node(&mut self, id: &str) -> Result<(), DemoError> {
+        let node = self.wayhome.node(id, &self.party(id)).await?;
+        self.nodes.insert(id.to_owned(), node);
+        Ok(())
+    }
+
     /// Stops all nodes and waits for them.
     ///
     /// # Errors

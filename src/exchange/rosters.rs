@@ -11,7 +11,7 @@ use super::{Party, PeerError, service};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::roster_service_client::RosterServiceClient;
 use crate::roster::{Member, MemberId, RosterError, TrustStore, TrustedRoster, Update};
-use crate::store::{Act, Committed, Effect, StoreError};
+use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, StoreError};
 
 /// The setting that holds what a node trusts.
 pub const TRUST: &str = "trust_store";
@@ -175,10 +175,21 @@ async fn bring_into_force(
     act: pb::Act,
     reference: String,
 ) -> Result<(), StoreError> {
-    let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
+    let adopted = act == pb::Act::RosterAdopted;
+    let (leaf, opening) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
         .set(|entry| entry.reference = reference)
         .finish();
-    let act = Act::alone(leaf).with(Effect::Set(TRUST, trust.to_state()));
+    let mut act = Act::alone(leaf)
+        .with(Effect::Set(TRUST, trust.to_state()))
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
+    if let Some(roster) = trust.roster().filter(|_| adopted) {
+        // The roster itself is kept: an ombudsman judges what was done by what was in force.
+        let note = roster.note().as_bytes().to_vec();
+        act = act.with(Effect::Keep(EvidencePart::Document, Evidence::plain(note)));
+    }
     match party.ledger().commit(act).await? {
         Committed::Done { .. } => {
             party.trust(trust);

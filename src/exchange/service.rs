@@ -273,7 +273,7 @@ async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &R
 
 /// Records that a query was refused whose signature held.
 async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Refusal) {
-    let (leaf, _) = Leaf::new(
+    let (leaf, opening) = Leaf::new(
         pb::Act::QueryRefused,
         party.ambient(),
         &pb::Outcome::default(),
@@ -285,7 +285,12 @@ async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Re
         entry.reference = refusal.code().to_owned();
     })
     .finish();
-    let mut act = Act::alone(leaf).with(Effect::Keep(EvidencePart::Query, query.evidence));
+    let mut act = Act::alone(leaf)
+        .with(Effect::Keep(EvidencePart::Query, query.evidence))
+        .with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
     act.debits.push(daily_debit(
         party,
         issuer,

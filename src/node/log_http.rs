@@ -32,7 +32,7 @@ use crate::exchange::leaf::Leaf;
 use crate::exchange::{Party, Refusal};
 use crate::proto::exchange as pb;
 use crate::roster::{Member, MemberId};
-use crate::store::{Act, Committed, Debit, StoreError, TagKind};
+use crate::store::{Act, Committed, Debit, Effect, Evidence, EvidencePart, StoreError, TagKind};
 use crate::tlog::tile::{self, Tile, TileKind};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -152,7 +152,7 @@ impl LogFiles {
         if recorded(&|known| known.get(&reader.id) == Some(&hour)) {
             return Ok(());
         }
-        let (leaf, _) = Leaf::new(
+        let (leaf, opening) = Leaf::new(
             pb::Act::LeavesRead,
             self.party.ambient(),
             &pb::Outcome::default(),
@@ -162,7 +162,10 @@ impl LogFiles {
             entry.count = u32::try_from(size).unwrap_or(u32::MAX);
         })
         .finish();
-        let mut act = Act::alone(leaf);
+        let mut act = Act::alone(leaf).with(Effect::Keep(
+            EvidencePart::Opening,
+            Evidence::plain(opening),
+        ));
         act.debits.push(Debit {
             quota: "leaves_read_per_hour",
             tag: self.party.store().tag(

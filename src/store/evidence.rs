@@ -20,6 +20,8 @@ pub enum EvidencePart {
     Seed = 3,
     /// What the member's own staff is shown of a lookup that found something. Never served.
     Review = 4,
+    /// What an act brought into force, such as a roster.
+    Document = 5,
 }
 
 impl EvidencePart {
@@ -31,6 +33,7 @@ impl EvidencePart {
             1 => Some(Self::Answer),
             2 => Some(Self::Opening),
             3 => Some(Self::Seed),
+            5 => Some(Self::Document),
             _ => None,
         }
     }

@@ -20,12 +20,13 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("roster", BTreeSet::from(["envelope"])),
         ("ambient", BTreeSet::new()),
         ("proto", BTreeSet::new()),
+        ("locale", BTreeSet::new()),
         ("records", with(&[])),
         ("store", with(&["ambient"])),
         ("exchange", with(&["ambient", "proto", "records", "store"])),
         (
             "audit",
-            with(&["ambient", "exchange", "proto", "records", "store"]),
+            with(&["ambient", "exchange", "locale", "proto", "records", "store"]),
         ),
         (
             "node",
@@ -35,7 +36,8 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         (
             "cli",
             with(&[
-                "ambient", "audit", "demo", "exchange", "node", "proto", "records", "store",
+                "ambient", "audit", "demo", "exchange", "locale", "node", "proto", "records",
+                "store",
             ]),
         ),
     ])

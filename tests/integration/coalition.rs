@@ -313,11 +313,15 @@ impl Coalition {
         self.roster.member(id).unwrap()
     }
 
+    /// The root as nodes trust it.
+    pub fn trusted_root(&self) -> TrustedRoot {
+        TrustedRoot::pin(&std::fs::read(self.path("ua").join("root.note")).unwrap()).unwrap()
+    }
+
     /// The roster as nodes trust it.
     pub fn trusted_roster(&self) -> TrustedRoster {
-        let read = |name: &str| std::fs::read(self.path("ua").join(name)).unwrap();
-        let root = TrustedRoot::pin(&read("root.note")).unwrap();
-        TrustedRoster::verify(&root, &read("roster.note")).unwrap()
+        let note = std::fs::read(self.path("ua").join("roster.note")).unwrap();
+        TrustedRoster::verify(&self.trusted_root(), &note).unwrap()
     }
 
     /// Imports records into a register and publishes them.

@@ -340,7 +340,7 @@ async fn plant_in_database(finder: &Finder, path: &Path) {
 }
 
 /// A few dozen children of the shipped registers: enough for the story, and told in a moment.
-fn small_registers(directory: &Path, leave_out: &[&str]) {
+pub fn small_registers(directory: &Path, leave_out: &[&str]) {
     std::fs::create_dir_all(directory).unwrap();
     let read = |name: &str| std::fs::read_to_string(format!("{SHIPPED}/{name}.csv")).unwrap();
     let fields = |line: &str| -> Vec<String> { line.split(',').map(str::to_owned).collect() };

@@ -94,15 +94,15 @@ pub(super) async fn bring_registers_in(
     Ok(members)
 }
 
-struct Found {
-    pair: TruePair,
+pub(super) struct Found {
+    pub(super) pair: TruePair,
     grade: String,
     lead: String,
     bytes_sent: u64,
     bytes_received: u64,
 }
 
-async fn find_a_child(
+pub(super) async fn find_a_child(
     coalition: &Coalition,
     registers: &Registers,
     seed: u64,
@@ -196,7 +196,7 @@ async fn spare_a_sibling(
     Ok(json!({"case": negative.own, "at": negative.member, "kind": negative.kind, "grade": grade}))
 }
 
-async fn ask_for_fields(
+pub(super) async fn ask_for_fields(
     coalition: &Coalition,
     found: &Found,
     say: &(dyn Fn(String) + Sync),

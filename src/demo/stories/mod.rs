@@ -2,6 +2,7 @@
 //! `tell(&Stage) -> (Coalition, outcome)`, and a line in [`Story`] and in [`tell`].
 
 mod found;
+mod ombudsman;
 mod rotation;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub enum Story {
     Found,
     /// A member is suspended, a keyholder replaced, the key rotated, while searches go on.
     Rotation,
+    /// A node lies about what it told, and an ombudsman proves it.
+    Ombudsman,
 }
 
 /// How the demo is played.
@@ -58,6 +61,7 @@ pub async fn tell(
     match options.story {
         Story::Found => found::tell(&stage).await,
         Story::Rotation => rotation::tell(&stage).await,
+        Story::Ombudsman => ombudsman::tell(&stage).await,
     }
 }
 

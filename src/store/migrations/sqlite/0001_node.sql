@@ -129,7 +129,8 @@ CREATE TABLE probes (
 -- The envelopes behind the log's leaves.
 CREATE TABLE evidence (
     leaf_index INTEGER NOT NULL,
-    part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review
+    part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review,
+                                          -- 5 document
     data_key   BLOB    NOT NULL,
     sealed     BLOB    NOT NULL,
     PRIMARY KEY (leaf_index, part)

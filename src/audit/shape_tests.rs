@@ -1,5 +1,5 @@
 use super::super::behind::AnswerSays;
-use super::super::sample::{LEAD, NOW_MS, RECORD, Sample, entry, log, outcome};
+use super::super::sample::{LEAD, NOW_MS, RECORD, entry, outcome};
 use super::*;
 
 fn beginning() -> Entry {
@@ -15,11 +15,16 @@ fn beginning() -> Entry {
 }
 
 fn shape(entries: Vec<Entry>) -> Vec<(Option<u64>, &'static str)> {
-    let mut log = log(&Sample::new(), "pl", entries);
-    check_shape(&mut log);
-    log.findings
-        .iter()
-        .map(|finding| (finding.place.leaf_index(), finding.fault.code()))
+    let mut shape = Shape::default();
+    (0..)
+        .zip(&entries)
+        .flat_map(|(index, entry)| {
+            // What is kept between two readings is enough to go on by.
+            let text = serde_json::to_string(&shape.to_text()).unwrap();
+            shape = Shape::from_text(serde_json::from_str(&text).unwrap()).unwrap();
+            shape.leaf(index, entry)
+        })
+        .map(|(place, fault)| (place.leaf_index(), fault.code()))
         .collect()
 }
 
@@ -70,8 +75,8 @@ fn each_query_is_answered_once_and_each_answer_was_asked_for() {
     );
 }
 
-fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16]) -> Option<&'static str> {
-    let mut leads = Leads::default();
+fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16], days: u64) -> Option<&'static str> {
+    let mut shape = Shape::default();
     let looked_up = Insight {
         outcome: Some(outcome()),
         answer: AnswerSays::Lookup(Vec::new()),
@@ -79,8 +84,8 @@ fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16]) -> Option<&'static 
     };
     let entry_of = |act| entry(act, "ua", 1);
     assert!(
-        leads
-            .follow(1, &entry_of(pb::Act::LookupAnswered), &looked_up)
+        shape
+            .evidence(1, &entry_of(pb::Act::LookupAnswered), &looked_up)
             .is_none()
     );
     let disclosed = Insight {
@@ -93,17 +98,38 @@ fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16]) -> Option<&'static 
     };
     let told = Entry {
         subject: Some(subject),
+        time_ms: NOW_MS + days * 86_400_000,
         ..entry(pb::Act::DisclosureAnswered, peer, 2)
     };
-    leads
-        .follow(2, &told, &disclosed)
+    shape.leaf(2, &told);
+    let text = serde_json::to_string(&shape.to_text()).unwrap();
+    shape = Shape::from_text(serde_json::from_str(&text).unwrap()).unwrap();
+    shape
+        .evidence(2, &told, &disclosed)
         .map(|(_, fault)| fault.code())
 }
 
 #[test]
 fn fields_are_told_only_on_a_lead_and_of_the_record_it_led_to() {
-    assert_eq!(on_lead("ua", LEAD, RECORD), None);
-    assert_eq!(on_lead("ua", [1; 16], RECORD), Some("UNKNOWN_LEAD"));
-    assert_eq!(on_lead("de", LEAD, RECORD), Some("UNKNOWN_LEAD"));
-    assert_eq!(on_lead("ua", LEAD, [1; 16]), Some("OTHER_RECORD"));
+    assert_eq!(on_lead("ua", LEAD, RECORD, 30), None);
+    assert_eq!(on_lead("ua", LEAD, RECORD, 31), Some("UNKNOWN_LEAD"));
+    assert_eq!(on_lead("ua", [1; 16], RECORD, 1), Some("UNKNOWN_LEAD"));
+    assert_eq!(on_lead("de", LEAD, RECORD, 1), Some("UNKNOWN_LEAD"));
+    assert_eq!(on_lead("ua", LEAD, [1; 16], 1), Some("OTHER_RECORD"));
+}
+
+#[test]
+fn what_can_lie_no_nearer_is_forgotten() {
+    let mut shape = Shape::default();
+    for index in 1..10_000 {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&u64::to_be_bytes(index));
+        let answered = Entry {
+            time_ms: NOW_MS + index * 1_000,
+            query_digest: Some(digest),
+            ..entry(pb::Act::LookupAnswered, "ua", 1)
+        };
+        assert!(shape.leaf(index, &answered).is_empty());
+    }
+    assert!(shape.answered.known.len() as u64 <= APART_MS / 1_000 + 1);
 }

@@ -1,0 +1,453 @@
+//! Checking a bundle, without any node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Bundle, BundleError, LeafPart, LogPart};
+use crate::audit::behind::{self, Insight, PromiseOf};
+use crate::audit::entry::Entry;
+use crate::audit::finding::{Fault, Part, Place};
+use crate::audit::last::{LastVerified, verify_checkpoint};
+use crate::audit::reconcile::{Reconciliation, compare};
+use crate::audit::rosters::Rosters;
+use crate::audit::shape::Shape;
+use crate::audit::verify::Verification;
+use crate::audit::witnesses;
+use crate::envelope::NoteKey;
+use crate::envelope::merkle::{Hash, leaf_hash};
+use crate::roster::{Member, MemberId, Timestamp, TrustStore, TrustedRoot, TrustedRoster};
+use crate::tlog::{LogPolicy, ProofBundle, ProofBundleError, VerifiedCheckpoint};
+
+/// Most leaves that are named as missing, one by one.
+const MOST_MISSING: u64 = 64;
+
+/// What a reader of bundles trusts and knows before.
+pub struct Anchors<'a> {
+    /// The root document of the coalition, a signed note.
+    pub root: &'a [u8],
+    /// Keys of the witnesses that count; those that the rosters name if there are none.
+    pub witnesses: &'a [NoteKey],
+    /// How many of them must have cosigned.
+    pub quorum: usize,
+    /// Reads what was verified of a member's log before.
+    pub last: &'a dyn Fn(&Member) -> Option<LastVerified>,
+}
+
+/// A bundle that was checked.
+pub struct CheckedBundle {
+    /// When it was made, as it says.
+    pub made_at: Timestamp,
+    /// Who made it, as it says.
+    pub made_by: MemberId,
+    /// The newest roster in it.
+    pub roster: Arc<TrustedRoster>,
+    /// How many rosters it has.
+    pub rosters: usize,
+    /// The logs.
+    pub logs: Vec<CheckedLog>,
+    /// What holding whole logs against each other came to, if there are two or more.
+    pub story: Option<Reconciliation>,
+}
+
+/// A log of a bundle that was checked.
+pub struct CheckedLog {
+    /// Whether it is the whole log.
+    pub whole: bool,
+    /// The acts in it that could be read, with their places.
+    pub acts: Vec<(u64, Entry, Insight)>,
+    /// What was found.
+    pub log: Verification,
+}
+
+impl CheckedBundle {
+    /// Everything that does not hold.
+    #[must_use]
+    pub fn findings(&self) -> usize {
+        let within: usize = self.logs.iter().map(|log| log.log.findings.len()).sum();
+        within + self.story.as_ref().map_or(0, |story| story.findings.len())
+    }
+}
+
+/// Checks a bundle.
+///
+/// # Errors
+/// [`BundleError`] if it cannot be read, or not judged by the root that is trusted. What does not
+/// hold in it is in the result.
+pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, BundleError> {
+    let bundle = Bundle::parse(bytes)?;
+    let (rosters, roster) = rosters(&bundle, anchors.root)?;
+    let mut logs = Vec::new();
+    let mut promises = Vec::new();
+    for part in &bundle.logs {
+        let member = rosters
+            .member(part.member.as_str())
+            .filter(|member| member.log.is_some())
+            .ok_or_else(|| BundleError::NoMember {
+                member: part.member.clone(),
+            })?;
+        let work = Work::new(&rosters, member, part);
+        logs.push((part, work.run(anchors, &mut promises)));
+    }
+    let story = story(&logs, &promises);
+    Ok(CheckedBundle {
+        made_at: bundle.made_at,
+        made_by: bundle.made_by.clone(),
+        rosters: rosters.all().count(),
+        roster,
+        logs: logs.into_iter().map(|(_, log)| log).collect(),
+        story,
+    })
+}
+
+/// The rosters of a bundle, as far as they lead back to the trusted root.
+fn rosters(bundle: &Bundle, root: &[u8]) -> Result<(Rosters, Arc<TrustedRoster>), BundleError> {
+    let mut trust = TrustStore::new(root).map_err(BundleError::Roster)?;
+    for note in &bundle.roots {
+        // Those up to the trusted one change nothing, and are passed over.
+        let _ = trust.update_root(note.as_bytes(), bundle.made_at.unix());
+    }
+    let roots: Vec<TrustedRoot> = std::iter::once(root)
+        .chain(trust.roots_above(0).map(str::as_bytes))
+        .filter_map(|note| TrustedRoot::pin(note).ok())
+        .collect();
+    let mut verified: Vec<Arc<TrustedRoster>> = bundle
+        .rosters
+        .iter()
+        .filter_map(|note| {
+            roots
+                .iter()
+                .find_map(|root| TrustedRoster::verify(root, note.as_bytes()).ok())
+        })
+        .map(Arc::new)
+        .collect();
+    verified.sort_by_key(|roster| roster.version());
+    let newest = verified.pop().ok_or(BundleError::NoRoster)?;
+    Ok((Rosters::new(roots, Arc::clone(&newest), verified), newest))
+}
+
+/// Holds whole logs against each other.
+fn story(
+    logs: &[(&LogPart, CheckedLog)],
+    promises: &[(MemberId, u64, PromiseOf)],
+) -> Option<Reconciliation> {
+    let whole: Vec<_> = logs.iter().filter(|(_, log)| log.whole).collect();
+    if whole.len() < 2 {
+        return None;
+    }
+    let settled: Vec<u64> = whole.iter().map(|(part, _)| part.settled).collect();
+    let logs = whole.iter().map(|(_, log)| log.log.bare()).collect();
+    Some(compare(logs, &settled, promises))
+}
+
+/// The check of one log.
+struct Work<'a> {
+    rosters: &'a Rosters,
+    member: &'a Member,
+    part: &'a LogPart,
+    found: Verification,
+    shape: Shape,
+    /// Where the next leaf belongs.
+    next: u64,
+    entries: BTreeMap<u64, (Entry, Hash)>,
+    acts: Vec<(u64, Entry, Insight)>,
+    own_promises: Vec<(u64, PromiseOf)>,
+}
+
+impl<'a> Work<'a> {
+    fn new(rosters: &'a Rosters, member: &'a Member, part: &'a LogPart) -> Self {
+        let mut shape = Shape::default();
+        if !part.whole {
+            shape.missed_leaf();
+        }
+        Self {
+            rosters,
+            member,
+            part,
+            found: Verification::new(member, 0),
+            shape,
+            next: 0,
+            entries: BTreeMap::new(),
+            acts: Vec::new(),
+            own_promises: Vec::new(),
+        }
+    }
+
+    fn run(
+        mut self,
+        anchors: &Anchors<'_>,
+        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
+    ) -> CheckedLog {
+        let seen = self.checkpoints(anchors);
+        let checkpoint = seen.first().cloned().flatten();
+        for leaf in &self.part.leaves {
+            self.leaf(leaf, checkpoint.as_ref(), promises);
+        }
+        if let Some(checkpoint) = &checkpoint {
+            self.ended(checkpoint);
+        }
+        if self.part.whole {
+            let slots = 0..self.next;
+            let mut hashes = Vec::new();
+            let mut kept = Vec::new();
+            for index in slots {
+                match self.entries.get(&index) {
+                    Some((entry, hash)) => {
+                        hashes.push(*hash);
+                        kept.push(Some(entry.clone()));
+                    }
+                    None => kept.push(None),
+                }
+            }
+            let findings = std::mem::take(&mut self.found.findings);
+            let cosigned = std::mem::take(&mut self.found.cosigned);
+            let evidence = self.found.evidence;
+            self.found = Verification::of_leaves(self.member, kept, hashes, checkpoint.clone());
+            self.found.findings = findings;
+            self.found.cosigned = cosigned;
+            self.found.evidence = evidence;
+        } else {
+            self.found.checkpoint.clone_from(&checkpoint);
+            self.found.set_size(
+                checkpoint
+                    .as_ref()
+                    .map_or(0, |checkpoint| checkpoint.head().size),
+            );
+        }
+        self.trees(seen.into_iter().flatten(), anchors);
+        CheckedLog {
+            whole: self.part.whole,
+            acts: self.acts,
+            log: self.found,
+        }
+    }
+
+    fn find(&mut self, place: Place, fault: Fault) {
+        self.found.find(place, fault);
+    }
+
+    /// The checkpoints, those that do not hold as nothing.
+    fn checkpoints(&mut self, anchors: &Anchors<'_>) -> Vec<Option<VerifiedCheckpoint>> {
+        if self.part.checkpoints.is_empty() {
+            let why = "the bundle has none".to_owned();
+            self.find(Place::Checkpoint, Fault::Checkpoint { why });
+        }
+        let known = self.rosters.witnesses();
+        let mut seen = Vec::new();
+        let mut most = Vec::new();
+        for note in &self.part.checkpoints {
+            let verified = match verify_checkpoint(self.member, note) {
+                Ok(verified) => Some(verified),
+                Err(why) => {
+                    self.find(Place::Checkpoint, Fault::Checkpoint { why });
+                    None
+                }
+            };
+            if let Some(verified) = &verified {
+                let (cosigned, faults) = witnesses::check(verified, &known, (anchors.witnesses, 0));
+                if cosigned.len() > most.len() {
+                    most = cosigned;
+                }
+                for fault in faults {
+                    self.find(Place::Checkpoint, fault);
+                }
+            }
+            seen.push(verified);
+        }
+        if most.len() < anchors.quorum {
+            let fault = Fault::TooFewWitnesses {
+                found: most.len(),
+                needed: anchors.quorum,
+            };
+            self.find(Place::Checkpoint, fault);
+        }
+        self.found.cosigned = most;
+        seen
+    }
+
+    fn leaf(
+        &mut self,
+        part: &LeafPart,
+        checkpoint: Option<&VerifiedCheckpoint>,
+        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
+    ) {
+        let index = part.index;
+        let place = Place::Leaf(index);
+        if index < self.next {
+            return self.find(
+                place,
+                Fault::LeafMoved {
+                    after: self.next - 1,
+                },
+            );
+        }
+        if self.part.whole {
+            self.missing(index);
+        }
+        self.next = index + 1;
+        let leaf = match part.leaf() {
+            Ok(leaf) => leaf,
+            Err(why) => {
+                self.shape.missed_leaf();
+                return self.find(place, Fault::Unreadable { why });
+            }
+        };
+        if let Some(checkpoint) = checkpoint
+            && let Err(fault) = self.proved(part, &leaf, checkpoint)
+        {
+            self.find(place, fault);
+        }
+        let entry = match Entry::parse(&leaf) {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.shape.missed_leaf();
+                let why = error.to_string();
+                return self.find(place, Fault::MalformedLeaf { why });
+            }
+        };
+        for (place, fault) in self.shape.leaf(index, &entry) {
+            self.find(place, fault);
+        }
+        self.entries
+            .insert(index, (entry.clone(), leaf_hash(&leaf)));
+        let insight = match part.behind() {
+            Ok(reply) => self.behind(index, &entry, reply, promises),
+            Err(why) => {
+                self.find(place, Fault::Unreadable { why });
+                Insight::default()
+            }
+        };
+        self.acts.push((index, entry, insight));
+    }
+
+    fn missing(&mut self, index: u64) {
+        for missing in self.next..index.min(self.next.saturating_add(MOST_MISSING)) {
+            self.shape.missed_leaf();
+            self.find(Place::Leaf(missing), Fault::LeafMissing);
+        }
+        if index - self.next > MOST_MISSING {
+            let named = MOST_MISSING as usize;
+            self.find(Place::Log, Fault::MoreLeaves { named });
+        }
+    }
+
+    /// The leaf stands where it says, under the bundle's checkpoint.
+    fn proved(
+        &self,
+        part: &LeafPart,
+        leaf: &[u8],
+        checkpoint: &VerifiedCheckpoint,
+    ) -> Result<(), Fault> {
+        let wrong = |why: String| Fault::Proof { why };
+        let proof =
+            ProofBundle::parse(part.proof.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+        if proof.index() != part.index {
+            return Err(wrong(format!("it is that of leaf {}", proof.index())));
+        }
+        let keys = self
+            .member
+            .log
+            .iter()
+            .filter_map(|log| log.vkey.parse().ok())
+            .collect();
+        match proof.verify(leaf, &LogPolicy::log_alone(keys)) {
+            Ok(logged) if logged.accepted.checkpoint.head() == checkpoint.head() => Ok(()),
+            Ok(_) => Err(wrong(
+                "it leads to another checkpoint than the bundle's".to_owned(),
+            )),
+            Err(ProofBundleError::Proof(_)) => Err(Fault::AlteredLeaf),
+            Err(error) => Err(wrong(error.to_string())),
+        }
+    }
+
+    fn behind(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        reply: crate::proto::exchange::ReadEvidenceResponse,
+        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
+    ) -> Insight {
+        let leaf = behind::Leaf {
+            rosters: self.rosters,
+            owner: self.member,
+            index,
+            entry,
+        };
+        let (insight, faults) = behind::check(&leaf, reply);
+        self.found.evidence += 1;
+        for (place, fault) in faults {
+            self.find(place, fault);
+        }
+        if let Some((place, fault)) = self.shape.evidence(index, entry, &insight) {
+            self.find(place, fault);
+        }
+        if let Some(promise) = &insight.promise {
+            if promise.holder == self.member.id {
+                self.own_promises.push((index, promise.clone()));
+            } else {
+                promises.push((self.member.id.clone(), index, promise.clone()));
+            }
+        }
+        insight
+    }
+
+    /// All leaves under the checkpoint came, and none besides.
+    fn ended(&mut self, checkpoint: &VerifiedCheckpoint) {
+        let size = checkpoint.head().size;
+        if !self.part.whole || self.next == size {
+            return;
+        }
+        if self.next < size {
+            let (before, now) = (size, self.next);
+            self.find(Place::Log, Fault::CutBack { before, now });
+        } else {
+            for index in size..self.next.min(size.saturating_add(MOST_MISSING)) {
+                self.find(Place::Leaf(index), Fault::LeafAdded { size });
+            }
+        }
+    }
+
+    /// Holds the log against every tree that its node is known to have signed.
+    fn trees(&mut self, seen: impl Iterator<Item = VerifiedCheckpoint>, anchors: &Anchors<'_>) {
+        let Some(checkpoint) = self.found.checkpoint.clone() else {
+            return;
+        };
+        let (head, shown) = (checkpoint.head(), checkpoint.signed().to_string());
+        let mut signed: Vec<_> = seen
+            .map(|checkpoint| {
+                (
+                    checkpoint.head(),
+                    checkpoint.signed().to_string(),
+                    Place::Log,
+                )
+            })
+            .collect();
+        let last = (anchors.last)(self.member);
+        signed.extend(last.map(|last| (last.head, last.checkpoint, Place::Log)));
+        let before = signed.iter().map(|(tree, ..)| tree.size).max().unwrap_or(0);
+        signed.extend(self.own_promises.drain(..).map(|(index, promise)| {
+            let place = Place::Evidence(index, Part::Answer);
+            (promise.head, promise.checkpoint, place)
+        }));
+        let sizes: BTreeSet<u64> = signed.iter().map(|(head, ..)| head.size).collect();
+        let mut roots = if self.found.torn() {
+            BTreeMap::new()
+        } else {
+            self.found.roots(&sizes)
+        };
+        roots.insert(head.size, head.root);
+        if before > head.size {
+            let now = head.size;
+            self.find(Place::Log, Fault::CutBack { before, now });
+        }
+        for (tree, note, place) in signed {
+            if roots.get(&tree.size).is_some_and(|root| *root != tree.root) {
+                let fault = Fault::Forked {
+                    size: tree.size,
+                    signed: note,
+                    shown: shown.clone(),
+                };
+                self.find(place, fault);
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Putting a bundle together, from what nodes give.
+
+use std::collections::HashMap;
+
+use super::{Bundle, FORMAT, LeafPart, LogPart, MOST_LEAVES};
+use crate::audit::auditor::{AuditError, Auditor};
+use crate::audit::last::{LastVerified, verify_checkpoint};
+use crate::envelope::merkle::{Hash, leaf_hash};
+use crate::proto::exchange as pb;
+use crate::roster::{Member, Timestamp};
+use crate::tlog::{Frontier, NodeId, ProofBundle, SignedCheckpoint, TreeHead, proof};
+
+/// What a bundle is to hold of a log.
+#[derive(Clone)]
+pub enum Choice {
+    /// Every leaf.
+    Whole,
+    /// These leaves.
+    Leaves(Vec<u64>),
+}
+
+/// Fetches leaves of logs with all that proves them.
+///
+/// # Errors
+/// [`AuditError`] if a node does not give what it owes. What it gives is not judged here.
+pub async fn gather(
+    auditor: &Auditor,
+    logs: &[(&Member, Choice, Option<LastVerified>)],
+) -> Result<Bundle, AuditError> {
+    // What stands in every log before the first of them is read has its partner by then.
+    let mut settled = Vec::with_capacity(logs.len());
+    for (member, ..) in logs {
+        settled.push(newest(auditor, member).await?);
+    }
+    let mut parts = Vec::with_capacity(logs.len());
+    for ((member, choice, last), newest) in logs.iter().zip(settled) {
+        let mut part = match choice {
+            Choice::Whole => whole(auditor, member, newest.head.size).await?,
+            Choice::Leaves(leaves) => some(auditor, member, leaves, &newest).await?,
+        };
+        let seen = last.iter().map(|last| last.checkpoint.clone());
+        for note in seen.chain([newest.note]) {
+            if !part.checkpoints.contains(&note) {
+                part.checkpoints.push(note);
+            }
+        }
+        parts.push(part);
+    }
+    Ok(Bundle {
+        format: FORMAT.to_owned(),
+        made_at: Timestamp::from_unix(auditor.ambient.now()),
+        made_by: auditor.id.clone(),
+        roots: auditor.rosters.roots().map(str::to_owned).collect(),
+        rosters: auditor
+            .rosters
+            .all()
+            .map(|roster| roster.note().to_owned())
+            .collect(),
+        logs: parts,
+    })
+}
+
+struct Newest {
+    note: String,
+    head: TreeHead,
+    signed: SignedCheckpoint,
+}
+
+async fn newest(auditor: &Auditor, member: &Member) -> Result<Newest, AuditError> {
+    let note = auditor.checkpoint(member).await?;
+    signed(member, note)
+}
+
+fn signed(member: &Member, note: String) -> Result<Newest, AuditError> {
+    let verified = verify_checkpoint(member, &note)
+        .map_err(|why| wrong(member, &format!("its checkpoint: {why}")))?;
+    Ok(Newest {
+        head: verified.head(),
+        signed: verified.signed().clone(),
+        note,
+    })
+}
+
+/// Some leaves, each with its inclusion proof under the newest checkpoint.
+async fn some(
+    auditor: &Auditor,
+    member: &Member,
+    leaves: &[u64],
+    newest: &Newest,
+) -> Result<LogPart, AuditError> {
+    let mut part = LogPart {
+        member: member.id.clone(),
+        whole: false,
+        settled: 0,
+        checkpoints: vec![newest.note.clone()],
+        leaves: Vec::new(),
+    };
+    let mut leaves = leaves.to_vec();
+    leaves.sort_unstable();
+    leaves.dedup();
+    for index in leaves {
+        if index >= newest.head.size {
+            let size = newest.head.size;
+            return Err(wrong(
+                member,
+                &format!("its log has {size} leaves, and no leaf {index}"),
+            ));
+        }
+        let mut run = auditor.open_entries(member, index, Some(1)).await?;
+        let leaf = match run.next().await?.pop() {
+            Some((_, Some(leaf))) => leaf,
+            _ => {
+                return Err(wrong(
+                    member,
+                    &format!("it cannot read leaf {index} any more"),
+                ));
+            }
+        };
+        let behind = auditor
+            .open_evidence(member, index, 1)
+            .await?
+            .next()
+            .await?;
+        let proof = auditor
+            .prove_inclusion(member, index, newest.head.size)
+            .await?;
+        let proof = proof_text(member, index, proof, &newest.signed)?;
+        part.leaves.push(LeafPart::new(&leaf, proof, &behind));
+    }
+    Ok(part)
+}
+
+/// All leaves, with proofs that are computed here: the node gives no hashes.
+async fn whole(auditor: &Auditor, member: &Member, settled: u64) -> Result<LogPart, AuditError> {
+    let mut run = auditor.open_entries(member, 0, None).await?;
+    let newest = signed(member, run.checkpoint.clone())?;
+    let size = run.end();
+    if size > MOST_LEAVES {
+        let why = format!(
+            "its log has {size} leaves, and a bundle holds {MOST_LEAVES} at most: choose leaves"
+        );
+        return Err(wrong(member, &why));
+    }
+    let mut evidence = auditor.open_evidence(member, 0, size).await?;
+    let mut frontier = Frontier::new();
+    let mut nodes: HashMap<NodeId, Hash> = HashMap::new();
+    let mut leaves: Vec<(Vec<u8>, pb::ReadEvidenceResponse)> = Vec::new();
+    loop {
+        let chunk = run.next().await?;
+        if chunk.is_empty() {
+            break;
+        }
+        for (index, leaf) in chunk {
+            let leaf = leaf
+                .ok_or_else(|| wrong(member, &format!("it cannot read leaf {index} any more")))?;
+            frontier.append_each(leaf_hash(&leaf), |node, hash| {
+                nodes.insert(node, *hash);
+            });
+            leaves.push((leaf, evidence.next().await?));
+        }
+    }
+    let mut part = LogPart {
+        member: member.id.clone(),
+        whole: true,
+        settled,
+        checkpoints: vec![newest.note.clone()],
+        leaves: Vec::with_capacity(leaves.len()),
+    };
+    for (index, (leaf, behind)) in (0..).zip(leaves) {
+        let bad = |error: &dyn std::fmt::Display| wrong(member, &format!("leaf {index}: {error}"));
+        let wanted = proof::inclusion_nodes(index, size).map_err(|error| bad(&error))?;
+        let hashes: Vec<Hash> = wanted
+            .iter()
+            .filter_map(|node| nodes.get(node).copied())
+            .collect();
+        let proof = proof::assemble_inclusion(index, size, &hashes).map_err(|error| bad(&error))?;
+        let proof = proof_text(member, index, proof, &newest.signed)?;
+        part.leaves.push(LeafPart::new(&leaf, proof, &behind));
+    }
+    Ok(part)
+}
+
+fn proof_text(
+    member: &Member,
+    index: u64,
+    proof: Vec<Hash>,
+    checkpoint: &SignedCheckpoint,
+) -> Result<String, AuditError> {
+    ProofBundle::new(index, proof, checkpoint.clone())
+        .map(|proof| proof.to_string())
+        .map_err(|error| wrong(member, &error.to_string()))
+}
+
+fn wrong(member: &Member, why: &str) -> AuditError {
+    AuditError::Reply {
+        member: member.id.clone(),
+        why: why.to_owned(),
+    }
+}

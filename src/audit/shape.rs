@@ -1,0 +1,278 @@
+//! What every log has: a beginning, time that passes, one answer to one query, a question before
+//! each answer that came in, and fields told only on a lead that was handed out.
+//!
+//! The leaves go by once and are not kept. What one leaf has to be held against another for is
+//! remembered as long as the two can lie apart: the leaves of one query lie within the validity of
+//! its message, which the evidence behind each of them shows, and a lead ends after thirty days.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::behind::{Insight, QuerySays};
+use super::entry::Entry;
+use super::finding::{Fault, Place};
+use crate::exchange::lookup::LEAD_LIFETIME_MS;
+use crate::exchange::message::{CLOCK_SKEW_MS, MAX_LIFETIME_MS};
+use crate::oprf::pseudonym::PseudonymPublicKey;
+use crate::proto::exchange as pb;
+use crate::roster::{Bytes32, MemberId};
+
+/// How far a leaf's time may lie before that of the leaf before it: acts are timed before they are
+/// put in order.
+pub(super) const DISORDER_MS: u64 = 5 * CLOCK_SKEW_MS;
+
+/// How far two leaves of one query can lie apart: each lies within the message's lifetime, and at
+/// most a lifetime and the clocks' skew outside of it.
+const APART_MS: u64 = 3 * MAX_LIFETIME_MS + 2 * CLOCK_SKEW_MS + DISORDER_MS;
+
+/// How long a lead is remembered.
+const LEAD_MS: u64 = LEAD_LIFETIME_MS + MAX_LIFETIME_MS + CLOCK_SKEW_MS + DISORDER_MS;
+
+/// The first half of a digest: 128 bits are enough to tell queries apart.
+type Half = [u8; 16];
+
+/// What is remembered of the leaves that went by.
+#[derive(Clone, Default)]
+pub(super) struct Shape {
+    newest_ms: u64,
+    asked: Recent<Half, u64>,
+    answered: Recent<Half, u64>,
+    leads: Recent<Half, (Option<MemberId>, Half)>,
+    pseudonym_key: Option<PseudonymPublicKey>,
+    /// Whether something could not be read, that may be what is looked for.
+    torn: bool,
+}
+
+/// Things that are forgotten once they are too old to matter.
+#[derive(Clone)]
+struct Recent<K, V> {
+    known: HashMap<K, V>,
+    order: VecDeque<(u64, K)>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + std::hash::Hash, V> Recent<K, V> {
+    fn insert(&mut self, time_ms: u64, key: K, value: V) -> Option<V> {
+        self.order.push_back((time_ms, key));
+        self.known.insert(key, value)
+    }
+
+    fn forget_before(&mut self, time_ms: u64) {
+        while let Some((at, key)) = self.order.front() {
+            if *at >= time_ms {
+                return;
+            }
+            self.known.remove(key);
+            self.order.pop_front();
+        }
+    }
+}
+
+impl Shape {
+    /// The key under which the node's pseudonyms are proved, from the log's first leaf.
+    pub(super) fn pseudonym_key(&self) -> Option<PseudonymPublicKey> {
+        self.pseudonym_key
+    }
+
+    /// A leaf could not be read.
+    pub(super) fn missed_leaf(&mut self) {
+        self.torn = true;
+    }
+
+    /// Takes the next leaf.
+    pub(super) fn leaf(&mut self, index: u64, entry: &Entry) -> Vec<(Place, Fault)> {
+        let mut faults = Vec::new();
+        let mut fault = |fault: Fault| faults.push((Place::Leaf(index), fault));
+        if index == 0 {
+            self.pseudonym_key = first_key(entry);
+            if self.pseudonym_key.is_none() {
+                fault(Fault::NoBeginning);
+            }
+        } else if entry.act == pb::Act::LogStarted {
+            fault(Fault::SecondBeginning);
+        }
+        let behind = self.newest_ms.saturating_sub(entry.time_ms);
+        if behind > DISORDER_MS {
+            fault(Fault::BackInTime {
+                seconds: behind / 1000,
+            });
+        }
+        self.newest_ms = self.newest_ms.max(entry.time_ms);
+        self.forget();
+        let Some(digest) = entry.query_digest.as_ref().map(half) else {
+            return faults;
+        };
+        match entry.act {
+            pb::Act::EvaluationAsked | pb::Act::LookupAsked | pb::Act::DisclosureAsked => {
+                self.asked.insert(entry.time_ms, digest, index);
+            }
+            pb::Act::EvaluationReceived | pb::Act::LookupReceived | pb::Act::DisclosureReceived
+                if !self.torn && !self.asked.known.contains_key(&digest) =>
+            {
+                fault(Fault::NotAsked);
+            }
+            pb::Act::EvaluationAnswered
+            | pb::Act::LookupAnswered
+            | pb::Act::DisclosureAnswered
+            | pb::Act::AuditAnswered => {
+                if let Some(earlier) = self.answered.insert(entry.time_ms, digest, index) {
+                    fault(Fault::AnsweredTwice { earlier });
+                }
+            }
+            _ => {}
+        }
+        faults
+    }
+
+    /// Takes what the evidence behind a leaf says.
+    pub(super) fn evidence(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        insight: &Insight,
+    ) -> Option<(Place, Fault)> {
+        match (entry.act, &insight.outcome, &insight.query) {
+            (pb::Act::LookupAnswered, None, _) => {
+                self.torn = true;
+                None
+            }
+            (pb::Act::LookupAnswered, Some(outcome), _) => {
+                for line in &outcome.subjects {
+                    let (Ok(lead), Ok(subject)) = (
+                        line.lead_id.as_slice().try_into(),
+                        line.subject.as_slice().try_into(),
+                    ) else {
+                        continue;
+                    };
+                    self.leads
+                        .insert(entry.time_ms, lead, (entry.peer.clone(), subject));
+                }
+                None
+            }
+            (pb::Act::DisclosureAnswered, _, QuerySays::Disclosure { lead_id, .. }) => {
+                let lead: Option<Half> = lead_id.as_slice().try_into().ok();
+                let fault = match lead.and_then(|lead| self.leads.known.get(&lead)) {
+                    None if self.torn => return None,
+                    None => Fault::UnknownLead,
+                    Some((peer, _)) if *peer != entry.peer => Fault::UnknownLead,
+                    Some((_, subject)) if entry.subject.as_ref() != Some(subject) => {
+                        Fault::OtherRecord
+                    }
+                    Some(_) => return None,
+                };
+                Some((Place::Leaf(index), fault))
+            }
+            _ => None,
+        }
+    }
+
+    fn forget(&mut self) {
+        let before = self.newest_ms.saturating_sub(APART_MS);
+        self.asked.forget_before(before);
+        self.answered.forget_before(before);
+        self.leads
+            .forget_before(self.newest_ms.saturating_sub(LEAD_MS));
+    }
+}
+
+fn first_key(entry: &Entry) -> Option<PseudonymPublicKey> {
+    if entry.act != pb::Act::LogStarted {
+        return None;
+    }
+    // What may follow the key tells of a log that this one continues.
+    let key = entry.reference.split(' ').next().unwrap_or_default();
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(key, &mut bytes).ok()?;
+    PseudonymPublicKey::from_bytes(bytes).ok()
+}
+
+fn half(digest: &[u8; 32]) -> Half {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// The same as it is kept between two readings.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShapeText {
+    newest_ms: u64,
+    pseudonym_key: Option<Bytes32>,
+    /// Time, digest, leaf.
+    asked: Vec<(u64, String, u64)>,
+    answered: Vec<(u64, String, u64)>,
+    /// Time, lead, party, pseudonym.
+    leads: Vec<(u64, String, Option<MemberId>, String)>,
+}
+
+impl Shape {
+    pub(super) fn to_text(&self) -> ShapeText {
+        let digests = |recent: &Recent<Half, u64>| {
+            recent
+                .order
+                .iter()
+                .filter_map(|(at, key)| Some((*at, hex::encode(key), *recent.known.get(key)?)))
+                .collect()
+        };
+        ShapeText {
+            newest_ms: self.newest_ms,
+            pseudonym_key: self.pseudonym_key.map(|key| Bytes32::new(*key.as_bytes())),
+            asked: digests(&self.asked),
+            answered: digests(&self.answered),
+            leads: self
+                .leads
+                .order
+                .iter()
+                .filter_map(|(at, lead)| {
+                    let (peer, subject) = self.leads.known.get(lead)?;
+                    Some((*at, hex::encode(lead), peer.clone(), hex::encode(subject)))
+                })
+                .collect(),
+        }
+    }
+
+    /// Nothing if a value has another form than it was written in.
+    pub(super) fn from_text(text: ShapeText) -> Option<Self> {
+        let read = |text: &str| {
+            let mut half: Half = [0; 16];
+            hex::decode_to_slice(text, &mut half).ok()?;
+            Some(half)
+        };
+        let digests = |list: Vec<(u64, String, u64)>| {
+            let mut recent = Recent::default();
+            for (at, key, index) in list {
+                recent.insert(at, read(&key)?, index);
+            }
+            Some(recent)
+        };
+        let mut leads = Recent::default();
+        for (at, lead, peer, subject) in text.leads {
+            leads.insert(at, read(&lead)?, (peer, read(&subject)?));
+        }
+        let pseudonym_key = match text.pseudonym_key {
+            Some(key) => Some(PseudonymPublicKey::from_bytes(*key.as_bytes()).ok()?),
+            None => None,
+        };
+        Some(Self {
+            newest_ms: text.newest_ms,
+            asked: digests(text.asked)?,
+            answered: digests(text.answered)?,
+            leads,
+            pseudonym_key,
+            torn: false,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "shape_tests.rs"]
+mod tests;

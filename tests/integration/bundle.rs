@@ -1,0 +1,433 @@
+//! Evidence in one file: whole, it proves without a node; altered anywhere, it says where.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message as _;
+use serde_json::{Value, json};
+use wayhome::audit::bundle::{Anchors, check};
+use wayhome::envelope::{Cosigner, KeyName, NoteSigner, SigningKey};
+use wayhome::exchange::message::Payload as _;
+use wayhome::proto::exchange as pb;
+use wayhome::proto::exchange::Act;
+use wayhome::proto::operator::DiscloseRequest;
+use wayhome::proto::operator::EraseRecordRequest;
+use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
+use wayhome::proto::operator::record_service_client::RecordServiceClient;
+use wayhome::tlog::SignedCheckpoint;
+
+use crate::coalition::{Coalition, OMBUDSMAN};
+use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::forge::sign_bytes;
+use crate::process::{Said, run};
+
+const HOLDER: &str = "pl";
+
+async fn after_an_exchange() -> Coalition {
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import(HOLDER, &[ABROAD]).await;
+    find_and_ask(&coalition).await;
+    coalition
+}
+
+async fn find_and_ask(coalition: &Coalition) {
+    let answers = search(coalition, "ua", "UA-1").await;
+    let lead = answers[1].results[0].leads[0].lead.clone();
+    DisclosureServiceClient::new(coalition.operator("ua").await)
+        .disclose(DiscloseRequest {
+            lead,
+            fields: vec!["current_place".to_owned()],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            justification: "The family asks.".to_owned(),
+        })
+        .await
+        .unwrap();
+}
+
+/// A bundle that the ombudsman has made, as a file.
+struct Bundle<'a> {
+    coalition: &'a Coalition,
+    file: PathBuf,
+    sound: Value,
+}
+
+impl<'a> Bundle<'a> {
+    async fn make(coalition: &'a Coalition, arguments: &[&str]) -> Self {
+        let file = coalition.path(OMBUDSMAN).join("bundle.json");
+        let mut command = vec!["--json", "audit", "bundle", "--out", file.to_str().unwrap()];
+        command.extend(arguments);
+        let said = run(&coalition.path(OMBUDSMAN), &command).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let sound = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        Self {
+            coalition,
+            file,
+            sound,
+        }
+    }
+
+    /// Checks what is left after a change, in a directory that knows nothing but the root.
+    async fn verify(&self, change: impl FnOnce(&mut Value)) -> Said {
+        self.verify_in(&self.stranger(), &[], change).await
+    }
+
+    async fn verify_in(
+        &self,
+        directory: &Path,
+        more: &[&str],
+        change: impl FnOnce(&mut Value),
+    ) -> Said {
+        let mut bundle = self.sound.clone();
+        change(&mut bundle);
+        std::fs::write(&self.file, bundle.to_string()).unwrap();
+        let mut command = vec!["--json", "audit", "verify", "--bundle"];
+        command.push(self.file.to_str().unwrap());
+        command.extend(more);
+        run(directory, &command).await
+    }
+
+    /// A directory of somebody who has the coalition's root and nothing else.
+    fn stranger(&self) -> PathBuf {
+        let directory = self.coalition.path("stranger");
+        std::fs::create_dir_all(&directory).unwrap();
+        let root = self.coalition.path("ua").join("root.note");
+        std::fs::copy(root, directory.join("root.note")).unwrap();
+        directory
+    }
+
+    /// The place of the leaf of an act.
+    fn leaf_of(&self, act: Act) -> usize {
+        let leaves = self.sound["logs"][0]["leaves"].as_array().unwrap();
+        let found = leaves.iter().position(|leaf| entry(leaf).act() == act);
+        found.unwrap()
+    }
+}
+
+fn entry(leaf: &Value) -> pb::LogEntry {
+    let octets = STANDARD.decode(leaf["leaf"].as_str().unwrap()).unwrap();
+    pb::LogEntry::decode(octets.as_slice()).unwrap()
+}
+
+fn leaves(bundle: &mut Value) -> &mut Vec<Value> {
+    bundle["logs"][0]["leaves"].as_array_mut().unwrap()
+}
+
+/// What was found, with its place.
+fn found(said: &Said) -> Vec<(String, Option<u64>, String)> {
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let object = said.object();
+    assert_eq!(object["ok"], false);
+    let within = object["logs"].as_array().unwrap().iter();
+    let within = within.flat_map(|log| log["findings"].as_array().unwrap());
+    let between = object["story"]["between"].as_array().into_iter().flatten();
+    within
+        .chain(between)
+        .map(|finding| {
+            (
+                finding["code"].as_str().unwrap().to_owned(),
+                finding["leaf_index"].as_u64(),
+                finding["place"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect()
+}
+
+fn assert_found(said: &Said, code: &str, leaf: Option<u64>) {
+    let found = found(said);
+    assert!(
+        found.iter().any(|(is, at, _)| is == code && *at == leaf),
+        "{code} at {leaf:?} is not among {found:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_altered_in_a_bundle_is_named_to_the_leaf() {
+    let coalition = after_an_exchange().await;
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let sound = bundle.verify(|_| {}).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    let told = bundle.leaf_of(Act::DisclosureAnswered);
+    let at = Some(told as u64);
+    let size = bundle.sound["logs"][0]["leaves"].as_array().unwrap().len();
+
+    let edited = bundle
+        .verify(|bundle| {
+            let leaf = &mut leaves(bundle)[told];
+            let mut entry = entry(leaf);
+            entry.purpose = pb::Purpose::Reunification.into();
+            leaf["leaf"] = STANDARD.encode(entry.encode_to_vec()).into();
+        })
+        .await;
+    assert_found(&edited, "ALTERED_LEAF", at);
+
+    let deleted = bundle
+        .verify(|bundle| {
+            leaves(bundle).remove(told);
+        })
+        .await;
+    assert_found(&deleted, "LEAF_MISSING", at);
+
+    let inserted = bundle
+        .verify(|bundle| {
+            let again = leaves(bundle)[told].clone();
+            leaves(bundle).insert(told + 1, again);
+        })
+        .await;
+    assert_found(&inserted, "LEAF_MOVED", at);
+    let shifted = bundle
+        .verify(|bundle| {
+            let again = leaves(bundle)[told].clone();
+            leaves(bundle).insert(told, again);
+            for (index, leaf) in leaves(bundle).iter_mut().enumerate() {
+                leaf["index"] = json!(index);
+            }
+        })
+        .await;
+    assert_found(&shifted, "BAD_PROOF", Some(told as u64 + 1));
+    assert_found(&shifted, "LEAF_ADDED", Some(size as u64));
+
+    let swapped = bundle
+        .verify(|bundle| leaves(bundle).swap(told, told + 1))
+        .await;
+    assert_found(&swapped, "LEAF_MOVED", at);
+
+    let truncated = bundle
+        .verify(|bundle| {
+            leaves(bundle).pop();
+        })
+        .await;
+    assert_found(&truncated, "CUT_BACK", None);
+
+    let without_receipt = bundle
+        .verify(|bundle| {
+            let leaf = &mut leaves(bundle)[told];
+            let octets = STANDARD.decode(leaf["answer"].as_str().unwrap()).unwrap();
+            let message = pb::SignedMessage::decode(octets.as_slice()).unwrap();
+            let envelope = message.envelope.unwrap();
+            let mut answer = pb::DisclosureAnswer::decode(envelope.payload.as_slice()).unwrap();
+            answer.receipt = None;
+            let key = &coalition.identity(HOLDER).signing;
+            let kind = pb::DisclosureAnswer::TYPE;
+            let signed = sign_bytes(kind, answer.encode_to_vec(), key, message.items);
+            leaf["answer"] = STANDARD.encode(signed.encode_to_vec()).into();
+        })
+        .await;
+    assert_found(&without_receipt, "BAD_RECEIPT", at);
+    assert!(
+        found(&without_receipt)
+            .iter()
+            .any(|(.., place)| place == "answer")
+    );
+
+    let wrong_key = bundle
+        .verify(|bundle| {
+            let note = bundle["logs"][0]["checkpoints"][0].as_str().unwrap();
+            let signed = SignedCheckpoint::parse(note.as_bytes()).unwrap();
+            let checkpoint = signed.unverified().clone();
+            let key = SigningKey::from_seed(&[9; 32]);
+            let signer = NoteSigner::new(checkpoint.origin().clone(), key);
+            let forged = checkpoint.sign(&signer).unwrap().to_string();
+            bundle["logs"][0]["checkpoints"][0] = forged.into();
+        })
+        .await;
+    assert_found(&wrong_key, "BAD_CHECKPOINT", None);
+
+    // A bundle of one leaf proves as much of that leaf.
+    let leaf = told.to_string();
+    let one = Bundle::make(&coalition, &[HOLDER, "--leaf", &leaf]).await;
+    let sound = one.verify(|_| {}).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    let edited = one
+        .verify(|bundle| {
+            let leaf = &mut leaves(bundle)[0];
+            let mut entry = entry(leaf);
+            entry.time_ms += 1;
+            leaf["leaf"] = STANDARD.encode(entry.encode_to_vec()).into();
+        })
+        .await;
+    assert_found(&edited, "ALTERED_LEAF", at);
+
+    // Under another root nothing of it counts.
+    let directory = bundle.stranger();
+    std::fs::write(directory.join("other.note"), foreign_root()).unwrap();
+    let other = directory.join("other.note").display().to_string();
+    let foreign = bundle
+        .verify_in(&directory, &["--root", &other], |_| {})
+        .await;
+    assert_eq!(foreign.code, Some(1), "{foreign:?}");
+    assert_eq!(foreign.object()["error"]["code"], "BUNDLE_NO_ROSTER");
+}
+
+/// The root of another coalition.
+fn foreign_root() -> String {
+    let other = Coalition::found(|_| {});
+    std::fs::read_to_string(other.path("ua").join("root.note")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_are_counted_and_strangers_named() {
+    let coalition = after_an_exchange().await;
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let cosigner = Cosigner::new(
+        KeyName::new("witness.example").unwrap(),
+        SigningKey::from_seed(&[8; 32]),
+    );
+    let cosign = |bundle: &mut Value, text: Option<&str>| {
+        let note = bundle["logs"][0]["checkpoints"][0].as_str().unwrap();
+        let mut signed = SignedCheckpoint::parse(note.as_bytes()).unwrap();
+        let stated = signed.unverified().to_string();
+        let line = cosigner.cosign(text.unwrap_or(&stated), 1_790_000_000);
+        signed.add_cosignature(line.unwrap()).unwrap();
+        bundle["logs"][0]["checkpoints"][0] = signed.to_string().into();
+    };
+    let stranger = bundle.verify(|bundle| cosign(bundle, None)).await;
+    assert_found(&stranger, "UNKNOWN_WITNESS", None);
+
+    let directory = bundle.stranger();
+    let vkey = cosigner.note_key().to_string();
+    let policy = ["--witness", &vkey, "--quorum", "1"];
+    let known = bundle
+        .verify_in(&directory, &policy, |bundle| cosign(bundle, None))
+        .await;
+    assert_eq!(known.code, Some(0), "{known:?}");
+    assert_eq!(known.object()["logs"][0]["cosigned"][0], "witness.example");
+    let nobody = bundle.verify_in(&directory, &policy, |_| {}).await;
+    assert_found(&nobody, "TOO_FEW_WITNESSES", None);
+    let another = bundle
+        .verify_in(&directory, &policy, |bundle| {
+            cosign(bundle, Some("pl.example/log\n1\nAAAA\n"));
+        })
+        .await;
+    assert_found(&another, "BAD_COSIGNATURE", None);
+    // The same policy holds for a node.
+    let mut command = vec!["--json", "audit", "verify", HOLDER];
+    command.extend(policy);
+    let said = run(&coalition.path(OMBUDSMAN), &command).await;
+    assert_found(&said, "TOO_FEW_WITNESSES", None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import(HOLDER, &[ABROAD]).await;
+    let (ua, pl) = (
+        taken(&mut coalition, "ua").await,
+        taken(&mut coalition, HOLDER).await,
+    );
+    find_and_ask(&coalition).await;
+    let ombudsman = coalition.path(OMBUDSMAN);
+    let said = run(&ombudsman, &["--json", "audit", "verify", HOLDER]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let before = said.object()["logs"][0]["leaves"].as_u64().unwrap();
+
+    // Ukraine's node forgets that it asked; Poland's answer tells of it.
+    put_back(&mut coalition, "ua", &ua).await;
+    let bundle = Bundle::make(&coalition, &["ua", HOLDER]).await;
+    assert_found(&bundle.verify(|_| {}).await, "QUERY_DENIED", None);
+
+    // Poland's node forgets that it answered: the ombudsman remembers how long its log was.
+    put_back(&mut coalition, HOLDER, &pl).await;
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let rolled_back = bundle.verify_in(&ombudsman, &[], |_| {}).await;
+    assert_found(&rolled_back, "CUT_BACK", None);
+    // The checkpoint of before is in the bundle as well: a stranger is told the same.
+    assert_found(&bundle.verify(|_| {}).await, "CUT_BACK", None);
+
+    // Grown past that size again, it is another history.
+    for _ in 0..before {
+        Bundle::make(&coalition, &[HOLDER]).await;
+    }
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let forked = bundle.verify(|_| {}).await;
+    assert_found(&forked, "FORKED", None);
+    let object = forked.object();
+    let proof = object["logs"][0]["findings"][0]["proof"].as_array();
+    assert_eq!(proof.map(Vec::len), Some(2), "{object:#}");
+}
+
+async fn taken(coalition: &mut Coalition, id: &str) -> Vec<u8> {
+    coalition.stop_node(id).await;
+    let database = std::fs::read(coalition.path(id).join("wayhome.db")).unwrap();
+    coalition.start_node(id).await;
+    database
+}
+
+async fn put_back(coalition: &mut Coalition, id: &str, database: &[u8]) {
+    coalition.stop_node(id).await;
+    let path = coalition.path(id).join("wayhome.db");
+    for side in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(path.with_extension(side));
+    }
+    std::fs::write(path, database).unwrap();
+    coalition.start_node(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_outlives_the_data_and_holds_none() {
+    let coalition = after_an_exchange().await;
+    let before = Bundle::make(&coalition, &["ua", HOLDER]).await;
+    // The place that was disclosed, and why it was asked for, are not in the file.
+    let text = before.sound.to_string();
+    for value in ["Lublin", "The family asks."] {
+        assert!(!text.contains(value));
+        assert!(!contains_octets(&before.sound, value.as_bytes()));
+    }
+    RecordServiceClient::new(coalition.operator(HOLDER).await)
+        .erase_record(EraseRecordRequest {
+            record_ref: "PL-1".to_owned(),
+        })
+        .await
+        .unwrap();
+    let said = before.verify(|_| {}).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.object()["story"]["pairs"].as_u64().unwrap() >= 3);
+    let after = Bundle::make(&coalition, &["ua", HOLDER]).await;
+    let said = after.verify(|_| {}).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+}
+
+fn contains_octets(value: &Value, octets: &[u8]) -> bool {
+    match value {
+        Value::String(text) => STANDARD
+            .decode(text)
+            .is_ok_and(|bytes| bytes.windows(octets.len()).any(|window| window == octets)),
+        Value::Array(values) => values.iter().any(|value| contains_octets(value, octets)),
+        Value::Object(values) => values.values().any(|value| contains_octets(value, octets)),
+        _ => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_damage_to_the_file_is_a_crash() {
+    let coalition = after_an_exchange().await;
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let root = std::fs::read(coalition.path("ua").join("root.note")).unwrap();
+    let anchors = Anchors {
+        root: &root,
+        witnesses: &[],
+        quorum: 0,
+        last: &|_| None,
+    };
+    let sound = bundle.sound.to_string().into_bytes();
+    assert!(check(&sound, &anchors).is_ok_and(|checked| checked.findings() == 0));
+    let first_leaf = String::from_utf8_lossy(&sound).find("\"leaf\":").unwrap();
+    let mut unnoticed = 0;
+    const FLIPS: usize = 120;
+    for flip in 0..FLIPS {
+        let mut damaged = sound.clone();
+        let at = first_leaf + (damaged.len() - first_leaf) * flip / FLIPS;
+        damaged[at] ^= 1 << (flip % 7);
+        // Rosters and roots stand behind the leaves in the file.
+        unnoticed +=
+            usize::from(check(&damaged, &anchors).is_ok_and(|checked| checked.findings() == 0));
+        damaged.truncate(at);
+        assert!(check(&damaged, &anchors).is_err());
+    }
+    // What goes unnoticed is the file's own: who made it, and when.
+    assert!(unnoticed <= FLIPS / 20, "{unnoticed} of {FLIPS}");
+}
