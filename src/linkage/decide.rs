@@ -286,6 +286,38 @@ mod tests {
     }
 
     #[test]
+    fn one_household_is_not_one_child() {
+        let held = Attributes {
+            family_name: Some("Harding"),
+            given_name: Some("Rosalind"),
+            date_of_birth: Date::new(2013, Some(6), Some(14)),
+            place_of_birth: Some("Little Wenham"),
+            last_known_place: Some("7 Church Lane 3056"),
+            ..Attributes::default()
+        };
+        // Found by surname and address although given name, date and birthplace are others.
+        let sibling = Attributes {
+            given_name: Some("Beatrix"),
+            date_of_birth: Date::new(2015, Some(9), Some(2)),
+            place_of_birth: Some("Ashford"),
+            ..held
+        };
+        assert!(decide(&sibling, &held).grade < Grade::Match);
+        let born_there = Attributes {
+            place_of_birth: held.place_of_birth,
+            ..sibling
+        };
+        assert!(decide(&born_there, &held).grade < Grade::Match);
+        // The child under another name, misdated.
+        let renamed = Attributes {
+            family_name: Some("Ellery"),
+            date_of_birth: sibling.date_of_birth,
+            ..held
+        };
+        assert!(decide(&renamed, &held).grade >= Grade::Possible);
+    }
+
+    #[test]
     fn names_and_dates_alone_do_not_make_a_twin_the_child() {
         let held = Attributes {
             family_name: Some("Ковальчук"),
