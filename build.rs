@@ -20,6 +20,9 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/quota.proto",
     "wayhome/operator/v1/protection.proto",
     "wayhome/operator/v1/log.proto",
+    "wayhome/operator/v1/policy.proto",
+    "wayhome/operator/v1/requests.proto",
+    "wayhome/operator/v1/accounts.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

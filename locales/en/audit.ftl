@@ -30,6 +30,24 @@ act-ROSTER_REFUSED = roster refused
 act-CLOCK_ACCEPTED = clock accepted
 act-HOUSE_RULES_SET = house rules set
 act-ALERT_RAISED = alert raised
+act-POLICY_ADOPTED = policy came into force
+act-POLICY_REFUSED = policy refused
+act-DISCLOSURE_APPROVED = fields approved by a person
+act-DISCLOSURE_DENIED = fields denied by a person
+act-BREAK_GLASS = fields released by one person alone
+act-BREAK_GLASS_REVIEWED = release reviewed
+act-DISCLOSURE_WITHDRAWN = what was told withdrawn
+act-DISCLOSURE_CORRECTED = what was told corrected
+act-DISCLOSURE_EXPIRED = request expired
+act-DISCLOSURE_ESCALATED = people told that a request waits
+act-NOTICE_ASKED = notice sent
+act-NOTICE_ANSWERED = notice acted on
+act-NOTICE_RECEIVED = notice acknowledged
+act-RECEIVED_ERASED = what was told erased in time
+act-OPERATOR_SIGNED_IN = person signed in
+act-OPERATOR_REFUSED = sign-in refused
+act-OPERATOR_SIGNED_OUT = person signed out
+act-ACCOUNT_CHANGED = account changed
 
 # After "for".
 purpose-family_tracing = tracing the family

@@ -30,6 +30,24 @@ act-ROSTER_REFUSED = реєстр учасників відхилено
 act-CLOCK_ACCEPTED = час вузла підтверджено
 act-HOUSE_RULES_SET = правила вузла встановлено
 act-ALERT_RAISED = тривогу піднято
+act-POLICY_ADOPTED = правила розкриття набули чинності
+act-POLICY_REFUSED = правила розкриття відхилено
+act-DISCLOSURE_APPROVED = особа дозволила розкрити відомості
+act-DISCLOSURE_DENIED = особа відмовила в розкритті відомостей
+act-BREAK_GLASS = відомості розкрила одна особа самостійно
+act-BREAK_GLASS_REVIEWED = самостійне розкриття перевірено
+act-DISCLOSURE_WITHDRAWN = розкриті відомості відкликано
+act-DISCLOSURE_CORRECTED = розкриті відомості виправлено
+act-DISCLOSURE_EXPIRED = строк запиту минув
+act-DISCLOSURE_ESCALATED = людей повідомлено, що запит чекає
+act-NOTICE_ASKED = повідомлення надіслано
+act-NOTICE_ANSWERED = повідомлення виконано
+act-NOTICE_RECEIVED = виконання повідомлення підтверджено
+act-RECEIVED_ERASED = отримані відомості знищено в строк
+act-OPERATOR_SIGNED_IN = особа ввійшла
+act-OPERATOR_REFUSED = у вході відмовлено
+act-OPERATOR_SIGNED_OUT = особа вийшла
+act-ACCOUNT_CHANGED = обліковий запис змінено
 
 # After "for".
 purpose-family_tracing = розшук родини

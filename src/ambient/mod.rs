@@ -3,6 +3,8 @@
 //! No other file of the project reads a clock or draws a random number by itself;
 //! `clippy.toml` forbids it. A test that injects both is deterministic.
 
+pub mod fault;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;

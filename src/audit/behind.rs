@@ -57,6 +57,8 @@ pub enum QuerySays {
         /// The fields asked for.
         fields: Vec<String>,
     },
+    /// A notice to a receiver.
+    Notice,
     /// An ombudsman's request.
     Audit,
 }
@@ -78,6 +80,8 @@ pub enum AnswerSays {
         /// Names of those that were not.
         withheld: Vec<String>,
     },
+    /// A notice was acted on.
+    Notice,
     /// A pseudonym was named.
     Subject,
 }
@@ -133,16 +137,22 @@ fn expected(entry: &Entry) -> Expected {
             own_query: true,
             ..all
         },
-        Act::LookupAsked | Act::DisclosureAsked => Expected {
+        Act::LookupAsked | Act::DisclosureAsked | Act::NoticeAsked => Expected {
             answer: false,
             own_query: true,
             ..all
         },
-        Act::EvaluationReceived | Act::LookupReceived | Act::DisclosureReceived => Expected {
+        Act::EvaluationReceived
+        | Act::LookupReceived
+        | Act::DisclosureReceived
+        | Act::NoticeReceived => Expected {
             own_query: true,
             ..all
         },
-        Act::EvaluationAnswered | Act::LookupAnswered | Act::DisclosureAnswered => all,
+        Act::EvaluationAnswered
+        | Act::LookupAnswered
+        | Act::DisclosureAnswered
+        | Act::NoticeAnswered => all,
         Act::AuditAnswered => Expected {
             // Streams of leaves and evidence have no signed answer of their own.
             answer: entry.answer_digest.is_some(),
@@ -329,6 +339,9 @@ fn check_query(
         Act::DisclosureAsked | Act::DisclosureAnswered | Act::DisclosureReceived => {
             disclosure_query(leaf, expected, message)
         }
+        Act::NoticeAsked | Act::NoticeAnswered | Act::NoticeReceived => {
+            open_query::<pb::DisclosureNotice>(leaf, expected, message).map(|_| QuerySays::Notice)
+        }
         Act::AuditAnswered => audit_query(leaf, expected, message),
         Act::QueryRefused => refused_query(leaf, expected, message),
         _ => Err(Fault::OtherKind),
@@ -483,6 +496,9 @@ fn readable_query(
                     .map_or_else(Vec::new, |mask| mask.paths),
             })
         }
+        pb::DisclosureNotice::TYPE => {
+            open_query::<pb::DisclosureNotice>(leaf, expected, message).map(|_| QuerySays::Notice)
+        }
         pb::AuditQuery::TYPE => {
             open_query::<pb::AuditQuery>(leaf, expected, message).map(|_| QuerySays::Audit)
         }
@@ -542,10 +558,20 @@ fn check_answer(
             Ok((
                 AnswerSays::Disclosure {
                     granted,
-                    withheld: names(answer.payload.withheld),
+                    // What waits for people is not given either.
+                    withheld: [
+                        names(answer.payload.withheld),
+                        names(answer.payload.waiting),
+                    ]
+                    .concat(),
                 },
                 Some(promise),
             ))
+        }
+        Act::NoticeAnswered | Act::NoticeReceived => {
+            let answer: Opened<pb::NoticeAnswer> = open_answer(leaf, expected, message)?;
+            let promise = promise(leaf, expected, answer.payload.receipt)?;
+            Ok((AnswerSays::Notice, Some(promise)))
         }
         Act::AuditAnswered => {
             let answer: Opened<pb::SubjectAnswer> = open_answer(leaf, expected, message)?;

@@ -32,6 +32,8 @@ pub struct Entry {
     pub subject: Option<[u8; 16]>,
     /// What the act brings into force, or how it is described.
     pub reference: Box<str>,
+    /// Pseudonym of the account whose act it is, where it is a person's.
+    pub operator: Option<[u8; 16]>,
 }
 
 /// Why the bytes of a leaf are no entry.
@@ -84,6 +86,7 @@ impl Entry {
             commitment: octets("commitment", &entry.commitment)?,
             subject: octets("subject", &entry.subject)?,
             reference: entry.reference.into_boxed_str(),
+            operator: octets("operator", &entry.operator)?,
         })
     }
 }
@@ -138,6 +141,7 @@ mod tests {
             commitment: vec![4; 32],
             subject: Vec::new(),
             reference: "x".to_owned(),
+            operator: Vec::new(),
         };
         let entry = Entry::parse(&leaf.encode_to_vec()).unwrap();
         assert!(

@@ -159,15 +159,18 @@ enum Role {
 
 fn role(act: pb::Act) -> Option<Role> {
     match act {
-        pb::Act::EvaluationAsked | pb::Act::LookupAsked | pb::Act::DisclosureAsked => {
-            Some(Role::Asked)
-        }
-        pb::Act::EvaluationReceived | pb::Act::LookupReceived | pb::Act::DisclosureReceived => {
-            Some(Role::Received)
-        }
-        pb::Act::EvaluationAnswered | pb::Act::LookupAnswered | pb::Act::DisclosureAnswered => {
-            Some(Role::Answered)
-        }
+        pb::Act::EvaluationAsked
+        | pb::Act::LookupAsked
+        | pb::Act::DisclosureAsked
+        | pb::Act::NoticeAsked => Some(Role::Asked),
+        pb::Act::EvaluationReceived
+        | pb::Act::LookupReceived
+        | pb::Act::DisclosureReceived
+        | pb::Act::NoticeReceived => Some(Role::Received),
+        pb::Act::EvaluationAnswered
+        | pb::Act::LookupAnswered
+        | pb::Act::DisclosureAnswered
+        | pb::Act::NoticeAnswered => Some(Role::Answered),
         pb::Act::QueryRefused => Some(Role::Refused),
         _ => None,
     }
@@ -179,6 +182,7 @@ fn kind(act: pb::Act) -> u8 {
         pb::Act::EvaluationAsked | pb::Act::EvaluationReceived | pb::Act::EvaluationAnswered => 1,
         pb::Act::LookupAsked | pb::Act::LookupReceived | pb::Act::LookupAnswered => 2,
         pb::Act::DisclosureAsked | pb::Act::DisclosureReceived | pb::Act::DisclosureAnswered => 3,
+        pb::Act::NoticeAsked | pb::Act::NoticeReceived | pb::Act::NoticeAnswered => 4,
         _ => 0,
     }
 }

@@ -380,5 +380,6 @@ pub(super) fn entry(act: pb::Act, peer: &str, digest: u8) -> Entry {
         commitment: None,
         subject: None,
         reference: "".into(),
+        operator: None,
     }
 }

@@ -112,10 +112,16 @@ impl Shape {
             return faults;
         };
         match entry.act {
-            pb::Act::EvaluationAsked | pb::Act::LookupAsked | pb::Act::DisclosureAsked => {
+            pb::Act::EvaluationAsked
+            | pb::Act::LookupAsked
+            | pb::Act::DisclosureAsked
+            | pb::Act::NoticeAsked => {
                 self.asked.insert(entry.time_ms, digest, index);
             }
-            pb::Act::EvaluationReceived | pb::Act::LookupReceived | pb::Act::DisclosureReceived
+            pb::Act::EvaluationReceived
+            | pb::Act::LookupReceived
+            | pb::Act::DisclosureReceived
+            | pb::Act::NoticeReceived
                 if !self.torn && !self.asked.known.contains_key(&digest) =>
             {
                 fault(Fault::NotAsked);
@@ -123,6 +129,7 @@ impl Shape {
             pb::Act::EvaluationAnswered
             | pb::Act::LookupAnswered
             | pb::Act::DisclosureAnswered
+            | pb::Act::NoticeAnswered
             | pb::Act::AuditAnswered => {
                 if let Some(earlier) = self.answered.insert(entry.time_ms, digest, index) {
                     fault(Fault::AnsweredTwice { earlier });

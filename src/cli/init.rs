@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::{CliError, Context};
-use crate::exchange::{AllowListText, Thresholds};
-use crate::node::{Config, Identity, LogConfig, Routes, default_rederive_per_minute};
+use crate::exchange::{Thresholds, policy};
+use crate::node::accounts::make_first_code;
+use crate::node::config::Notify;
+use crate::node::{Config, Identity, LogConfig, POLICY_FILE, Routes, default_rederive_per_minute};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
     Roles, Timestamp, TlsPin,
@@ -59,29 +61,44 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         database: "sqlite:wayhome.db".to_owned(),
         rederive_per_minute: default_rederive_per_minute(),
         log: LogConfig::default(),
-        disclosure: default_allow_list(),
         routes: Routes::new(),
         refuse: Vec::new(),
         alerts: Thresholds::default(),
+        notify: Notify::default(),
     };
-    let member = public_entry(context, &args, scope, &identity)?;
+    let member = public_entry(context, &args, scope.clone(), &identity)?;
     let entry =
         serde_json::to_string_pretty(&member).map_err(|error| CliError::failed("JSON", error))?;
     context
         .directory
         .write("member.json", &format!("{entry}\n"))?;
     context.directory.write("node.toml", &config.to_text())?;
+    if scope.is_none() {
+        context.directory.write(POLICY_FILE, policy::DEFAULT)?;
+    }
     let path = context.directory.path().display();
     context.output.say(format_args!(
         "Keys and configuration of {} ({}) are in {path}.",
         args.name, args.member
     ));
+    let code = if scope.is_none() {
+        let code = make_first_code(&context.directory, &context.ambient)?;
+        context.output.say(format_args!(
+            "The first administrator claims an account, once the node runs, with this code, which is good once:\n  wayhome --dir {path} accounts claim NAME --code {code}"
+        ));
+        Some(code)
+    } else {
+        None
+    };
     context.output.say(format_args!(
         "Next: give {path}/member.json to the coalition's secretariat; it holds public keys only."
     ));
-    context
-        .output
-        .object(&json!({"ok": true, "member": args.member, "entry": member}));
+    context.output.object(&json!({
+        "ok": true,
+        "member": args.member,
+        "entry": member,
+        "first_administrator_code": code,
+    }));
     Ok(())
 }
 
@@ -92,23 +109,6 @@ fn scope(text: &str) -> Result<OmbudsmanScope, CliError> {
     text.parse()
         .map(OmbudsmanScope::Member)
         .map_err(|error| CliError::input("SCOPE", format!("--ombudsman: {error}")))
-}
-
-/// What a ministry can grant without a person's decision: where a child is and what became of it,
-/// never who cares for it or what its documents say.
-fn default_allow_list() -> AllowListText {
-    let fields = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    AllowListText(
-        [
-            (Purpose::FamilyTracing, fields(&["current_place", "status"])),
-            (
-                Purpose::Reunification,
-                fields(&["current_place", "status", "last_known_place"]),
-            ),
-            (Purpose::ChildProtection, fields(&["status"])),
-        ]
-        .into(),
-    )
 }
 
 fn public_entry(

@@ -4,6 +4,7 @@
 //! `--json`. Errors go to standard error and say what is wrong, where, and what to do; exit codes
 //! are 0 done, 1 failed, 2 wrong usage or input.
 
+mod accounts;
 mod alerts;
 mod audit;
 mod bench;
@@ -14,9 +15,11 @@ mod eval;
 mod init;
 mod log;
 mod output;
+mod policy;
 mod progress;
 mod quotas;
 mod records;
+mod requests;
 mod review;
 mod roster;
 mod run;
@@ -32,7 +35,7 @@ use clap::{Parser, Subcommand};
 pub use output::{CliError, Output};
 
 use crate::ambient::Ambient;
-use crate::node::Directory;
+use crate::node::{Directory, OperatorChannel, operator_client_as};
 
 /// Finds displaced children across borders without putting their data in one place.
 #[derive(Parser)]
@@ -44,6 +47,10 @@ struct Cli {
     /// Print one JSON object for machines.
     #[arg(long, global = true)]
     json: bool,
+    /// Where your session is kept between commands; `WAYHOME_SESSION`, or `operator.session` in the
+    /// directory, if not given.
+    #[arg(long, global = true, value_name = "FILE")]
+    session: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,8 +75,14 @@ enum Command {
     Search(search::Args),
     /// See what peers were answered about own records, and on what grounds.
     Review(review::Args),
-    /// Ask a member for fields behind a lead.
+    /// Ask a member for fields behind a lead, ask again, watch.
     Disclose(disclose::Args),
+    /// Decide on what other members ask to be told.
+    Requests(requests::Args),
+    /// Sign in and out; make and change accounts.
+    Accounts(accounts::Args),
+    /// Check, explain and test what is told to other members.
+    Policy(policy::Args),
     /// Check logs and evidence, as an ombudsman.
     Audit(audit::Args),
     /// Look after this node's log, and what was found out about others'.
@@ -92,10 +105,34 @@ pub struct Context {
     pub directory: Directory,
     /// The same, if the command line named one.
     pub given_directory: Option<PathBuf>,
+    /// Where the person's session is kept.
+    pub session: PathBuf,
     /// How to speak.
     pub output: Output,
     /// Time and randomness.
     pub ambient: Ambient,
+}
+
+/// The session's file as `WAYHOME_SESSION` names it.
+fn session_from_environment() -> Option<PathBuf> {
+    std::env::var_os("WAYHOME_SESSION").map(PathBuf::from)
+}
+
+impl Context {
+    /// The running node, as the person who signed in last, if anyone has.
+    pub async fn operator(&self) -> Result<OperatorChannel, CliError> {
+        let token = match std::fs::read_to_string(&self.session) {
+            Ok(token) => Some(token),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(CliError::failed(
+                    "SESSION",
+                    format!("{}: {error}", self.session.display()),
+                ));
+            }
+        };
+        Ok(operator_client_as(&self.directory.socket(), token.as_deref()).await?)
+    }
 }
 
 /// Parses the command line and runs the command.
@@ -107,6 +144,13 @@ pub fn main() -> ExitCode {
     };
     let context = Context {
         directory: Directory::new(cli.dir.clone().unwrap_or_else(|| PathBuf::from("."))),
+        session: cli
+            .session
+            .or_else(session_from_environment)
+            .unwrap_or_else(|| {
+                let directory = cli.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+                directory.join("operator.session")
+            }),
         given_directory: cli.dir,
         output: Output::new(cli.json),
         ambient: ambient(),
@@ -136,6 +180,9 @@ pub fn main() -> ExitCode {
             Command::Search(args) => search::run(&context, args).await,
             Command::Review(args) => review::run(&context, args).await,
             Command::Disclose(args) => disclose::run(&context, args).await,
+            Command::Policy(args) => policy::run(&context, args).await,
+            Command::Requests(args) => requests::run(&context, args).await,
+            Command::Accounts(args) => accounts::run(&context, args).await,
             Command::Audit(args) => audit::run(&context, args).await,
             Command::Roster(args) => roster::run(&context, args).await,
             Command::Log(args) => log::run(&context, args).await,

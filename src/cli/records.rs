@@ -2,18 +2,18 @@
 
 mod import;
 
+use crate::node::OperatorChannel;
 use clap::Subcommand;
 use serde_json::json;
-use tonic::transport::Channel;
 
 use super::progress::bar;
 use super::{CliError, Context};
-use crate::node::operator_client;
 use crate::proto::operator::record_service_client::RecordServiceClient;
 use crate::proto::operator::{
-    EraseRecordRequest, GetRecordRequest, ListRecordsRequest, PublishRecordsRequest,
+    EraseRecordRequest, GetRecordRequest, ImportRecordsRequest, ListRecordsRequest,
+    PublishRecordsRequest, Record,
 };
-use crate::records::FIELDS;
+use crate::records::{Column, FIELDS};
 
 /// Arguments of `wayhome records`.
 #[derive(clap::Args)]
@@ -30,6 +30,8 @@ enum Command {
     List(ListArgs),
     /// Show one record.
     Show(RefArgs),
+    /// Correct fields of one record. Members who were told of them hear of it.
+    Correct(CorrectArgs),
     /// Make tokens for new records and bring them into the index.
     Publish,
     /// Erase one record for good.
@@ -54,6 +56,16 @@ struct RefArgs {
 }
 
 #[derive(clap::Args)]
+struct CorrectArgs {
+    /// The record's reference.
+    #[arg(value_name = "REF")]
+    record_ref: String,
+    /// A field and what it is to hold; nothing after the `=` empties it. May be given several times.
+    #[arg(long = "set", value_name = "FIELD=VALUE", required = true)]
+    set: Vec<String>,
+}
+
+#[derive(clap::Args)]
 struct EraseArgs {
     /// The record's reference.
     #[arg(value_name = "REF")]
@@ -68,13 +80,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Import(args) => import::run(context, args).await,
         Command::List(args) => list(context, args).await,
         Command::Show(args) => show(context, args).await,
+        Command::Correct(args) => correct(context, args).await,
         Command::Publish => publish(context).await,
         Command::Erase(args) => erase(context, args).await,
     }
 }
 
-async fn client(context: &Context) -> Result<RecordServiceClient<Channel>, CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+async fn client(context: &Context) -> Result<RecordServiceClient<OperatorChannel>, CliError> {
+    let channel = context.operator().await?;
     Ok(RecordServiceClient::new(channel).max_decoding_message_size(64 << 20))
 }
 
@@ -139,6 +152,51 @@ async fn show(context: &Context, args: RefArgs) -> Result<(), CliError> {
     context
         .output
         .object(&json!({"ok": true, "state": shown.state, "record": object}));
+    Ok(())
+}
+
+async fn correct(context: &Context, args: CorrectArgs) -> Result<(), CliError> {
+    let mut client = client(context).await?;
+    let mut fields = client
+        .get_record(GetRecordRequest {
+            record_ref: args.record_ref.clone(),
+        })
+        .await?
+        .into_inner()
+        .record
+        .unwrap_or_default()
+        .fields;
+    let mut corrected = Vec::new();
+    for set in &args.set {
+        let (name, value) = set
+            .split_once('=')
+            .filter(|(name, _)| Column::from_name(name).is_some_and(|c| c != Column::RecordRef))
+            .ok_or_else(|| {
+                CliError::input(
+                    "UNKNOWN_FIELD",
+                    "--set takes FIELD=VALUE, with the name of a column other than record_ref",
+                )
+            })?;
+        fields.insert(name.to_owned(), value.to_owned());
+        corrected.push(name.to_owned());
+    }
+    let counts = client
+        .import_records(tokio_stream::iter([ImportRecordsRequest {
+            records: vec![Record { fields }],
+        }]))
+        .await?
+        .into_inner();
+    context.output.say(if counts.changed == 0 {
+        "The record says this already: nothing was changed."
+    } else {
+        "The record is corrected. Members who were told of it hear so; peers find it as it is now after the next `records publish`."
+    });
+    context.output.object(&json!({
+        "ok": true,
+        "record_ref": args.record_ref,
+        "corrected": corrected,
+        "changed": counts.changed > 0,
+    }));
     Ok(())
 }
 

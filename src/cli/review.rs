@@ -2,10 +2,9 @@
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::{CliError, Context};
-use crate::node::operator_client;
+use crate::node::OperatorChannel;
 use crate::proto::operator::review_service_client::ReviewServiceClient;
 use crate::proto::operator::{Finding, FindingInFull, ListFindingsRequest, ShowFindingsRequest};
 use crate::records::FIELDS;
@@ -55,8 +54,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     }
 }
 
-async fn client(context: &Context) -> Result<ReviewServiceClient<Channel>, CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+async fn client(context: &Context) -> Result<ReviewServiceClient<OperatorChannel>, CliError> {
+    let channel = context.operator().await?;
     Ok(ReviewServiceClient::new(channel).max_decoding_message_size(64 << 20))
 }
 

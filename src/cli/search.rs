@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
-use crate::node::operator_client;
 use crate::proto::operator::search_service_client::SearchServiceClient;
 use crate::proto::operator::{Record, SearchRequest, SearchResponse};
 use crate::records::import::{Format, Import, ImportOptions, Row};
@@ -40,7 +39,7 @@ pub struct Args {
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let (described, subjects) = described(args.input.as_ref())?;
     let names: Vec<String> = args.records.iter().cloned().chain(described).collect();
-    let channel = operator_client(&context.directory.socket()).await?;
+    let channel = context.operator().await?;
     let mut results = SearchServiceClient::new(channel)
         .max_encoding_message_size(64 << 20)
         .max_decoding_message_size(64 << 20)

@@ -55,6 +55,27 @@ pub struct Asked<P> {
     pub bytes_received: u64,
 }
 
+/// What an answer changes, beyond being kept.
+#[tonic::async_trait]
+pub trait OnAnswer<P>: Sync {
+    /// The effects that go with the leaf of the answer's receipt. Called anew if the act was refused
+    /// because something changed at the same moment.
+    async fn effects(&self, party: &Party, answer: &Answer<P>) -> Result<Vec<Effect>, StoreError>;
+}
+
+/// An answer that is kept, and changes nothing else.
+pub struct KeptOnly;
+
+#[tonic::async_trait]
+impl<P: AnswerPayload + Sync> OnAnswer<P> for KeptOnly {
+    async fn effects(&self, _: &Party, _: &Answer<P>) -> Result<Vec<Effect>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// How often the receipt of an answer is recorded anew because something changed at the same moment.
+const RECEIPTS: u32 = 5;
+
 /// Asks `holder`: records the act, sends, verifies what comes back, and records that.
 ///
 /// `send` makes the call; it may be called again with the same message.
@@ -70,7 +91,40 @@ pub async fn ask<P, F, R>(
     send: F,
 ) -> Result<Asked<P>, PeerError>
 where
-    P: AnswerPayload,
+    P: AnswerPayload + Sync,
+    F: Fn(pb::SignedMessage) -> R,
+    R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
+{
+    ask_keeping(
+        party,
+        roster,
+        holder,
+        query,
+        asking,
+        Vec::new(),
+        &KeptOnly,
+        send,
+    )
+    .await
+}
+
+/// As [`ask`], with effects of the asking act and of the answer's receipt.
+///
+/// # Errors
+/// As [`ask`].
+#[allow(clippy::too_many_arguments, reason = "it is `ask` with two more")]
+pub async fn ask_keeping<P, F, R>(
+    party: &Party,
+    roster: &TrustedRoster,
+    holder: &Member,
+    query: &Outgoing,
+    asking: Asking,
+    before: Vec<Effect>,
+    on_answer: &dyn OnAnswer<P>,
+    send: F,
+) -> Result<Asked<P>, PeerError>
+where
+    P: AnswerPayload + Sync,
     F: Fn(pb::SignedMessage) -> R,
     R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
 {
@@ -97,6 +151,7 @@ where
     for (part, evidence) in asking.keep {
         act = act.with(Effect::Keep(part, evidence));
     }
+    act.effects.extend(before);
     done(party.ledger().commit(act).await?)?;
 
     let bytes_sent = query.message.encoded_len() as u64;
@@ -113,13 +168,6 @@ where
         // What keyholders answered is tokens in all but name: the proof of it stays, it does not.
         kept.items = kept.items.iter().map(ItemEvidence::erased).collect();
     }
-    let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
-        .set(fill)
-        .set(|entry| {
-            entry.answer_digest = answer.items_root.to_vec();
-            entry.reference = answer.receipt.leaf_index.to_string();
-        })
-        .finish();
     let promise = Receipt {
         member: peer.to_owned(),
         leaf_index: answer.receipt.leaf_index,
@@ -134,15 +182,30 @@ where
         checkpoint: answer.receipt.checkpoint.clone(),
         query_digest: query.digest,
     };
-    let act = Act::alone(leaf)
-        .with(Effect::Owe(promise))
-        .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
-        .with(Effect::Keep(EvidencePart::Answer, kept))
-        .with(Effect::Keep(
-            EvidencePart::Opening,
-            Evidence::plain(opening),
-        ));
-    done(party.ledger().commit(act).await?)?;
+    let mut recorded = Committed::Stale;
+    for _ in 0..RECEIPTS {
+        let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
+            .set(fill)
+            .set(|entry| {
+                entry.answer_digest = answer.items_root.to_vec();
+                entry.reference = answer.receipt.leaf_index.to_string();
+            })
+            .finish();
+        let mut act = Act::alone(leaf)
+            .with(Effect::Owe(promise.clone()))
+            .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
+            .with(Effect::Keep(EvidencePart::Answer, kept.clone()))
+            .with(Effect::Keep(
+                EvidencePart::Opening,
+                Evidence::plain(opening),
+            ));
+        act.effects.extend(on_answer.effects(party, &answer).await?);
+        recorded = party.ledger().commit(act).await?;
+        if !matches!(recorded, Committed::Stale) {
+            break;
+        }
+    }
+    done(recorded)?;
     Ok(Asked {
         answer,
         bytes_sent,

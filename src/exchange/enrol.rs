@@ -91,12 +91,17 @@ pub async fn commit_import(party: &Party, import_id: [u8; 16]) -> Result<ImportC
         );
     })
     .finish();
-    let act = Act::alone(leaf)
-        .with(Effect::CommitImport(import_id))
-        .with(Effect::Keep(
-            EvidencePart::Opening,
-            Evidence::plain(opening),
-        ));
+    let mut act = Act::alone(leaf);
+    if let Some(account_id) = super::acting::account() {
+        act = act.with(Effect::NoteAuthors {
+            import_id,
+            account_id,
+        });
+    }
+    let act = act.with(Effect::CommitImport(import_id)).with(Effect::Keep(
+        EvidencePart::Opening,
+        Evidence::plain(opening),
+    ));
     party.ledger().commit(act).await?;
     mark_if_changed(party).await?;
     Ok(counts)

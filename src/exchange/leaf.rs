@@ -13,7 +13,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// An act at this moment. Its commitment is fresh, so that two acts with the same outcome
+    /// An act at this moment, of whoever is acted for. Its commitment is fresh, so that two acts with the same outcome
     /// cannot be told to have it.
     #[must_use]
     pub fn new(act: Act, ambient: &Ambient, outcome: &Outcome) -> Self {
@@ -26,6 +26,7 @@ impl Leaf {
                 time_ms: ambient.now_ms(),
                 act: act.into(),
                 commitment: commitment(&opening).to_vec(),
+                operator: super::acting::account().map_or_else(Vec::new, Vec::from),
                 ..LogEntry::default()
             },
             opening,

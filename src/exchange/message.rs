@@ -89,10 +89,17 @@ payload! {
     LookupAnswer = "lookup-answer",
     DisclosureQuery = "disclosure-query",
     DisclosureAnswer = "disclosure-answer",
+    DisclosureNotice = "disclosure-notice",
+    NoticeAnswer = "notice-answer",
     AuditQuery = "audit-query",
     SubjectAnswer = "subject-answer",
 }
-answer_payload!(EvaluationAnswer states quotas, DisclosureAnswer, SubjectAnswer);
+answer_payload!(
+    EvaluationAnswer states quotas,
+    DisclosureAnswer,
+    NoticeAnswer,
+    SubjectAnswer
+);
 
 impl AnswerPayload for pb::LookupAnswer {
     fn quotas(&self) -> &[pb::QuotaState] {

@@ -7,6 +7,7 @@
 //! no answer exists whose act is not durable. Asking the same again gives the stored answer;
 //! asking something else under the same message id is refused.
 
+pub mod acting;
 pub mod ask;
 mod convert;
 pub mod disclose;
@@ -20,7 +21,7 @@ pub mod lookup;
 pub mod message;
 mod party;
 pub mod peers;
-mod policy;
+pub mod policy;
 pub mod promises;
 pub mod quota;
 mod refusal;
@@ -32,5 +33,4 @@ pub use convert::{legal_basis_from, legal_basis_to, purpose_from, purpose_to};
 pub use house_rules::{HouseRules, HouseRulesError, Refused, Thresholds};
 pub use party::{Keyholding, OwnUse, Party, PartyParts, checked_key};
 pub use peers::{PeerError, Peers};
-pub use policy::{AllowList, AllowListError, AllowListText};
 pub use refusal::{DOMAIN, Refusal, RemoteRefusal};

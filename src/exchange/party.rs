@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{AllowList, HouseRules, Peers, Refusal};
+use super::policy::{Policy, PolicyInForce};
+use super::{HouseRules, Peers, Refusal};
 use crate::ambient::Ambient;
 use crate::envelope::SigningKey;
 use crate::linkage::RuleTable;
@@ -34,8 +35,8 @@ pub struct PartyParts {
     pub trust: TrustStore,
     /// Its shares of the coalition key, one for each epoch it holds.
     pub shares: Vec<Keyholding>,
-    /// What it grants.
-    pub allow_list: AllowList,
+    /// What it tells, and who has to approve.
+    pub policy: PolicyInForce,
     /// How it reaches the others.
     pub peers: Arc<dyn Peers>,
     /// The linkage rules.
@@ -93,7 +94,7 @@ pub struct Party {
     open_epochs: RwLock<BTreeSet<u32>>,
     /// Under which epoch a member answered last, and the roster version at that time.
     answered_under: RwLock<BTreeMap<MemberId, (u32, u32)>>,
-    allow_list: AllowList,
+    policy: RwLock<PolicyInForce>,
     peers: Arc<dyn Peers>,
     rules: &'static RuleTable,
     ambient: Ambient,
@@ -123,7 +124,7 @@ impl Party {
             shares: RwLock::new(parts.shares.into_iter().map(Arc::new).collect()),
             open_epochs: RwLock::default(),
             answered_under: RwLock::default(),
-            allow_list: parts.allow_list,
+            policy: RwLock::new(parts.policy),
             peers: parts.peers,
             rules: parts.rules,
             ambient: parts.ambient,
@@ -161,10 +162,23 @@ impl Party {
         self.rules
     }
 
-    /// What it grants.
+    /// What it tells, and who has to approve: the policy in force now.
     #[must_use]
-    pub fn allow_list(&self) -> &AllowList {
-        &self.allow_list
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy_in_force().policy
+    }
+
+    /// The policy in force, with what was refused since.
+    #[must_use]
+    pub fn policy_in_force(&self) -> PolicyInForce {
+        self.policy
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set_policy(&self, policy: PolicyInForce) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
     /// How it reaches the others.

@@ -140,6 +140,19 @@ pub enum Refusal {
     /// A lead past its time.
     #[error("the lead has expired: look the child up again")]
     LeadExpired,
+    /// A request that this party did not make.
+    #[error(
+        "no such request is known here for this party: requests can be asked about by the member that made them"
+    )]
+    RequestUnknown,
+    /// A request that is over.
+    #[error("the request has ended, and what was told under it is told no more: make a new one")]
+    RequestClosed,
+    /// Another request under an earlier one's id.
+    #[error(
+        "the request names another lead, purpose, legal basis, case or fields than the one it asks about: make a new one, or give a new justification for other fields"
+    )]
+    RequestDiffers,
     /// A field that no record has.
     #[error("there is no field called {field:?}: see the list of canonical columns")]
     UnknownField {
@@ -208,6 +221,9 @@ impl Refusal {
             Self::BadBatch { .. } => "BAD_BATCH",
             Self::LeadUnknown => "LEAD_UNKNOWN",
             Self::LeadExpired => "LEAD_EXPIRED",
+            Self::RequestUnknown => "REQUEST_UNKNOWN",
+            Self::RequestClosed => "REQUEST_CLOSED",
+            Self::RequestDiffers => "REQUEST_DIFFERS",
             Self::UnknownField { .. } => "UNKNOWN_FIELD",
             Self::BeyondLog { .. } => "BEYOND_LOG",
             Self::DamagedLeaf { .. } => "DAMAGED_LEAF",
@@ -227,6 +243,7 @@ impl Refusal {
             | Self::MessageTooLarge { .. }
             | Self::LifetimeTooLong { .. }
             | Self::BadBatch { .. }
+            | Self::RequestDiffers
             | Self::UnknownField { .. } => Code::InvalidArgument,
             Self::WrongAudience
             | Self::Expired
@@ -236,6 +253,7 @@ impl Refusal {
             | Self::WrongRules
             | Self::NoShare
             | Self::LeadExpired
+            | Self::RequestClosed
             | Self::NoRoster { .. } => Code::FailedPrecondition,
             Self::MessageIdReused => Code::AlreadyExists,
             Self::PurposeNotPermitted { .. }
@@ -243,7 +261,7 @@ impl Refusal {
             | Self::RoleMissing { .. }
             | Self::OutOfScope => Code::PermissionDenied,
             Self::QuotaExceeded { .. } => Code::ResourceExhausted,
-            Self::LeadUnknown => Code::NotFound,
+            Self::LeadUnknown | Self::RequestUnknown => Code::NotFound,
             Self::BeyondLog { .. } => Code::OutOfRange,
             Self::DamagedLeaf { .. } => Code::DataLoss,
             Self::LogNotSigned { .. } | Self::Unavailable { .. } => Code::Unavailable,

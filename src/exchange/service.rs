@@ -17,6 +17,15 @@ const DAY_MS: u64 = 86_400_000;
 /// fill the log.
 const RECORDED_REFUSALS_PER_DAY: u64 = 1_000;
 
+/// What is said in place of a reference where an act was not done because what it builds on changed.
+const CHANGED: &str = "changed meanwhile";
+
+/// Whether an act was not done because what it builds on changed: done anew, it may be.
+#[must_use]
+pub fn is_stale(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Unavailable { reference } if reference == CHANGED)
+}
+
 /// Opens a query that came over the connection of `caller`, and records it if it is refused although
 /// its signature held.
 ///
@@ -136,7 +145,7 @@ pub async fn answer_once<P: Payload>(
         Committed::Repeated { leaf_index } => stored_answer(party, leaf_index).await,
         // Asking again with the same message does the act anew, on what holds by then.
         Committed::Stale => Err(Refusal::Unavailable {
-            reference: "changed meanwhile".to_owned(),
+            reference: CHANGED.to_owned(),
         }),
         Committed::Reused => {
             let refusal = Refusal::MessageIdReused;
@@ -173,6 +182,20 @@ pub async fn settle<P: Payload>(
     tried: Result<Answering, Refusal>,
 ) -> Result<pb::SignedMessage, Refusal> {
     answer_once(party, query, std::future::ready(tried)).await
+}
+
+/// Whether this very query was answered before.
+///
+/// # Errors
+/// That the store cannot say.
+pub async fn was_answered<P: Payload>(party: &Party, query: &Query<P>) -> Result<bool, Refusal> {
+    let seen = query.seen(party);
+    party
+        .store()
+        .seen(seen.tag)
+        .await
+        .map(|earlier| earlier.is_some_and(|(digest, _)| digest == seen.query_digest))
+        .map_err(|error| party.unavailable(&error))
 }
 
 async fn earlier_answer<P: Payload>(

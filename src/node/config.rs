@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{Directory, DirectoryError};
 use super::tls::Routes;
-use crate::exchange::{
-    AllowList, AllowListError, AllowListText, HouseRules, HouseRulesError, Refused, Thresholds,
-};
+use crate::exchange::{HouseRules, HouseRulesError, Refused, Thresholds};
 use crate::roster::MemberId;
 
 /// `node.toml`.
@@ -29,9 +27,6 @@ pub struct Config {
     /// When the log may be signed.
     #[serde(default, skip_serializing_if = "LogConfig::is_default")]
     pub log: LogConfig,
-    /// Fields granted at once, by purpose. What is not listed is withheld.
-    #[serde(default)]
-    pub disclosure: AllowListText,
     /// Where this node reaches parties, if not at the addresses that the roster states.
     #[serde(default, skip_serializing_if = "Routes::is_empty")]
     pub routes: Routes,
@@ -41,6 +36,27 @@ pub struct Config {
     /// What counts as unusual use.
     #[serde(default, skip_serializing_if = "is_default")]
     pub alerts: Thresholds,
+    /// How this member's people are told that something waits for them.
+    #[serde(default, skip_serializing_if = "Notify::is_silent")]
+    pub notify: Notify,
+}
+
+/// How people are told that something waits for them.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// A program with its arguments. It is given one JSON object on standard input; nothing in it is
+    /// personal.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+impl Notify {
+    /// Whether nobody is told.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.command.is_empty()
+    }
 }
 
 /// `[log]` of `node.toml`.
@@ -73,9 +89,6 @@ pub enum ConfigError {
     /// The member's own rules are wrong.
     #[error("node.toml: {0}")]
     HouseRules(#[from] HouseRulesError),
-    /// The allow-list is wrong.
-    #[error("node.toml: {0}")]
-    AllowList(#[from] AllowListError),
 }
 
 fn is_default(alerts: &Thresholds) -> bool {
@@ -102,7 +115,6 @@ impl Config {
         let text = directory.read("node.toml")?;
         let config: Self =
             toml::from_str(&text).map_err(|error| ConfigError::Parse(error.to_string()))?;
-        config.allow_list()?;
         config.house_rules().check()?;
         Ok(config)
     }
@@ -114,14 +126,6 @@ impl Config {
             refuse: self.refuse.clone(),
             alerts: self.alerts,
         }
-    }
-
-    /// The allow-list, checked.
-    ///
-    /// # Errors
-    /// [`AllowListError`] names purpose and field.
-    pub fn allow_list(&self) -> Result<AllowList, AllowListError> {
-        AllowList::parse(&self.disclosure)
     }
 
     /// The database's address with its path made absolute.
@@ -139,7 +143,7 @@ impl Config {
         let body = toml::to_string(self).unwrap_or_default();
         format!(
             "# Configuration of a Wayhome node; see docs/operations.md.\n\
-             # [disclosure] lists, by purpose, the fields granted at once after a MATCH.\n\n{body}"
+             # What is told to other members is in policy.cedar beside it.\n\n{body}"
         )
     }
 }
@@ -157,9 +161,6 @@ mod tests {
             database: default_database(),
             rederive_per_minute: default_rederive_per_minute(),
             log: LogConfig { quorum: Some(2) },
-            disclosure: AllowListText(
-                [(Purpose::FamilyTracing, vec!["current_place".to_owned()])].into(),
-            ),
             routes: [(
                 "pl".parse().unwrap(),
                 vec!["gateway.internal:7443".parse().unwrap()],
@@ -173,6 +174,7 @@ mod tests {
                 sweep_sets: 7,
                 ..Thresholds::default()
             },
+            notify: Notify::default(),
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

@@ -1,5 +1,6 @@
 //! One running node: its directory, its keys, its servers.
 
+pub mod accounts;
 pub mod ceremony;
 pub mod config;
 pub mod directory;
@@ -11,6 +12,8 @@ mod log_http;
 pub mod membership;
 mod new_origin;
 mod operator;
+mod policies;
+mod reminders;
 mod rounds;
 mod run;
 mod serve;
@@ -26,7 +29,10 @@ pub use config::{Config, ConfigError, LogConfig, default_rederive_per_minute};
 pub use directory::{Directory, DirectoryError};
 pub use identity::{Identity, IdentityError, PublicIdentity};
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
-pub use operator::client as operator_client;
+pub use operator::{
+    AsPerson, OperatorChannel, client as operator_client, client_as as operator_client_as,
+};
+pub use policies::FILE as POLICY_FILE;
 pub use run::{NodeError, open_party, run};
 pub use shares::{KeptShare, Origin};
 pub use tls::{PinnedPeers, Routes, TlsError};

@@ -1,12 +1,16 @@
 //! The operator API: a member's own people and systems at their own node, over a socket that only
 //! the node's user can open.
 
+mod accounts;
 mod disclosure;
+mod duty;
 mod log;
 mod membership;
+mod policy;
 mod protection;
 mod quota;
 mod records;
+mod requests;
 mod review;
 mod search;
 mod status;
@@ -17,19 +21,26 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::Status;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
 use super::membership::Membership;
 use super::rounds::Rounds;
 use crate::exchange::{Party, PeerError, RemoteRefusal};
+use crate::node::Directory;
+use crate::proto::operator::account_service_server::AccountServiceServer;
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::log_service_server::LogServiceServer;
 use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
+use crate::proto::operator::policy_service_server::PolicyServiceServer;
 use crate::proto::operator::protection_service_server::ProtectionServiceServer;
 use crate::proto::operator::quota_service_server::QuotaServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
+use crate::proto::operator::request_service_server::RequestServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
 use crate::records::{Column, ReadingRules, Record, RecordRef};
@@ -43,17 +54,24 @@ const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
 pub struct Operator {
     party: Arc<Party>,
     membership: Arc<Membership>,
+    directory: Directory,
     rounds: Arc<Rounds>,
 }
 
 impl Operator {
     /// The services of one party.
     #[must_use]
-    pub fn new(party: Arc<Party>, membership: Arc<Membership>, rounds: Arc<Rounds>) -> Self {
+    pub fn new(
+        party: Arc<Party>,
+        membership: Arc<Membership>,
+        rounds: Arc<Rounds>,
+        directory: Directory,
+    ) -> Self {
         Self {
             party,
             membership,
             rounds,
+            directory,
         }
     }
 
@@ -75,6 +93,9 @@ impl Operator {
             .add_service(QuotaServiceServer::new(self.clone()))
             .add_service(ProtectionServiceServer::new(self.clone()))
             .add_service(LogServiceServer::new(self.clone()))
+            .add_service(PolicyServiceServer::new(self.clone()))
+            .add_service(RequestServiceServer::new(self.clone()))
+            .add_service(AccountServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }
@@ -102,6 +123,41 @@ pub async fn client(socket: &Path) -> Result<Channel, RemoteRefusal> {
         })
 }
 
+/// A channel to the node as one person: every call carries their session.
+pub type OperatorChannel = InterceptedService<Channel, AsPerson>;
+
+/// Adds a session's token to each call, if there is one.
+#[derive(Clone)]
+pub struct AsPerson(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for AsPerson {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// As [`client`], with the token of a session.
+///
+/// # Errors
+/// If no node listens there.
+pub async fn client_as(
+    socket: &Path,
+    token: Option<&str>,
+) -> Result<OperatorChannel, RemoteRefusal> {
+    let channel = client(socket).await?;
+    let token = token.and_then(|token| {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.trim()).parse().ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    });
+    Ok(InterceptedService::new(channel, AsPerson(token)))
+}
+
 /// An error of the exchange as the member's own people are told of it: whole.
 fn told(error: &PeerError) -> Status {
     refused(tonic::Code::Aborted, error.code(), &error.to_string())
@@ -124,6 +180,21 @@ fn refused(status: tonic::Code, code: &str, message: &str) -> Status {
         std::collections::HashMap::new(),
     );
     Status::with_error_details(status, message, details)
+}
+
+/// Fields by their names.
+fn columns(names: &[String]) -> Result<Vec<Column>, Status> {
+    names
+        .iter()
+        .map(|name| {
+            Column::from_name(name).ok_or_else(|| {
+                invalid(
+                    "UNKNOWN_FIELD",
+                    &format!("there is no field called {name:?}: see the canonical columns"),
+                )
+            })
+        })
+        .collect()
 }
 
 /// A record of the operator API, read by the same rules as an imported one.

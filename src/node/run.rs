@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 
+use super::accounts;
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
 use super::guard::Guard;
@@ -18,6 +19,8 @@ use super::keeper::Keeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError};
 use super::operator::Operator;
+use super::policies;
+use super::reminders;
 use super::rounds::{Rounds, record_alerts};
 use super::serve::{self, Connections, Door, Exchange};
 use super::tending::{self, Tending};
@@ -28,6 +31,7 @@ use crate::audit::AuditServer;
 use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
 use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
+use crate::exchange::policy::PolicyError;
 use crate::exchange::{Party, PartyParts, Peers, enrol, lookup, rosters};
 use crate::linkage::RuleTable;
 use crate::proto::exchange::audit_service_server::AuditServiceServer;
@@ -82,6 +86,16 @@ pub enum NodeError {
         place: &'static str,
         /// What is wrong.
         source: RosterError,
+    },
+    /// The disclosure policy cannot be followed, and there is no earlier one.
+    #[error(
+        "{path}: {error}\nmend the file, `wayhome policy check` says when it is right, or remove it to begin with the shipped policy"
+    )]
+    Policy {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        error: PolicyError,
     },
     /// TLS.
     #[error(transparent)]
@@ -157,7 +171,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         id: config.member.clone(),
         signing_key: identity.signing.clone(),
         pseudonym_key: identity.pseudonym.clone(),
-        allow_list: config.allow_list().map_err(ConfigError::from)?,
+        policy: policies::kept(&store).await?,
         store,
         ledger,
         trust,
@@ -194,6 +208,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         }
         other => other?,
     }
+    policies::take_at_start(directory, &party).await?;
     Ok(Opened {
         config,
         identity,
@@ -299,6 +314,7 @@ pub async fn run(
         Arc::clone(party),
         Arc::clone(&membership),
         Arc::clone(&rounds),
+        directory.clone(),
     );
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
@@ -306,6 +322,16 @@ pub async fn run(
     let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
     let recorder = tokio::spawn(record_alerts(Arc::clone(party), alarms));
     let rounding = tokio::spawn(Arc::clone(&rounds).run(stopped.clone()));
+    let policy_watcher = tokio::spawn(policies::watch(
+        directory.clone(),
+        Arc::clone(party),
+        stopped.clone(),
+    ));
+    let reminding = tokio::spawn(reminders::work(
+        Arc::clone(party),
+        config.notify.clone(),
+        stopped.clone(),
+    ));
     ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -325,6 +351,8 @@ pub async fn run(
     silent.abort();
     recorder.abort();
     rounding.abort();
+    policy_watcher.abort();
+    reminding.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -433,6 +461,9 @@ async fn keep_house(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
         let now = party.ambient().now_ms();
         if let Err(error) = party.store().forget_expired(now).await {
             tracing::error!(%error, "expired rows could not be dropped");
+        }
+        if let Err(error) = accounts::forget_ended(&party).await {
+            tracing::error!(%error, "ended sessions could not be dropped");
         }
     }
 }

@@ -371,6 +371,36 @@ impl DisclosureService for Exchange {
             message: Some(answer),
         }))
     }
+
+    type WatchRequestsStream = ReceiverStream<Result<pb::WatchRequestsResponse, Status>>;
+
+    async fn watch_requests(
+        &self,
+        request: Request<pb::WatchRequestsRequest>,
+    ) -> Result<Response<Self::WatchRequestsStream>, Status> {
+        let caller = self.caller(&request)?;
+        let (changes, told) = mpsc::channel(16);
+        tokio::spawn(disclose::changes(
+            Arc::clone(&self.0),
+            caller.id,
+            request.into_inner().since_ms,
+            changes,
+        ));
+        Ok(Response::new(ReceiverStream::new(told)))
+    }
+
+    async fn notify(
+        &self,
+        request: Request<pb::NotifyRequest>,
+    ) -> Result<Response<pb::NotifyResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let answer =
+            disclose::answer_notice(&self.0, &caller, message(request.into_inner().message)?)
+                .await?;
+        Ok(Response::new(pb::NotifyResponse {
+            message: Some(answer),
+        }))
+    }
 }
 
 #[tonic::async_trait]

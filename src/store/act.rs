@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use super::accounts::{AccountRow, SessionRow};
 use super::evidence::{Evidence, EvidencePart};
 use super::keys::Tag;
 use super::leads::Lead;
 use super::probes::ProbeState;
 use super::protection::NewAlert;
 use super::receipts::Receipt;
+use super::received::{NoticeRow, ReceivedRow};
+use super::requests::RequestRow;
 use crate::envelope::merkle::Hash;
 
 /// One act, to be committed by the [`Ledger`](super::Ledger).
@@ -129,6 +132,50 @@ pub enum Effect {
     Set(&'static str, Vec<u8>),
     /// Shows the leaf among the node's alerts.
     Alert,
+    /// Writes a request for disclosure. The act is refused as [`Committed::Stale`] if the row that is
+    /// there is not the one before this one.
+    PutRequest(RequestRow),
+    /// Writes what is known of a question of this member, likewise.
+    PutReceived {
+        /// The row.
+        row: ReceivedRow,
+        /// Whether values that were told stand in the evidence behind this very leaf.
+        holds_values: bool,
+    },
+    /// Destroys the values that were told in answer to the question with this id.
+    EraseValues([u8; 16]),
+    /// Puts a notice on its way.
+    Post(NoticeRow),
+    /// Takes a notice that has arrived off its way.
+    Unpost([u8; 16]),
+    /// Writes an account. The act is refused as [`Committed::Stale`] if the row that is there is not
+    /// the one before this one, another account has the name, or `first` and there is one.
+    PutAccount {
+        /// The row.
+        row: AccountRow,
+        /// Whether it must be the first of all.
+        first: bool,
+    },
+    /// Demands that an account is as it was read; the act is refused as [`Committed::Stale`] if not.
+    AccountIs {
+        /// The account.
+        account_id: [u8; 16],
+        /// The version that was read.
+        version: u64,
+    },
+    /// Begins a session.
+    PutSession(SessionRow),
+    /// Ends the session with this token.
+    EndSession([u8; 32]),
+    /// Ends all sessions of an account.
+    EndSessions([u8; 16]),
+    /// Notes who enters the rows of a staged import. Stands before [`Effect::CommitImport`].
+    NoteAuthors {
+        /// The import.
+        import_id: [u8; 16],
+        /// The account.
+        account_id: [u8; 16],
+    },
     /// Takes staged rows into the register.
     CommitImport([u8; 16]),
     /// Makes every enrolled record searchable and drops the rows they replace.

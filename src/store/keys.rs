@@ -56,6 +56,14 @@ pub enum TagKind {
     Alert,
     /// What is kept about a record beside the record itself.
     About,
+    /// A party that asks for disclosures.
+    Party,
+    /// A holder and its id of a request.
+    Origin,
+    /// The name of an account.
+    Account,
+    /// A disclosed field's value, to tell a change.
+    Value,
 }
 
 impl StoreKeys {

@@ -161,6 +161,19 @@ pub(super) async fn guard(
         {
             return Ok(Err(Committed::Stale));
         }
+        let current = match effect {
+            Effect::PutRequest(row) => Store::request_is_current(tx, row).await?,
+            Effect::PutReceived { row, .. } => Store::received_is_current(tx, row).await?,
+            Effect::PutAccount { row, first } => Store::account_fits(tx, row, *first).await?,
+            Effect::AccountIs {
+                account_id,
+                version,
+            } => Store::account_version(tx, account_id).await? == *version,
+            _ => true,
+        };
+        if !current {
+            return Ok(Err(Committed::Stale));
+        }
         if let Effect::StillHeld(record_id) = effect
             && tx
                 .read_one(
@@ -250,10 +263,28 @@ pub(super) async fn apply(
                 store.keep(tx, leaf_index, *part, evidence).await?;
             }
             Effect::NoteProbes(tag, state) => store.note_probes(tx, *tag, state).await?,
-            Effect::StillHeld(_) => {}
             Effect::Alert => Store::show_alert(tx, leaf_index).await?,
             Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
             Effect::Owe(receipt) => store.owe(tx, receipt).await?,
+            Effect::StillHeld(_) | Effect::AccountIs { .. } => {}
+            Effect::PutRequest(row) => store.put_request(tx, row).await?,
+            Effect::PutReceived { row, holds_values } => {
+                store.put_received(tx, row).await?;
+                if *holds_values {
+                    Store::note_values(tx, row.ask_id, leaf_index).await?;
+                }
+            }
+            Effect::EraseValues(ask_id) => Store::erase_values(tx, *ask_id).await?,
+            Effect::Post(notice) => store.post(tx, notice).await?,
+            Effect::Unpost(notice_id) => Store::unpost(tx, *notice_id).await?,
+            Effect::PutAccount { row, .. } => store.put_account(tx, row).await?,
+            Effect::PutSession(session) => Store::put_session(tx, session).await?,
+            Effect::EndSession(token_hash) => Store::end_session(tx, token_hash).await?,
+            Effect::EndSessions(account_id) => Store::end_sessions(tx, account_id).await?,
+            Effect::NoteAuthors {
+                import_id,
+                account_id,
+            } => Store::note_authors(tx, *import_id, *account_id).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => {
                 store.commit_import(tx, *import_id, leaf_index).await?;

@@ -7,6 +7,7 @@
 //! Everything that an answer depends on goes through the [`Ledger`]: an [`Act`] and its leaf
 //! become durable in one transaction, and only then does its answer exist.
 
+mod accounts;
 mod act;
 mod alerts;
 mod audit_reads;
@@ -26,7 +27,9 @@ mod new_origin;
 mod probes;
 mod protection;
 mod receipts;
+mod received;
 mod records;
+mod requests;
 mod rewrap;
 mod schema;
 mod seen;
@@ -37,6 +40,7 @@ mod witnessed;
 
 use std::sync::Arc;
 
+pub use accounts::{AccountRow, SessionRow};
 pub use act::{Act, AnswerBuilder, Committed, Debit, Drawn, Effect, Position, Seen};
 pub use audit_reads::{Behind, KeptPart};
 pub use bulk::IndexedRecord;
@@ -49,7 +53,9 @@ pub use ledger::{Ledger, LedgerParts, LogSigner};
 pub use probes::ProbeState;
 pub use protection::{Alert, NewAlert};
 pub use receipts::{OpenReceipt, Receipt};
+pub use received::{NoticeRow, ReceivedRow};
 pub use records::{Findable, ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
+pub use requests::RequestRow;
 pub use rewrap::{Rewrap, WrappedRows};
 pub use sequence::{KeeperFuture, SignedHead, TermKeeper, TermRefused, Unwatched};
 pub use witnessed::{KeptLogFinding, LogFinding};

@@ -236,6 +236,13 @@ impl Store {
             values![import_id],
         )
         .await?;
+        // Whoever was told something of a record hears that it was corrected.
+        tx.run(
+            "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag IN
+                 (SELECT ref_tag FROM import_rows WHERE import_id = $1)",
+            values![import_id],
+        )
+        .await?;
         // A changed row that was never published has nothing to keep searchable: its place is
         // taken by the new row, which replaces what the old one was to replace.
         tx.run(
@@ -302,20 +309,6 @@ impl Store {
         self.record_by_tag(tag).await
     }
 
-    /// The record in this row.
-    pub async fn record_by_id(&self, record_id: u64) -> Result<Option<StoredRecord>, StoreError> {
-        let row = self
-            .db
-            .read_one(
-                "read-record",
-                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
-                 WHERE record_id = $1",
-                values![record_id],
-            )
-            .await?;
-        row.map(|row| self.open_record(&row)).transpose()
-    }
-
     /// The newest state of the record whose reference has this tag.
     pub async fn record_by_tag(&self, ref_tag: Tag) -> Result<Option<StoredRecord>, StoreError> {
         let row = self
@@ -325,6 +318,20 @@ impl Store {
                 "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
                  WHERE ref_tag = $1 AND newest = 1",
                 values![ref_tag],
+            )
+            .await?;
+        row.map(|row| self.open_record(&row)).transpose()
+    }
+
+    /// The record in this row.
+    pub async fn record_by_id(&self, record_id: u64) -> Result<Option<StoredRecord>, StoreError> {
+        let row = self
+            .db
+            .read_one(
+                "read-record",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                 WHERE record_id = $1",
+                values![record_id],
             )
             .await?;
         row.map(|row| self.open_record(&row)).transpose()
@@ -562,6 +569,8 @@ impl Store {
             "DELETE FROM record_tokens WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM records WHERE ref_tag = $1",
+            "DELETE FROM record_authors WHERE ref_tag = $1",
+            "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag = $1",
         ] {
             tx.run(sql, values![ref_tag]).await?;
         }

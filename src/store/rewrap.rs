@@ -67,6 +67,26 @@ const TABLES: &[Wrapped] = &[
         place: |row| Ok(("records", row.blob(4)?)),
     },
     Wrapped {
+        table: "disclosure_requests",
+        next: "SELECT number, 0, 0, data_key, request_id FROM disclosure_requests
+               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        update: "UPDATE disclosure_requests SET data_key = $1
+                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM disclosure_requests WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM disclosure_requests GROUP BY 1",
+        place: |row| Ok(("disclosure_requests", row.blob(4)?)),
+    },
+    Wrapped {
+        table: "received_disclosures",
+        next: "SELECT number, 0, 0, data_key, ask_id FROM received_disclosures
+               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        update: "UPDATE received_disclosures SET data_key = $1
+                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM received_disclosures WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM received_disclosures GROUP BY 1",
+        place: |row| Ok(("received_disclosures", row.blob(4)?)),
+    },
+    Wrapped {
         table: "evidence",
         next: "SELECT leaf_index, part, 0, data_key FROM evidence
                WHERE (leaf_index, part, 0) > ($1, $2, $3) ORDER BY leaf_index, part LIMIT $4",

@@ -18,6 +18,7 @@ use super::sequence::{
     CheckpointCell as _, LEASE_MS, SignedHead, SqlCell, TermKeeper, TermRefused,
 };
 use super::{EvidencePart, Store, StoreError};
+use crate::ambient::fault;
 use crate::envelope::merkle::leaf_hash;
 use crate::tlog::TreeHead;
 
@@ -209,6 +210,7 @@ impl Sequencer {
     async fn commit_group(&mut self, acts: &[Act]) -> Result<Vec<Committed>, GroupFailed> {
         let term = self.term.ok_or(TermRefused::Elsewhere)?;
         let mut tx = self.store.db.begin("commit-acts").await?;
+        fault::point("ledger.begun");
         let state = self.cell.newest(&mut tx).await?;
         self.recognise(state.newest.as_ref())?;
         let mut frontier = state.frontier;
@@ -283,8 +285,10 @@ impl Sequencer {
             self.term = None;
             return Err(TermRefused::Elsewhere.into());
         }
+        fault::point("ledger.ready");
         match tx.commit().await {
             Ok(()) => {
+                fault::point("ledger.durable");
                 self.advance(next);
                 Ok(done)
             }

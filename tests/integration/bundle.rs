@@ -43,6 +43,7 @@ async fn find_and_ask(coalition: &Coalition) {
             legal_basis: "vital_interest".to_owned(),
             case_reference: "CASE-1".to_owned(),
             justification: "The family asks.".to_owned(),
+            ..DiscloseRequest::default()
         })
         .await
         .unwrap();

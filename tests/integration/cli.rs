@@ -226,11 +226,13 @@ async fn a_node_that_cannot_start_says_why() {
 
     let config = coalition.path("ua").join("node.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let wrong = text.replace("\"current_place\"", "\"curent_place\"");
-    assert_ne!(wrong, text);
+    let wrong = format!("{text}databse = \"sqlite:wayhome.db\"\n");
     std::fs::write(&config, wrong).unwrap();
     let message = fails(&coalition.path("ua"), &["run"], 1, "NODE").await;
-    assert!(message.contains("\"curent_place\""), "{message}");
+    assert!(
+        message.contains("node.toml: TOML parse error at line"),
+        "{message}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
-use wayhome::exchange::{AllowListText, Keyholding, Peers as _, Thresholds};
+use wayhome::exchange::{Keyholding, Peers as _, Thresholds};
 use wayhome::node::{self, Config, Directory, Identity, LogConfig, Origin, PinnedPeers};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
@@ -403,16 +403,10 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
         database: "sqlite:wayhome.db".to_owned(),
         rederive_per_minute: 60_000,
         log: LogConfig::default(),
-        disclosure: AllowListText(
-            [(
-                Purpose::FamilyTracing,
-                vec!["current_place".to_owned(), "status".to_owned()],
-            )]
-            .into(),
-        ),
         routes: node::Routes::new(),
         refuse: Vec::new(),
         alerts: Thresholds::default(),
+        notify: wayhome::node::config::Notify::default(),
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

@@ -99,6 +99,24 @@ async fn no_name_and_no_birth_date_is_in_any_database_log_or_message() {
     plant_in_database(&finder, &coalition.join("ua/wayhome.db")).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_of_a_disclosure_is_told_to_its_end() {
+    let home = tempfile::tempdir().unwrap();
+    let coalition = home.path().join("coalition");
+    let said = finish(wayhome(&coalition).args(["--json", "demo", "--story", "disclosure"])).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let outcome = said.object();
+    assert_eq!(outcome["ok"], true, "{outcome}");
+    assert_eq!(outcome["at_once"], json!(["current_place"]));
+    assert_eq!(outcome["approved"], json!(["current_carer"]));
+    assert_eq!(outcome["refused"], json!(["note"]));
+    assert_eq!(outcome["corrected"]["field"], "current_place");
+    assert_eq!(outcome["withdrawn"], true);
+    for log in outcome["logs"].as_array().unwrap() {
+        assert_eq!(log["verified"], true, "{log}");
+    }
+}
+
 /// Checks that the story was told to its end.
 fn check_outcome(outcome: &Value) {
     assert_eq!(outcome["ok"], true, "{outcome}");

@@ -1,5 +1,6 @@
 //! A child is found across borders, and nothing is disclosed but what was asked and allowed.
 
+use wayhome::node::OperatorChannel;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::search_service_client::SearchServiceClient;
 use wayhome::proto::operator::{DiscloseRequest, Record, SearchRequest, SearchResponse};
@@ -36,7 +37,16 @@ pub const ABROAD: &[(&str, &str)] = &[
 ];
 
 pub async fn search(coalition: &Coalition, from: &str, record_ref: &str) -> Vec<SearchResponse> {
-    let mut results = SearchServiceClient::new(coalition.operator(from).await)
+    let socket = coalition.path(from).join("operator.sock");
+    let nobody = wayhome::node::operator_client_as(&socket, None)
+        .await
+        .unwrap();
+    search_as(nobody, record_ref).await
+}
+
+/// As [`search`], as a person.
+pub async fn search_as(person: OperatorChannel, record_ref: &str) -> Vec<SearchResponse> {
+    let mut results = SearchServiceClient::new(person)
         .search(SearchRequest {
             record_refs: vec![record_ref.to_owned()],
             purpose: "family_tracing".to_owned(),
@@ -107,14 +117,16 @@ async fn a_child_is_found_and_two_fields_are_asked_for() {
             legal_basis: "vital_interest".to_owned(),
             case_reference: "CASE-1".to_owned(),
             justification: "The family asks.".to_owned(),
+            ..DiscloseRequest::default()
         })
         .await
         .unwrap()
         .into_inner();
     assert_eq!(told.granted.len(), 1);
     assert_eq!(told.granted["current_place"], "Lublin");
-    // One refused, one the record lacks: they read alike.
-    assert_eq!(told.withheld, ["current_carer", "status"]);
+    // One waits for people, one the record lacks.
+    assert_eq!(told.waiting, ["current_carer"]);
+    assert_eq!(told.withheld, ["status"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! All integration tests in one binary, so that the project is linked once.
 
+mod approval;
+mod approval_kill;
 mod architecture;
 mod audit;
 mod bench;
@@ -14,9 +16,12 @@ mod forge;
 mod fuzz;
 mod gate;
 mod import;
+mod least_disclosure;
 mod log_files;
 mod membership;
+mod office;
 mod oracle;
+mod policy;
 mod process;
 mod protection;
 mod quota;

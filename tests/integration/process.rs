@@ -19,6 +19,8 @@ pub fn wayhome(directory: &Path) -> Command {
         .arg(directory)
         .env_remove("RUST_LOG")
         .env_remove("WAYHOME_TEST_TAP")
+        .env_remove("WAYHOME_TEST_KILL_AT")
+        .env_remove("WAYHOME_SESSION")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -64,8 +66,21 @@ pub struct NodeProcess(Child);
 impl NodeProcess {
     /// Starts the node of a directory and waits until it is ready.
     pub async fn start(directory: &Path) -> Self {
+        Self::start_with(directory, None).await
+    }
+
+    /// As [`NodeProcess::start`], but the node kills itself (SIGKILL) when it comes to a place.
+    pub async fn start_to_die_at(directory: &Path, place: &str) -> Self {
+        Self::start_with(directory, Some(place)).await
+    }
+
+    async fn start_with(directory: &Path, die_at: Option<&str>) -> Self {
         let log = std::fs::File::create(directory.join("node.log")).unwrap();
-        let mut child = wayhome(directory)
+        let mut command = wayhome(directory);
+        if let Some(place) = die_at {
+            command.env("WAYHOME_TEST_KILL_AT", place);
+        }
+        let mut child = command
             .args(["--json", "run"])
             .stdout(Stdio::piped())
             .stderr(log)
@@ -82,10 +97,22 @@ impl NodeProcess {
         Self(child)
     }
 
+    /// Waits until it is gone, and says whether it was killed.
+    pub async fn was_killed(mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        let gone = tokio::time::timeout(PATIENCE, self.0.wait()).await;
+        gone.expect("the node goes on").unwrap().signal() == Some(9)
+    }
+
     /// Kills it on the spot (SIGKILL) and waits until it is gone.
     pub async fn kill(mut self) {
         self.0.start_kill().unwrap();
         self.0.wait().await.unwrap();
+    }
+
+    /// Sends it a signal.
+    pub async fn signal(&self, signal: &str) {
+        terminate(&self.0, signal).await;
     }
 
     /// Asks it to stop (SIGTERM) and waits until it has.

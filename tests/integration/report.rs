@@ -26,6 +26,7 @@ async fn after_an_exchange() -> Coalition {
             legal_basis: "vital_interest".to_owned(),
             case_reference: "CASE-1".to_owned(),
             justification: "The family asks.".to_owned(),
+            ..DiscloseRequest::default()
         })
         .await
         .unwrap();

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
-use wayhome::exchange::{AllowListText, Thresholds};
+use wayhome::exchange::Thresholds;
 use wayhome::node::{self, Config, Directory, Identity, Routes, tls};
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::roster_service_server::{RosterService, RosterServiceServer};
@@ -178,7 +178,6 @@ impl Victim {
             database: "sqlite:wayhome.db".to_owned(),
             rederive_per_minute: node::default_rederive_per_minute(),
             log: node::LogConfig::default(),
-            disclosure: AllowListText::default(),
             // Nobody listens at the discard port; the roster's own addresses lead nowhere.
             routes: Routes::from([
                 ("ua".parse().unwrap(), route(&address.to_string())),
@@ -186,6 +185,7 @@ impl Victim {
             ]),
             refuse: Vec::new(),
             alerts: Thresholds::default(),
+            notify: wayhome::node::config::Notify::default(),
         };
         directory.write("node.toml", &config.to_text()).unwrap();
         fs::write(directory.file("root.note"), root).unwrap();

@@ -109,6 +109,7 @@ fn context() -> Context {
     Context {
         directory: Directory::new(PathBuf::from(".")),
         given_directory: None,
+        session: PathBuf::from("operator.session"),
         output: Output::new(true),
         ambient: Ambient::system(),
     }

@@ -76,6 +76,7 @@ impl Desk {
         Context {
             directory: Directory::new(self.path(directory)),
             given_directory: None,
+            session: PathBuf::from("operator.session"),
             output: Output::new(true),
             ambient: Ambient::new(self.clock.clone(), SystemRandomness),
         }

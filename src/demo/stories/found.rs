@@ -97,7 +97,7 @@ pub(super) async fn bring_registers_in(
 pub(super) struct Found {
     pub(super) pair: TruePair,
     grade: String,
-    lead: String,
+    pub lead: String,
     bytes_sent: u64,
     bytes_received: u64,
 }
@@ -226,18 +226,23 @@ pub(super) async fn ask_for_fields(
         .as_object()
         .map(|fields| fields.keys().cloned().collect())
         .unwrap_or_default();
-    let withheld: Vec<String> = told["withheld"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(text)
-        .collect();
+    let named = |list: &Value| list.as_array().into_iter().flatten().map(text).collect();
+    let waiting: Vec<String> = named(&told["waiting"]);
+    let mut withheld: Vec<String> = named(&told["withheld"]);
     for field in &granted {
         say(format!("  {field}: {}", text(&told["granted"][field])));
     }
     for field in &withheld {
         say(format!("  {field}: withheld"));
     }
+    for field in &waiting {
+        say(format!(
+            "  {field}: withheld until people of {} have approved",
+            state(&found.pair.member)
+        ));
+    }
+    // Nobody decides in this story.
+    withheld.extend(waiting);
     Ok((granted, withheld))
 }
 
@@ -275,7 +280,7 @@ pub(super) async fn verify_logs(
     Ok(logs)
 }
 
-async fn subject_access(
+pub(super) async fn subject_access(
     coalition: &Coalition,
     found: &Found,
     say: &(dyn Fn(String) + Sync),

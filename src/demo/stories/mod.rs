@@ -1,6 +1,7 @@
 //! The stories that the demo can tell. Each is a file with one function
 //! `tell(&Stage) -> (Coalition, outcome)`, and a line in [`Story`] and in [`tell`].
 
+mod disclosure;
 mod found;
 mod ombudsman;
 mod rotation;
@@ -26,6 +27,9 @@ pub enum Story {
     Rotation,
     /// A node lies about what it told, and an ombudsman proves it.
     Ombudsman,
+    /// What is told at once, what two people have to approve, what is refused; a correction and a
+    /// withdrawal that reach whoever was told.
+    Disclosure,
 }
 
 /// How the demo is played.
@@ -62,6 +66,7 @@ pub async fn tell(
         Story::Found => found::tell(&stage).await,
         Story::Rotation => rotation::tell(&stage).await,
         Story::Ombudsman => ombudsman::tell(&stage).await,
+        Story::Disclosure => disclosure::tell(&stage).await,
     }
 }
 

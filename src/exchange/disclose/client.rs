@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
+use super::asked::Asked;
+use super::case::State;
 use super::{MAX_FIELDS, MAX_JUSTIFICATION};
-use crate::exchange::ask::{self, Asking, ask, client};
+use crate::exchange::ask::{self, Asking, OnAnswer, ask_keeping, client};
 use crate::exchange::lookup::{LookupAt, check_case_reference};
-use crate::exchange::message::{AnswerError, milliseconds, sign_query};
+use crate::exchange::message::{Answer, AnswerError, milliseconds, sign_query, timestamp};
 use crate::exchange::{Party, PeerError, Refusal, legal_basis_to, purpose_to};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::disclosure_service_client::DisclosureServiceClient;
 use crate::records::Column;
 use crate::roster::Member;
+use crate::store::{Effect, ReceivedRow, StoreError};
 use crate::vault::PersonalText;
 
 /// What is asked of a holder.
@@ -25,16 +28,38 @@ pub struct DisclosureAsked {
     pub ground: LookupAt,
     /// Why these fields are needed.
     pub justification: PersonalText,
+    /// By when an answer is needed, in milliseconds since 1970, if it is urgent.
+    pub answer_by_ms: Option<u64>,
+}
+
+/// What is asked about an earlier request.
+pub struct AskAgain {
+    /// The holder's id of it.
+    pub request_id: [u8; 16],
+    /// Takes it back.
+    pub take_back: bool,
+    /// Puts other fields, with a justification of their own, in its place.
+    pub instead: Option<(Vec<Column>, PersonalText)>,
 }
 
 /// What came back.
 pub struct Disclosed {
+    /// The holder's id of the request.
+    pub request_id: [u8; 16],
+    /// Where it stands.
+    pub state: State,
     /// The granted fields.
     pub granted: Vec<(Column, PersonalText)>,
     /// Those that were withheld.
     pub withheld: Vec<Column>,
-    /// The data may be kept until then, in milliseconds since 1970.
+    /// Those that wait for the holder's people.
+    pub waiting: Vec<Column>,
+    /// The data may be kept until then, in milliseconds since 1970; it is erased by itself.
     pub retain_until_ms: u64,
+    /// When the request ends, in milliseconds since 1970.
+    pub expires_ms: u64,
+    /// Whether what was told must not be passed on.
+    pub no_onward_transfer: bool,
     /// Index of the disclosure's leaf in the holder's log.
     pub leaf_index: u64,
 }
@@ -46,49 +71,150 @@ pub struct Disclosed {
 pub async fn disclose(
     party: &Arc<Party>,
     holder: &Member,
-    asked: &DisclosureAsked,
+    asked: DisclosureAsked,
 ) -> Result<Disclosed, PeerError> {
     check_case_reference(&asked.ground.case_reference)?;
-    check(asked)?;
-    let roster = party.roster()?;
-    let names: Vec<String> = asked
-        .fields
+    check(&asked.fields, &asked.justification)?;
+    let known = Asked {
+        holder: holder.id.to_string(),
+        request_id: None,
+        lead_id: hex::encode(asked.lead_id),
+        fields: asked.fields,
+        purpose: asked.ground.purpose,
+        legal_basis: asked.ground.legal_basis,
+        case_reference: asked.ground.case_reference,
+        state: State::Requested,
+        told: Vec::new(),
+        outdated: Vec::new(),
+        waiting: Vec::new(),
+        retain_until_ms: None,
+        asked_ms: party.ambient().now_ms(),
+    };
+    let payload = pb::DisclosureQuery {
+        answer_by: asked.answer_by_ms.map(timestamp),
+        ..query(&known)
+    };
+    send(
+        party,
+        holder,
+        known,
+        None,
+        payload,
+        Some(&asked.justification),
+    )
+    .await
+}
+
+/// Asks about an earlier request again: what was decided since, or what was corrected.
+///
+/// # Errors
+/// [`PeerError`] names the holder and what is wrong.
+pub async fn ask_again(
+    party: &Arc<Party>,
+    holder: &Member,
+    again: AskAgain,
+) -> Result<Disclosed, PeerError> {
+    let row = party
+        .store()
+        .received(holder.id.as_str(), &again.request_id)
+        .await?
+        .ok_or(Refusal::RequestUnknown)?;
+    let mut known = Asked::read(&row)?;
+    let mut justification = None;
+    if let Some((fields, why)) = again.instead {
+        check(&fields, &why)?;
+        known.fields = fields;
+        justification = Some(why);
+    }
+    let payload = pb::DisclosureQuery {
+        request_id: again.request_id.to_vec(),
+        take_back: again.take_back,
+        ..query(&known)
+    };
+    send(
+        party,
+        holder,
+        known,
+        Some(row),
+        payload,
+        justification.as_ref(),
+    )
+    .await
+}
+
+fn query(known: &Asked) -> pb::DisclosureQuery {
+    pb::DisclosureQuery {
+        lead_id: hex::decode(&known.lead_id).unwrap_or_default(),
+        fields: Some(prost_types::FieldMask {
+            paths: names(&known.fields),
+        }),
+        purpose: purpose_to(known.purpose).into(),
+        legal_basis: legal_basis_to(known.legal_basis).into(),
+        case_reference: known.case_reference.clone(),
+        ..pb::DisclosureQuery::default()
+    }
+}
+
+fn names(columns: &[Column]) -> Vec<String> {
+    columns
         .iter()
         .map(|column| column.name().to_owned())
+        .collect()
+}
+
+async fn send(
+    party: &Arc<Party>,
+    holder: &Member,
+    known: Asked,
+    row: Option<ReceivedRow>,
+    payload: pb::DisclosureQuery,
+    justification: Option<&PersonalText>,
+) -> Result<Disclosed, PeerError> {
+    let roster = party.roster()?;
+    let lead_id = payload.lead_id.clone();
+    let fields = known.fields.clone();
+    let items: Vec<&[u8]> = justification
+        .iter()
+        .map(|text| text.expose().as_bytes())
         .collect();
-    let payload = pb::DisclosureQuery {
-        lead_id: asked.lead_id.to_vec(),
-        fields: Some(prost_types::FieldMask {
-            paths: names.clone(),
-        }),
-        purpose: purpose_to(asked.ground.purpose).into(),
-        legal_basis: legal_basis_to(asked.ground.legal_basis).into(),
-        case_reference: asked.ground.case_reference.clone(),
-        ..pb::DisclosureQuery::default()
-    };
-    let query = sign_query(
-        party,
-        &roster,
-        holder,
-        payload,
-        &[asked.justification.expose().as_bytes()],
-    )?;
+    let query = sign_query(party, &roster, holder, payload, &items)?;
     let asking = Asking {
         asked: pb::Act::DisclosureAsked,
         received: pb::Act::DisclosureReceived,
-        ground: Some((asked.ground.purpose, asked.ground.legal_basis)),
-        count: names.len() as u32,
+        ground: Some((known.purpose, known.legal_basis)),
+        count: fields.len() as u32,
         outcome: pb::Outcome {
             subjects: vec![pb::SubjectOutcome {
-                lead_id: asked.lead_id.to_vec(),
+                lead_id,
                 ..pb::SubjectOutcome::default()
             }],
         },
         keep: Vec::new(),
     };
+    // The question is known before it leaves, so that no answer to it is ever lost sight of.
+    let ask_id = row.as_ref().map_or(query.message_id, |row| row.ask_id);
+    let mut before = Vec::new();
+    if row.is_none() {
+        before.push(Effect::PutReceived {
+            row: known.row(party, ask_id, 1)?,
+            holds_values: false,
+        });
+    }
     let channel = ask::channel(party, holder).await?;
-    let asked_of =
-        ask::<pb::DisclosureAnswer, _, _>(party, &roster, holder, &query, asking, |message| {
+    let told = Keep {
+        ask_id,
+        known,
+        fields: fields.clone(),
+    };
+    let asked_of = ask_keeping::<pb::DisclosureAnswer, _, _>(
+        party,
+        &roster,
+        holder,
+        &query,
+        asking,
+        before,
+        &told,
+        |message| {
             let channel = channel.clone();
             async move {
                 let request = pb::RequestDisclosureRequest {
@@ -99,22 +225,83 @@ pub async fn disclose(
                     .await?;
                 Ok(reply.into_inner().message)
             }
-        })
-        .await?;
-    read(&asked.fields, &asked_of.answer).map_err(|why| PeerError::BadAnswer {
+        },
+    )
+    .await?;
+    read(&fields, &asked_of.answer).map_err(|why| PeerError::BadAnswer {
         member: holder.id.to_string(),
         why,
     })
 }
 
-fn check(asked: &DisclosureAsked) -> Result<(), Refusal> {
-    if asked.fields.is_empty() || asked.fields.len() > MAX_FIELDS {
+/// What an answer changes here, in one act with the leaf of its receipt.
+struct Keep {
+    ask_id: [u8; 16],
+    known: Asked,
+    fields: Vec<Column>,
+}
+
+#[tonic::async_trait]
+impl OnAnswer<pb::DisclosureAnswer> for Keep {
+    async fn effects(
+        &self,
+        party: &Party,
+        answer: &Answer<pb::DisclosureAnswer>,
+    ) -> Result<Vec<Effect>, StoreError> {
+        let Ok(disclosed) = read(&self.fields, answer) else {
+            // Its receipt is recorded; what it says counts for nothing.
+            return Ok(Vec::new());
+        };
+        let request_id = hex::encode(disclosed.request_id);
+        let holder = &self.known.holder;
+        let stored = party
+            .store()
+            .received(holder, &disclosed.request_id)
+            .await?;
+        let (mut known, version) = match &stored {
+            Some(row) if row.ask_id == self.ask_id => (Asked::read(row)?, row.version),
+            // The first answer: the question was written when it was sent.
+            _ => (self.known.clone(), 1),
+        };
+        known.request_id = Some(request_id);
+        known.fields.clone_from(&self.fields);
+        known.state = disclosed.state;
+        known.waiting.clone_from(&disclosed.waiting);
+        let told: Vec<Column> = disclosed
+            .granted
+            .iter()
+            .map(|(column, _)| *column)
+            .collect();
+        known.outdated.retain(|column| !told.contains(column));
+        for column in &told {
+            if !known.told.contains(column) {
+                known.told.push(*column);
+            }
+        }
+        if !told.is_empty() {
+            known.retain_until_ms = Some(
+                known
+                    .retain_until_ms
+                    .map_or(disclosed.retain_until_ms, |until| {
+                        until.min(disclosed.retain_until_ms)
+                    }),
+            );
+        }
+        Ok(vec![Effect::PutReceived {
+            row: known.row(party, self.ask_id, version + 1)?,
+            holds_values: !told.is_empty(),
+        }])
+    }
+}
+
+fn check(fields: &[Column], justification: &PersonalText) -> Result<(), Refusal> {
+    if fields.is_empty() || fields.len() > MAX_FIELDS {
         return Err(Refusal::Malformed {
             what: "fields",
             why: format!("a request names 1 to {MAX_FIELDS} of them"),
         });
     }
-    let length = asked.justification.expose().len();
+    let length = justification.expose().len();
     if length == 0 || length > MAX_JUSTIFICATION {
         return Err(Refusal::Malformed {
             what: "justification",
@@ -126,7 +313,7 @@ fn check(asked: &DisclosureAsked) -> Result<(), Refusal> {
 
 fn read(
     fields: &[Column],
-    answer: &crate::exchange::message::Answer<pb::DisclosureAnswer>,
+    answer: &Answer<pb::DisclosureAnswer>,
 ) -> Result<Disclosed, AnswerError> {
     let content = |why: &str| AnswerError::Content {
         why: why.to_owned(),
@@ -142,8 +329,10 @@ fn read(
             })
             .collect::<Result<Vec<_>, _>>()
     };
-    let names = listed(answer.payload.granted.as_ref())?;
-    let withheld = listed(answer.payload.withheld.as_ref())?;
+    let payload = &answer.payload;
+    let names = listed(payload.granted.as_ref())?;
+    let withheld = listed(payload.withheld.as_ref())?;
+    let waiting = listed(payload.waiting.as_ref())?;
     if names.len() != answer.items.len() {
         return Err(content("it has not one value for each granted field"));
     }
@@ -157,9 +346,29 @@ fn read(
         granted.push((column, PersonalText::new(field.value)));
     }
     Ok(Disclosed {
+        request_id: payload
+            .request_id
+            .as_slice()
+            .try_into()
+            .map_err(|_| content("its request id has not 16 octets"))?,
+        state: state_from(payload.state())
+            .ok_or_else(|| content("it does not say where the request stands"))?,
         granted,
         withheld,
-        retain_until_ms: milliseconds(answer.payload.retain_until.as_ref(), "retain_until")?,
+        waiting,
+        retain_until_ms: milliseconds(payload.retain_until.as_ref(), "retain_until")?,
+        expires_ms: milliseconds(payload.expires_at.as_ref(), "expires_at")?,
+        no_onward_transfer: payload
+            .conditions
+            .as_ref()
+            .is_some_and(|conditions| conditions.no_onward_transfer),
         leaf_index: answer.receipt.leaf_index,
     })
+}
+
+/// The state behind the protocol's number.
+pub(super) fn state_from(state: pb::DisclosureState) -> Option<State> {
+    State::ALL
+        .into_iter()
+        .find(|known| super::server::state_to(*known) == state && *known != State::Requested)
 }

@@ -1,25 +1,30 @@
-//! The holder's side of a disclosure.
+//! The holder's side of a disclosure: a request comes in, is asked about again, is taken back.
 
 use std::sync::Arc;
 
 use prost::Message as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{DISCLOSURES_PER_DAY, MAX_FIELDS, MAX_JUSTIFICATION, RETENTION_MS};
+use super::case::{Case, End, FieldState, Ground, State, Told};
+use super::{
+    DISCLOSURES_PER_DAY, GRANT_LIFETIME_MS, MAX_FIELDS, MAX_JUSTIFICATION, REQUEST_LIFETIME_MS,
+    RETENTION_MS, ground_of, identity_of, value_tag,
+};
 use crate::exchange::leaf::Leaf;
-use crate::exchange::lookup::{check_case_reference, rank};
-use crate::exchange::message::{AnswerItems, AnswerTo, Query, timestamp};
+use crate::exchange::lookup::check_case_reference;
+use crate::exchange::message::{AnswerItems, AnswerTo, Query, milliseconds, timestamp};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{
     Party, Refusal, enrol, legal_basis_from, legal_basis_to, purpose_from, purpose_to,
 };
-use crate::linkage::Grade;
 use crate::proto::exchange as pb;
 use crate::records::{Column, Record};
-use crate::roster::{Member, Purpose, TrustedRoster};
-use crate::store::{Effect, StoreError};
+use crate::roster::{Member, TrustedRoster};
+use crate::store::{Effect, Lead, RequestRow, StoreError, Tag};
+use crate::vault::PersonalText;
 
-/// Answers a request for fields: what the holder's allow-list grants, and what is withheld.
+/// Answers a query about fields: what the holder's policy grants at once, what waits for its people,
+/// and what is withheld.
 ///
 /// # Errors
 /// A [`Refusal`] that names what is wrong.
@@ -30,24 +35,59 @@ pub async fn answer(
 ) -> Result<pb::SignedMessage, Refusal> {
     let roster = party.roster()?;
     let query: Query<pb::DisclosureQuery> = service::open(party, &roster, caller, message).await?;
-    // A stored answer is given again only while there is something to tell it of.
-    if let Err(Refusal::LeadUnknown) = record_behind(party, &query).await {
-        return service::refuse(party, &query, Refusal::LeadUnknown).await;
+    if query.payload.request_id.is_empty() {
+        // A stored answer is given again only while there is something to tell it of.
+        if let Err(Refusal::LeadUnknown) = behind(party, &query).await {
+            return service::refuse(party, &query, Refusal::LeadUnknown).await;
+        }
+        return service::answer_once(party, &query, first(party, &roster, &query)).await;
     }
-    service::answer_once(party, &query, decide(party, &roster, &query)).await
+    again_until_settled(party, &roster, &query).await
 }
 
-async fn decide(
+/// How often an answer is made anew because the request changed under it: people decide, and time
+/// passes, while the asking member asks.
+const ATTEMPTS: u32 = 5;
+
+async fn again_until_settled(
     party: &Arc<Party>,
     roster: &Arc<TrustedRoster>,
     query: &Query<pb::DisclosureQuery>,
-) -> Result<Answering, Refusal> {
+) -> Result<pb::SignedMessage, Refusal> {
+    let mut attempt = 1;
+    loop {
+        if let Ok(known) = known(party, query).await
+            && known.case.end.is_some_and(|end| end != End::TakenBack)
+            && service::was_answered(party, query).await?
+        {
+            // What was told before it was withdrawn is not told again.
+            return service::refuse(party, query, Refusal::RequestClosed).await;
+        }
+        match service::answer_once(party, query, again(party, roster, query)).await {
+            Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What every query about fields has to state.
+struct Stated {
+    purpose: crate::roster::Purpose,
+    legal_basis: crate::roster::LegalBasis,
+    columns: Vec<Column>,
+}
+
+fn stated(
+    party: &Party,
+    roster: &TrustedRoster,
+    query: &Query<pb::DisclosureQuery>,
+) -> Result<Stated, Refusal> {
     let asked = &query.payload;
     if !query.issuer.roles.member {
         return Err(Refusal::RoleMissing { role: "member" });
     }
     let purpose = purpose_from(asked.purpose)?;
-    let basis = legal_basis_from(asked.legal_basis)?;
+    let legal_basis = legal_basis_from(asked.legal_basis)?;
     if !roster.permits(query.issuer.id.as_str(), purpose, party.ambient().now()) {
         return Err(Refusal::PurposeNotPermitted {
             purpose: purpose.to_string(),
@@ -55,53 +95,246 @@ async fn decide(
     }
     party.house_rules().admit(&query.issuer.id, Some(purpose))?;
     check_case_reference(&asked.case_reference)?;
-    check_justification(&query.items)?;
-    let columns = columns(asked)?;
-    let Behind {
-        record,
-        record_id,
-        grade,
-        open,
-    } = record_behind(party, query).await?;
+    Ok(Stated {
+        purpose,
+        legal_basis,
+        columns: columns(asked)?,
+    })
+}
 
-    let mut granted = Vec::new();
-    let mut withheld = Vec::new();
-    for column in columns {
-        match grant(party, purpose, &record, open, column) {
-            Some(field) => granted.push((column, field)),
-            None => withheld.push(column.name().to_owned()),
+async fn first(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::DisclosureQuery>,
+) -> Result<Answering, Refusal> {
+    let stated = stated(party, roster, query)?;
+    let justification = justification(&query.items)?;
+    let answer_by_ms = answer_by(party, &query.payload)?;
+    let Behind {
+        lead,
+        ref_tag,
+        found_identity,
+        newest,
+    } = behind(party, query).await?;
+    let now_ms = party.ambient().now_ms();
+    let subject = party.pseudonym(newest.record.record_ref.as_str())?;
+    let case = Case {
+        request_id: party.ambient().random(),
+        member: query.issuer.id.to_string(),
+        lead_id: lead.lead_id,
+        subject: *subject.as_bytes(),
+        found_identity,
+        grade: lead.grade,
+        corroborated: lead.corroborated,
+        purpose: stated.purpose,
+        legal_basis: stated.legal_basis,
+        case_reference: query.payload.case_reference.clone(),
+        justification,
+        fields: stated.columns,
+        asked_ms: now_ms,
+        answer_by_ms,
+        expires_ms: now_ms + REQUEST_LIFETIME_MS,
+        end: None,
+        approvals: Vec::new(),
+        denials: Vec::new(),
+        delivered: Vec::new(),
+        corrected: false,
+        told: Told::Nothing,
+        review: None,
+        settled: false,
+    };
+    compose(party, roster, query, case, ref_tag, None, Some(newest))
+}
+
+/// A request of the party that asks again.
+struct Known {
+    row: RequestRow,
+    case: Case,
+}
+
+async fn known(party: &Party, query: &Query<pb::DisclosureQuery>) -> Result<Known, Refusal> {
+    let request_id: [u8; 16] = query
+        .payload
+        .request_id
+        .as_slice()
+        .try_into()
+        .map_err(|_| Refusal::Malformed {
+            what: "request_id",
+            why: "it has not 16 octets".to_owned(),
+        })?;
+    let row = party
+        .store()
+        .request(&request_id)
+        .await
+        .map_err(|error| party.unavailable(&error))?
+        .filter(|row| row.party_tag == party.store().party_tag(query.issuer.id.as_str()))
+        .ok_or(Refusal::RequestUnknown)?;
+    let case = super::read_case(&row).map_err(|error| party.unavailable(&error))?;
+    Ok(Known { row, case })
+}
+
+async fn again(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::DisclosureQuery>,
+) -> Result<Answering, Refusal> {
+    let stated = stated(party, roster, query)?;
+    let Known { row, mut case } = known(party, query).await?;
+    let asked = &query.payload;
+    let same = asked.lead_id == case.lead_id
+        && stated.purpose == case.purpose
+        && stated.legal_basis == case.legal_basis
+        && asked.case_reference == case.case_reference;
+    let amends = !query.items.is_empty();
+    let same_fields = stated.columns.len() == case.fields.len()
+        && stated
+            .columns
+            .iter()
+            .all(|column| case.fields.contains(column));
+    if !same || !(amends || same_fields) {
+        return Err(Refusal::RequestDiffers);
+    }
+    let now_ms = party.ambient().now_ms();
+    let newest = newest(party, row.ref_tag)
+        .await
+        .map_err(|error| party.unavailable(&error))?;
+    if case.end.is_none() {
+        if newest.is_none() {
+            case.end = Some(End::Erased);
+        } else if now_ms >= case.expires_ms {
+            case.end = Some(End::Expired);
+        } else if asked.take_back {
+            case.end = Some(End::TakenBack);
         }
     }
-    let bodies: Vec<&[u8]> = granted.iter().map(|(_, field)| field.as_slice()).collect();
-    let items = AnswerItems::new(party, &bodies);
+    if amends {
+        if case.end.is_some() {
+            return Err(Refusal::RequestClosed);
+        }
+        // Another request in the place of the first: nobody has approved it yet, and what was
+        // denied stays denied.
+        case.justification = justification(&query.items)?;
+        case.fields = stated.columns;
+        case.answer_by_ms = answer_by(party, asked)?;
+        case.approvals.clear();
+        case.told = Told::Nothing;
+        case.settled = false;
+        case.expires_ms = now_ms + REQUEST_LIFETIME_MS;
+    }
+    compose(
+        party,
+        roster,
+        query,
+        case,
+        row.ref_tag,
+        Some(Before {
+            version: row.version,
+            // Another request in its place is a change, whatever its state.
+            state: State::from_number(row.state).filter(|_| !amends),
+            updated_ms: row.updated_ms,
+        }),
+        newest,
+    )
+}
+
+/// The row that an answer is written over.
+struct Before {
+    version: u64,
+    /// Its state, where asking alone is no change that anyone has to hear of.
+    state: Option<State>,
+    updated_ms: u64,
+}
+
+/// The answer by what holds now, with the request as it is after it.
+fn compose(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::DisclosureQuery>,
+    mut case: Case,
+    ref_tag: Tag,
+    before: Option<Before>,
+    newest: Option<Newest>,
+) -> Result<Answering, Refusal> {
+    let now_ms = party.ambient().now_ms();
+    let policy = party.policy();
+    let fields = case.assess(&policy, newest.as_ref().map(|newest| &newest.ground));
+    let (mut granted, mut withheld, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    for &(column, state) in &fields {
+        match (state, &newest) {
+            (FieldState::Waiting { .. }, _) => waiting.push(column.name().to_owned()),
+            (FieldState::Granted, Some(newest)) => match disclosed(&newest.record, column) {
+                Some(field) => {
+                    let tag = value_tag(party, &case.subject, &newest.record, column);
+                    case.delivered.retain(|told| told.field != column);
+                    case.delivered
+                        .extend(tag.map(|value_tag| super::case::Delivered {
+                            field: column,
+                            value_tag,
+                        }));
+                    granted.push((column, field));
+                }
+                None => withheld.push(column.name().to_owned()),
+            },
+            // A refused field and one that the record lacks are not told apart.
+            _ => withheld.push(column.name().to_owned()),
+        }
+    }
     let names: Vec<String> = granted
         .iter()
         .map(|(column, _)| column.name().to_owned())
         .collect();
-    let count = names.len() as u32;
-    let subject = party.pseudonym(record.record_ref.as_str())?;
+    let has = |column: Column| granted.iter().any(|(told, _)| *told == column);
+    case.corrected = false;
+    if waiting.is_empty() && !case.settled {
+        case.settled = true;
+        case.expires_ms = now_ms + GRANT_LIFETIME_MS;
+    }
+    let state = case.state(&fields, has);
+
+    let bodies: Vec<&[u8]> = granted.iter().map(|(_, field)| field.as_slice()).collect();
+    let items = AnswerItems::new(party, &bodies);
     let outcome = pb::Outcome {
         subjects: vec![pb::SubjectOutcome {
-            subject: subject.as_bytes().to_vec(),
-            grade: u32::from(grade),
-            lead_id: asked.lead_id.clone(),
+            subject: case.subject.to_vec(),
+            grade: u32::from(case.grade),
+            lead_id: case.lead_id.to_vec(),
             ..pb::SubjectOutcome::default()
         }],
     };
     let leaf = Leaf::new(pb::Act::DisclosureAnswered, party.ambient(), &outcome).set(|entry| {
         entry.answer_digest = items.root().to_vec();
-        entry.purpose = purpose_to(purpose).into();
-        entry.legal_basis = legal_basis_to(basis).into();
-        entry.count = count;
-        entry.subject = subject.as_bytes().to_vec();
+        entry.purpose = purpose_to(case.purpose).into();
+        entry.legal_basis = legal_basis_to(case.legal_basis).into();
+        entry.count = names.len() as u32;
+        entry.subject = case.subject.to_vec();
         entry.reference = names.join(",");
     });
     let payload = pb::DisclosureAnswer {
         granted: Some(prost_types::FieldMask { paths: names }),
         withheld: Some(prost_types::FieldMask { paths: withheld }),
-        retain_until: Some(timestamp(party.ambient().now_ms() + RETENTION_MS)),
+        retain_until: Some(timestamp(now_ms + RETENTION_MS)),
+        request_id: case.request_id.to_vec(),
+        state: state_to(state).into(),
+        waiting: Some(prost_types::FieldMask { paths: waiting }),
+        expires_at: Some(timestamp(case.expires_ms)),
+        conditions: Some(pb::Conditions {
+            purpose: purpose_to(case.purpose).into(),
+            legal_basis: legal_basis_to(case.legal_basis).into(),
+            no_onward_transfer: true,
+        }),
         ..pb::DisclosureAnswer::default()
     };
+    let version = before.as_ref().map_or(1, |before| before.version + 1);
+    let mut row = super::row(party, &case, ref_tag, state, version)
+        .map_err(|error| party.unavailable(&error))?;
+    if let Some(before) = before.filter(|before| before.state == Some(state)) {
+        row.updated_ms = before.updated_ms;
+    }
+    let mut effects = vec![Effect::PutRequest(row)];
+    if let Some(newest) = &newest {
+        // Erased or changed at the same moment, it is not told.
+        effects.push(Effect::StillHeld(newest.ground.record_id));
+    }
     let to = AnswerTo::from(query);
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
@@ -114,24 +347,13 @@ async fn decide(
             1,
             DISCLOSURES_PER_DAY,
         )],
-        // Erased at the same moment, it is not told.
-        effects: vec![Effect::StillHeld(record_id)],
+        effects,
         answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
     })
 }
 
-/// The field as it is disclosed, if it is granted and the record has it. The two reasons why it
-/// may not be are not told apart.
-fn grant(
-    party: &Party,
-    purpose: Purpose,
-    record: &Record,
-    open: bool,
-    column: Column,
-) -> Option<Zeroizing<Vec<u8>>> {
-    if !open || !party.allow_list().grants(purpose, column) {
-        return None;
-    }
+/// The field as it is disclosed, if the record has it.
+fn disclosed(record: &Record, column: Column) -> Option<Zeroizing<Vec<u8>>> {
     let value = record.field(column)?;
     let mut field = pb::DisclosedField {
         name: column.name().to_owned(),
@@ -140,6 +362,20 @@ fn grant(
     let encoded = Zeroizing::new(field.encode_to_vec());
     field.value.zeroize();
     Some(encoded)
+}
+
+/// The protocol's number of a state. A request that is answered is past `Requested`.
+pub(super) fn state_to(state: State) -> pb::DisclosureState {
+    match state {
+        State::Requested => pb::DisclosureState::Unspecified,
+        State::Waiting => pb::DisclosureState::Waiting,
+        State::PartlyGranted => pb::DisclosureState::PartlyGranted,
+        State::Granted => pb::DisclosureState::Granted,
+        State::Refused => pb::DisclosureState::Refused,
+        State::Expired => pb::DisclosureState::Expired,
+        State::Withdrawn => pb::DisclosureState::Withdrawn,
+        State::Corrected => pb::DisclosureState::Corrected,
+    }
 }
 
 fn columns(asked: &pb::DisclosureQuery) -> Result<Vec<Column>, Refusal> {
@@ -166,27 +402,54 @@ fn columns(asked: &pb::DisclosureQuery) -> Result<Vec<Column>, Refusal> {
     Ok(columns)
 }
 
-fn check_justification(items: &[Zeroizing<Vec<u8>>]) -> Result<(), Refusal> {
-    let fits = match items {
-        [text] => {
-            !text.is_empty() && text.len() <= MAX_JUSTIFICATION && std::str::from_utf8(text).is_ok()
+fn justification(items: &[Zeroizing<Vec<u8>>]) -> Result<PersonalText, Refusal> {
+    let text = match items {
+        [text] if !text.is_empty() && text.len() <= MAX_JUSTIFICATION => {
+            std::str::from_utf8(text).ok()
         }
-        _ => false,
+        _ => None,
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(Refusal::Malformed {
-            what: "justification",
-            why: format!("it is one text of 1 to {MAX_JUSTIFICATION} octets"),
-        })
-    }
+    text.map(PersonalText::from).ok_or(Refusal::Malformed {
+        what: "justification",
+        why: format!("it is one text of 1 to {MAX_JUSTIFICATION} octets"),
+    })
 }
 
-async fn record_behind(
-    party: &Party,
-    query: &Query<pb::DisclosureQuery>,
-) -> Result<Behind, Refusal> {
+/// By when an urgent request is to be answered.
+fn answer_by(party: &Party, asked: &pb::DisclosureQuery) -> Result<Option<u64>, Refusal> {
+    let Some(stated) = &asked.answer_by else {
+        return Ok(None);
+    };
+    let by_ms = milliseconds(Some(stated), "answer_by")?;
+    let now_ms = party.ambient().now_ms();
+    if by_ms <= now_ms || by_ms > now_ms + REQUEST_LIFETIME_MS {
+        return Err(Refusal::Malformed {
+            what: "answer_by",
+            why: format!(
+                "an urgent request is to be answered within {} days from now",
+                REQUEST_LIFETIME_MS / 86_400_000
+            ),
+        });
+    }
+    Ok(Some(by_ms))
+}
+
+/// The record behind a lead.
+struct Behind {
+    lead: Lead,
+    ref_tag: Tag,
+    /// Who the child is by the record that was found.
+    found_identity: [u8; 16],
+    newest: Newest,
+}
+
+/// A record as it stands now.
+pub(super) struct Newest {
+    pub record: Record,
+    pub ground: Ground,
+}
+
+async fn behind(party: &Party, query: &Query<pb::DisclosureQuery>) -> Result<Behind, Refusal> {
     let failed = |error: StoreError| party.unavailable(&error);
     let lead_id = query
         .payload
@@ -204,37 +467,32 @@ async fn record_behind(
     if lead.expires_ms <= party.ambient().now_ms() {
         return Err(Refusal::LeadExpired);
     }
-    let stored = party
+    let found = party
         .store()
         .record_by_id(lead.record_id)
         .await
         .map_err(failed)?
-        .filter(|stored| stored.ref_tag() == lead.ref_tag)
+        .filter(|found| found.ref_tag() == lead.ref_tag)
         .ok_or(Refusal::LeadUnknown)?;
-    let newest = enrol::newest(party, &stored)
+    let found_identity = identity_of(party, &enrol::parse(&found).map_err(failed)?);
+    let newest = newest(party, lead.ref_tag)
         .await
         .map_err(failed)?
         .ok_or(Refusal::LeadUnknown)?;
-    // A candidate that only may be the child, or agrees in nothing but names and dates, has to be
-    // looked at by a person first, and so has every record that is protected. What was corrected
-    // since it was found may be another child by now.
-    let open = lead.grade == rank(Grade::Match)
-        && lead.corroborated
-        && newest.is_as_published
-        && newest.record.is_open();
     Ok(Behind {
-        record: newest.record,
-        record_id: lead.record_id,
-        grade: lead.grade,
-        open,
+        ref_tag: lead.ref_tag,
+        lead,
+        found_identity,
+        newest,
     })
 }
 
-/// The record behind a lead.
-struct Behind {
-    record: Record,
-    record_id: u64,
-    grade: u8,
-    /// Whether anything of it may be told without a person's decision.
-    open: bool,
+/// The newest state of a record, if there still is one.
+pub(super) async fn newest(party: &Party, ref_tag: Tag) -> Result<Option<Newest>, StoreError> {
+    let Some(stored) = party.store().record_by_tag(ref_tag).await? else {
+        return Ok(None);
+    };
+    let record = enrol::parse(&stored)?;
+    let ground = ground_of(party, &record, stored.record_id, ref_tag).await?;
+    Ok(Some(Newest { record, ground }))
 }

@@ -8,6 +8,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::duty::Duty;
 use super::{Operator, invalid, record, refused, store_failed, told};
 use crate::exchange::{Party, enrol};
 use crate::proto::operator as pb;
@@ -24,10 +25,12 @@ impl RecordService for Operator {
         &self,
         request: Request<Streaming<pb::ImportRecordsRequest>>,
     ) -> Result<Response<pb::ImportRecordsResponse>, Status> {
+        let caller = self.caller(&request, Duty::Keep).await?;
         let import_id = self.party.ambient().random::<16>();
         let outcome = stage_all(&self.party, import_id, request.into_inner()).await;
         let committed = match outcome {
-            Ok(grounds_lost) => enrol::commit_import(&self.party, import_id)
+            Ok(grounds_lost) => caller
+                .does(enrol::commit_import(&self.party, import_id))
                 .await
                 .map(|counts| (counts, grounds_lost))
                 .map_err(|error| store_failed(&error)),
@@ -54,12 +57,13 @@ impl RecordService for Operator {
 
     async fn publish_records(
         &self,
-        _request: Request<pb::PublishRecordsRequest>,
+        request: Request<pb::PublishRecordsRequest>,
     ) -> Result<Response<Progress>, Status> {
+        let caller = self.caller(&request, Duty::Keep).await?;
         let (sender, receiver) = mpsc::channel(64);
         let party = Arc::clone(&self.party);
         tokio::spawn(async move {
-            let outcome = publish(&party, &sender).await;
+            let outcome = caller.does(publish(&party, &sender)).await;
             // Whoever asked may have gone away; what was done is done.
             let _ = sender.send(outcome).await;
         });
@@ -70,6 +74,7 @@ impl RecordService for Operator {
         &self,
         request: Request<pb::ListRecordsRequest>,
     ) -> Result<Response<pb::ListRecordsResponse>, Status> {
+        self.caller(&request, Duty::Read).await?;
         let asked = request.into_inner();
         let store = self.party.store();
         let failed = |error| store_failed(&error);
@@ -108,6 +113,7 @@ impl RecordService for Operator {
         &self,
         request: Request<pb::GetRecordRequest>,
     ) -> Result<Response<pb::GetRecordResponse>, Status> {
+        self.caller(&request, Duty::Read).await?;
         let stored = self
             .party
             .store()
@@ -130,7 +136,9 @@ impl RecordService for Operator {
         &self,
         request: Request<pb::EraseRecordRequest>,
     ) -> Result<Response<pb::EraseRecordResponse>, Status> {
-        let leaf_index = enrol::erase(&self.party, &request.into_inner().record_ref)
+        let caller = self.caller(&request, Duty::Keep).await?;
+        let leaf_index = caller
+            .does(enrol::erase(&self.party, &request.into_inner().record_ref))
             .await
             .map_err(|error| told(&error))?
             .ok_or_else(no_such_record)?;

@@ -3,6 +3,7 @@
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, invalid, refused, store_failed};
 use crate::exchange::enrol;
 use crate::linkage::{Presence, RuleId};
@@ -24,6 +25,7 @@ impl ReviewService for Operator {
         &self,
         request: Request<pb::ListFindingsRequest>,
     ) -> Result<Response<pb::ListFindingsResponse>, Status> {
+        self.caller(&request, Duty::Read).await?;
         let asked = request.into_inner();
         let limit = match asked.limit {
             0 => 100,
@@ -62,6 +64,7 @@ impl ReviewService for Operator {
         &self,
         request: Request<pb::ShowFindingsRequest>,
     ) -> Result<Response<pb::ShowFindingsResponse>, Status> {
+        self.caller(&request, Duty::Read).await?;
         let handle = handle(&request.into_inner().handle)?;
         let mut answers = Answers::before(self, 0);
         while let Some((leaf_index, kept)) = answers.next().await? {

@@ -8,7 +8,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, invalid, record, refused, store_failed, told};
+use crate::exchange::acting::acting_for;
 use crate::exchange::lookup::{self, LookupAt, MAX_SUBJECTS, Subject, SubjectGrade, Subjects};
 use crate::exchange::{Party, enrol};
 use crate::proto::exchange::{AttributeClass, Grade};
@@ -26,14 +28,16 @@ impl SearchService for Operator {
         &self,
         request: Request<pb::SearchRequest>,
     ) -> Result<Response<Results>, Status> {
+        let caller = self.caller(&request, Duty::Ask).await?;
         let asked = request.into_inner();
         let ground = ground(&asked.purpose, &asked.legal_basis, &asked.case_reference)?;
         let holders = holders(&self.party, &asked.members)?;
-        let subjects = Arc::new(subjects(&self.party, &asked).await?);
-        subjects
-            .prepare(&self.party)
+        let subjects = Arc::new(caller.does(subjects(&self.party, &asked)).await?);
+        caller
+            .does(subjects.prepare(&self.party))
             .await
             .map_err(|error| told(&error))?;
+        let account = caller.account();
         let (sender, receiver) = mpsc::channel(16);
         for holder in holders {
             let (party, subjects, ground, sender) = (
@@ -43,7 +47,7 @@ impl SearchService for Operator {
                 sender.clone(),
             );
             tokio::spawn(async move {
-                let response = ask(&party, &holder, &ground, &subjects).await;
+                let response = acting_for(account, ask(&party, &holder, &ground, &subjects)).await;
                 // Whoever asked may have gone away; the act is recorded all the same.
                 let _ = sender.send(Ok(response)).await;
             });

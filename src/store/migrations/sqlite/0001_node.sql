@@ -264,3 +264,76 @@ CREATE TABLE settings (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- What other members asked to be told, and what became of it. Changed only together with a leaf.
+CREATE TABLE disclosure_requests (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    request_id BLOB    NOT NULL UNIQUE,       -- 16 random octets
+    party_tag  BLOB    NOT NULL,          -- keyed tag of the asking party
+    ref_tag    BLOB    NOT NULL,          -- keyed tag of the record's reference
+    data_key   BLOB    NOT NULL,          -- wrapped data key
+    sealed     BLOB    NOT NULL,          -- the request, its approvals, what was delivered
+    state      INTEGER NOT NULL,
+    version    INTEGER NOT NULL,          -- grows by one with each change
+    stale      INTEGER NOT NULL,          -- 1 if the record changed since it was last looked at
+    due_ms     INTEGER NOT NULL,          -- when time alone changes it next
+    updated_ms INTEGER NOT NULL
+);
+CREATE INDEX disclosure_requests_by_party ON disclosure_requests (party_tag, updated_ms);
+CREATE INDEX disclosure_requests_by_ref ON disclosure_requests (ref_tag);
+CREATE INDEX disclosure_requests_by_due ON disclosure_requests (due_ms);
+
+-- Who entered or changed a record: they cannot approve that it is told.
+CREATE TABLE record_authors (
+    ref_tag    BLOB NOT NULL,             -- keyed tag of the record's reference
+    account_id BLOB NOT NULL,             -- the account's pseudonym
+    PRIMARY KEY (ref_tag, account_id)
+) WITHOUT ROWID;
+
+-- What this member asked others to be told.
+CREATE TABLE received_disclosures (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    ask_id     BLOB    NOT NULL UNIQUE,       -- message id of the first question
+    origin_tag BLOB,                      -- keyed tag of the holder and its request id, once known
+    data_key   BLOB    NOT NULL,          -- wrapped data key
+    sealed     BLOB    NOT NULL,          -- holder, lead, fields, ground, state
+    state      INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    due_ms     INTEGER NOT NULL,          -- what was told is erased then
+    updated_ms INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX received_disclosures_by_origin ON received_disclosures (origin_tag)
+    WHERE origin_tag IS NOT NULL;
+CREATE INDEX received_disclosures_by_due ON received_disclosures (due_ms);
+
+-- Behind which leaves the told values are kept, so that they can be erased in time.
+CREATE TABLE received_values (
+    ask_id     BLOB    NOT NULL,
+    leaf_index INTEGER NOT NULL,
+    PRIMARY KEY (ask_id, leaf_index)
+) WITHOUT ROWID;
+
+-- Notices on their way to those who were told something, until they acknowledge.
+CREATE TABLE outbox (
+    notice_id BLOB    PRIMARY KEY,        -- 16 random octets
+    sealed    BLOB    NOT NULL,
+    attempts  INTEGER NOT NULL,
+    due_ms    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX outbox_by_due ON outbox (due_ms);
+
+-- The people who work at this node.
+CREATE TABLE accounts (
+    account_id BLOB    PRIMARY KEY,       -- the pseudonym in the log, 16 random octets
+    name_tag   BLOB    NOT NULL UNIQUE,   -- keyed tag of the name to sign in with
+    sealed     BLOB    NOT NULL,          -- name, roles, password hash, second factor
+    version    INTEGER NOT NULL           -- grows by one with each change
+) WITHOUT ROWID;
+
+CREATE TABLE sessions (
+    token_hash BLOB    PRIMARY KEY,       -- SHA-256 of the token
+    account_id BLOB    NOT NULL,
+    began_ms   INTEGER NOT NULL,          -- when the person signed in
+    used_ms    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_by_account ON sessions (account_id);

@@ -1,0 +1,212 @@
+//! What time does to requests, and what a change of a record does to what was told of it.
+
+use std::sync::Arc;
+
+use super::asked::Asked;
+use super::case::{Case, End, State, Told};
+use super::decide::leaf;
+use super::server::{Newest, newest};
+use super::{notice, read_case, row, value_tag};
+use crate::exchange::Party;
+use crate::exchange::leaf::Leaf;
+use crate::proto::exchange as pb;
+use crate::records::Column;
+use crate::store::{Act, Effect, ReceivedRow, RequestRow, StoreError};
+
+/// Most rows that one round looks at.
+const AT_ONCE: u64 = 100;
+
+/// That people have something to look at. Nothing in it is personal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminder {
+    /// What happened: `waiting`, `half_time`, `overdue`, `review_due`.
+    pub event: &'static str,
+    /// The request, hex.
+    pub request: String,
+    /// Who asks.
+    pub member: String,
+    /// By when an answer is needed, in milliseconds since 1970, if it is urgent.
+    pub answer_by_ms: Option<u64>,
+}
+
+/// One round: requests expire, are withdrawn with their record, or are found corrected; people are to
+/// be reminded; what others told is erased in time; notices are sent.
+///
+/// # Errors
+/// If the store fails. Rounds can be repeated at will.
+pub async fn tick(party: &Arc<Party>) -> Result<Vec<Reminder>, StoreError> {
+    let now_ms = party.ambient().now_ms();
+    let mut reminders = Vec::new();
+    for found in party.store().requests_due(now_ms, AT_ONCE).await? {
+        reminders.extend(look_at(party, &found, now_ms).await?);
+    }
+    for found in party.store().received_due(now_ms, AT_ONCE).await? {
+        erase(party, &found).await?;
+    }
+    notice::send_due(party, AT_ONCE).await?;
+    Ok(reminders)
+}
+
+async fn look_at(
+    party: &Party,
+    found: &RequestRow,
+    now_ms: u64,
+) -> Result<Option<Reminder>, StoreError> {
+    let mut case = read_case(found)?;
+    let newest = newest(party, found.ref_tag).await?;
+    if case.end.is_none() {
+        // Whoever withdraws the ground to be searched on withdraws what was told on it.
+        let ground_stands = newest
+            .as_ref()
+            .is_some_and(|newest| newest.ground.facts.ground.permits_search());
+        if !ground_stands {
+            case.end = Some(End::Erased);
+            return withdraw(party, found, case, newest).await.map(|()| None);
+        }
+        if now_ms >= case.expires_ms {
+            case.end = Some(End::Expired);
+            let act = pb::Act::DisclosureExpired;
+            put(party, found, act, &case, newest.as_ref(), &[], Vec::new()).await?;
+            return Ok(None);
+        }
+        let changed = changed(party, &case, newest.as_ref());
+        if !changed.is_empty() {
+            case.corrected = true;
+            let notice = notice::corrected(party, &case, changed.clone())?;
+            let (act, effects) = (pb::Act::DisclosureCorrected, vec![Effect::Post(notice)]);
+            put(party, found, act, &case, newest.as_ref(), &changed, effects).await?;
+            return Ok(None);
+        }
+        if let Some((at_ms, told)) = case.next_reminder()
+            && at_ms <= now_ms
+        {
+            return remind(party, found, case, newest.as_ref(), told)
+                .await
+                .map(Some);
+        }
+    }
+    party.store().request_is_fresh(found).await?;
+    Ok(None)
+}
+
+/// The fields that were told and are not what the record says now.
+fn changed(party: &Party, case: &Case, newest: Option<&Newest>) -> Vec<Column> {
+    if case.corrected {
+        return Vec::new();
+    }
+    let Some(newest) = newest else {
+        return Vec::new();
+    };
+    case.delivered
+        .iter()
+        .filter(|told| {
+            value_tag(party, &case.subject, &newest.record, told.field) != Some(told.value_tag)
+        })
+        .map(|told| told.field)
+        .collect()
+}
+
+async fn withdraw(
+    party: &Party,
+    found: &RequestRow,
+    case: Case,
+    newest: Option<Newest>,
+) -> Result<(), StoreError> {
+    let mut effects = Vec::new();
+    if !case.delivered.is_empty() {
+        effects.push(Effect::Post(notice::withdrawn(party, &case)?));
+    }
+    let told: Vec<Column> = case.delivered.iter().map(|told| told.field).collect();
+    let act = pb::Act::DisclosureWithdrawn;
+    put(party, found, act, &case, newest.as_ref(), &told, effects).await
+}
+
+async fn remind(
+    party: &Party,
+    found: &RequestRow,
+    mut case: Case,
+    newest: Option<&Newest>,
+    told: Told,
+) -> Result<Reminder, StoreError> {
+    case.told = told;
+    let event = match told {
+        Told::Nothing | Told::Waiting => "waiting",
+        Told::HalfTime => "half_time",
+        Told::Overdue => "overdue",
+    };
+    let reminder = Reminder {
+        event,
+        request: hex::encode(case.request_id),
+        member: case.member.clone(),
+        answer_by_ms: case.answer_by_ms,
+    };
+    tracing::warn!(
+        alert = event,
+        request = reminder.request,
+        peer = reminder.member,
+        "a request waits for an approver (`wayhome requests list`)"
+    );
+    let act = pb::Act::DisclosureEscalated;
+    put(party, found, act, &case, newest, &[], Vec::new()).await?;
+    Ok(reminder)
+}
+
+async fn put(
+    party: &Party,
+    found: &RequestRow,
+    act: pb::Act,
+    case: &Case,
+    newest: Option<&Newest>,
+    columns: &[Column],
+    effects: Vec<Effect>,
+) -> Result<(), StoreError> {
+    let fields = case.assess(&party.policy(), newest.map(|newest| &newest.ground));
+    let state = case.state(&fields, |column| {
+        newest.is_some_and(|newest| newest.record.field(column).is_some())
+    });
+    let (bytes, _) = leaf(party, act, case, columns).finish();
+    let mut act = Act::alone(bytes).with(Effect::PutRequest(row(
+        party,
+        case,
+        found.ref_tag,
+        state,
+        found.version + 1,
+    )?));
+    act.effects.extend(effects);
+    // Changed at the same moment, it is looked at again in the next round.
+    party.ledger().commit(act).await?;
+    Ok(())
+}
+
+/// Erases what was told at the end of its time, or gives up a question that nobody answered.
+async fn erase(party: &Party, found: &ReceivedRow) -> Result<(), StoreError> {
+    let mut asked = Asked::read(found)?;
+    let erased = asked.told.len() as u32;
+    asked.state = State::Expired;
+    asked.told.clear();
+    asked.outdated.clear();
+    asked.waiting.clear();
+    asked.retain_until_ms = None;
+    let (bytes, _) = Leaf::new(
+        pb::Act::ReceivedErased,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.peer.clone_from(&asked.holder);
+        entry.count = erased;
+        entry.reference = format!(
+            "request={}",
+            asked.request_id.as_deref().unwrap_or("unanswered")
+        );
+    })
+    .finish();
+    let act = Act::alone(bytes)
+        .with(Effect::EraseValues(found.ask_id))
+        .with(Effect::PutReceived {
+            row: asked.row(party, found.ask_id, found.version + 1)?,
+            holds_values: false,
+        });
+    party.ledger().commit(act).await?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Bringing a policy into force in a running node.
+
+use std::sync::Arc;
+
+use super::{Policy, PolicyError};
+use crate::exchange::Party;
+use crate::exchange::leaf::Leaf;
+use crate::proto::exchange as pb;
+use crate::store::{Act, Effect, StoreError};
+
+/// Under which name the policy in force is kept in the store.
+pub const SETTING: &str = "policy";
+
+/// What became of a policy that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// It is in force now.
+    New,
+    /// It was in force already.
+    Unchanged,
+}
+
+/// The policy that is in force, and what was refused since.
+#[derive(Clone)]
+pub struct PolicyInForce {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Whether its digest stands in the log.
+    pub recorded: bool,
+    /// Why the newest one offered was refused; none if the newest is in force.
+    pub refused: Option<RefusedPolicy>,
+}
+
+/// A policy that was offered and is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedPolicy {
+    /// The stable code.
+    pub code: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl PolicyInForce {
+    /// A policy that was in force when the node last ran, or the shipped one, which is still to be
+    /// recorded.
+    #[must_use]
+    pub fn at_start(kept: Option<Policy>) -> Self {
+        Self {
+            recorded: kept.is_some(),
+            policy: Arc::new(kept.unwrap_or_else(Policy::shipped)),
+            refused: None,
+        }
+    }
+}
+
+/// Brings a policy into force: from the moment its digest is durable in the log, decisions are made
+/// by it. One that cannot be followed leaves the old in force, and says so in the node's log, in the
+/// transparency log and in the status.
+///
+/// # Errors
+/// The inner error says what is wrong with the policy; the outer one that it could not be recorded.
+pub async fn adopt(party: &Party, text: &str) -> Result<Result<Adopted, PolicyError>, StoreError> {
+    let policy = match Policy::parse(text) {
+        Ok(policy) => policy,
+        Err(error) => {
+            refuse(party, &error).await?;
+            return Ok(Err(error));
+        }
+    };
+    let now = party.policy_in_force();
+    if now.recorded && now.policy.digest() == policy.digest() {
+        party.set_policy(PolicyInForce {
+            refused: None,
+            ..now
+        });
+        return Ok(Ok(Adopted::Unchanged));
+    }
+    let (leaf, _) = Leaf::new(
+        pb::Act::PolicyAdopted,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.count = u32::try_from(policy.len()).unwrap_or(u32::MAX);
+        entry.reference = format!("sha256={}", hex::encode(policy.digest()));
+    })
+    .finish();
+    let act = Act::alone(leaf).with(Effect::Set(SETTING, policy.text().as_bytes().to_vec()));
+    party.ledger().commit(act).await?;
+    tracing::info!(
+        sha256 = hex::encode(policy.digest()),
+        rules = policy.len(),
+        "a disclosure policy came into force"
+    );
+    party.set_policy(PolicyInForce {
+        policy: Arc::new(policy),
+        recorded: true,
+        refused: None,
+    });
+    Ok(Ok(Adopted::New))
+}
+
+async fn refuse(party: &Party, error: &PolicyError) -> Result<(), StoreError> {
+    let now = party.policy_in_force();
+    let refused = RefusedPolicy {
+        code: error.code(),
+        why: error.to_string(),
+    };
+    if now.refused.as_ref() == Some(&refused) {
+        return Ok(());
+    }
+    tracing::error!(
+        alert = "policy_refused",
+        code = error.code(),
+        in_force = hex::encode(now.policy.digest()),
+        %error,
+        "the new disclosure policy cannot be followed: the one before stays in force"
+    );
+    let (leaf, _) = Leaf::new(
+        pb::Act::PolicyRefused,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| entry.reference = error.code().to_owned())
+    .finish();
+    party.ledger().commit(Act::alone(leaf)).await?;
+    party.set_policy(PolicyInForce {
+        refused: Some(refused),
+        ..now
+    });
+    Ok(())
+}

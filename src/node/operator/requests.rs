@@ -1,0 +1,295 @@
+//! The inbox: what other members ask to be told.
+
+use tonic::{Code, Request, Response, Status};
+
+use super::duty::Duty;
+use super::{Operator, invalid, refused, store_failed};
+use crate::exchange::disclose::{self, DecideError, Decided, End, FieldState, NEVER, Shown, State};
+use crate::exchange::lookup::rank;
+use crate::linkage::Grade;
+use crate::node::accounts;
+use crate::proto::operator as pb;
+use crate::proto::operator::request_service_server::RequestService;
+use crate::records::Column;
+use crate::roster::Timestamp;
+
+/// Most requests of one page.
+const PAGE: u32 = 1_000;
+
+#[tonic::async_trait]
+impl RequestService for Operator {
+    async fn list_requests(
+        &self,
+        request: Request<pb::ListRequestsRequest>,
+    ) -> Result<Response<pb::ListRequestsResponse>, Status> {
+        self.caller(&request, Duty::Oversee).await?;
+        let asked = request.into_inner();
+        let limit = match asked.limit {
+            0 => 100,
+            limit => limit.min(PAGE),
+        };
+        let state = match asked.state.as_str() {
+            "" | "all" => None,
+            name => Some(State::from_name(name).ok_or_else(|| {
+                let names: Vec<&str> = State::ALL.iter().map(|state| state.as_str()).collect();
+                invalid(
+                    "STATE",
+                    &format!("there is no such state: write {} or all", names.join(", ")),
+                )
+            })?),
+        };
+        let shown = disclose::list(&self.party, state, asked.state == "all", u64::from(limit))
+            .await
+            .map_err(|error| store_failed(&error))?;
+        Ok(Response::new(pb::ListRequestsResponse {
+            requests: shown.iter().map(summary).collect(),
+        }))
+    }
+
+    async fn show_request(
+        &self,
+        request: Request<pb::ShowRequestRequest>,
+    ) -> Result<Response<pb::ShowRequestResponse>, Status> {
+        self.caller(&request, Duty::Weigh).await?;
+        let id = id(&request.into_inner().request)?;
+        let shown = disclose::show(&self.party, &id)
+            .await
+            .map_err(|error| told(&error))?;
+        let history = self.history(&shown).await?;
+        Ok(Response::new(pb::ShowRequestResponse {
+            summary: Some(summary(&shown)),
+            justification: shown.case.justification.expose().clone(),
+            record_ref: shown.record_ref.clone().unwrap_or_default(),
+            values: shown
+                .values
+                .iter()
+                .map(|(column, value)| (column.name().to_owned(), value.expose().clone()))
+                .collect(),
+            grade: if shown.case.grade == rank(Grade::Match) {
+                "MATCH"
+            } else {
+                "POSSIBLE"
+            }
+            .to_owned(),
+            certain: shown.certain,
+            protection: shown.protection.to_owned(),
+            digest: shown.digest.map(hex::encode).unwrap_or_default(),
+            history,
+        }))
+    }
+
+    async fn approve_request(
+        &self,
+        request: Request<pb::DecideRequest>,
+    ) -> Result<Response<pb::DecideResponse>, Status> {
+        let caller = self.caller(&request, Duty::Decide).await?;
+        let actor = self.actor(&caller).await?;
+        let asked = request.into_inner();
+        let (id, digest, fields) = decision(&asked)?;
+        let decided = caller
+            .does(disclose::approve(
+                &self.party,
+                &actor,
+                &id,
+                digest,
+                &fields,
+                asked.break_glass,
+            ))
+            .await;
+        decided_response(decided)
+    }
+
+    async fn deny_request(
+        &self,
+        request: Request<pb::DecideRequest>,
+    ) -> Result<Response<pb::DecideResponse>, Status> {
+        let caller = self.caller(&request, Duty::Decide).await?;
+        let actor = self.actor(&caller).await?;
+        let (id, digest, fields) = decision(&request.into_inner())?;
+        let decided = caller
+            .does(disclose::deny(&self.party, &actor, &id, digest, &fields))
+            .await;
+        decided_response(decided)
+    }
+
+    async fn withdraw_request(
+        &self,
+        request: Request<pb::WithdrawRequestRequest>,
+    ) -> Result<Response<pb::DecideResponse>, Status> {
+        let caller = self.caller(&request, Duty::Decide).await?;
+        let actor = self.actor(&caller).await?;
+        let id = id(&request.into_inner().request)?;
+        let decided = caller
+            .does(disclose::withdraw(&self.party, &actor, &id))
+            .await;
+        decided_response(decided)
+    }
+
+    async fn review_release(
+        &self,
+        request: Request<pb::ReviewReleaseRequest>,
+    ) -> Result<Response<pb::DecideResponse>, Status> {
+        let caller = self.caller(&request, Duty::Review).await?;
+        let actor = self.actor(&caller).await?;
+        let asked = request.into_inner();
+        let id = id(&asked.request)?;
+        let decided = caller
+            .does(disclose::review(&self.party, &actor, &id, asked.upheld))
+            .await;
+        decided_response(decided)
+    }
+}
+
+impl Operator {
+    /// What people did with a request, a line each.
+    async fn history(&self, shown: &Shown) -> Result<Vec<String>, Status> {
+        let names: std::collections::HashMap<_, _> = accounts::all(&self.party)
+            .await
+            .map_err(|error| store_failed(&error))?
+            .into_iter()
+            .map(|read| (read.id, read.account.name))
+            .collect();
+        let name = |id: &[u8; 16]| names.get(id).cloned().unwrap_or_else(|| hex::encode(id));
+        let fields = |columns: &[Column]| {
+            let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
+            names.join(", ")
+        };
+        let case = &shown.case;
+        let mut lines: Vec<(u64, String)> = Vec::new();
+        for approval in &case.approvals {
+            let what = if approval.break_glass {
+                "released alone"
+            } else {
+                "approved"
+            };
+            lines.push((
+                approval.at_ms,
+                format!(
+                    "{}: {} {what} {}",
+                    moment(approval.at_ms),
+                    name(&approval.account),
+                    fields(&approval.fields)
+                ),
+            ));
+        }
+        for denial in &case.denials {
+            lines.push((
+                denial.at_ms,
+                format!(
+                    "{}: {} denied {}",
+                    moment(denial.at_ms),
+                    name(&denial.account),
+                    fields(&denial.fields)
+                ),
+            ));
+        }
+        lines.sort();
+        let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        if let Some(review) = &case.review {
+            lines.push(match &review.by {
+                None => "the release by one person is still to be reviewed".to_owned(),
+                Some(by) if review.upheld => format!("{} found the release right", name(by)),
+                Some(by) => format!("{} found the release wrong", name(by)),
+            });
+        }
+        if let Some(end) = case.end {
+            lines.push(
+                match end {
+                    End::Expired => "its time has passed",
+                    End::TakenBack => "the asking member took it back",
+                    End::Withdrawn => "it was withdrawn, with what was told",
+                    End::Erased => "the record, or its ground, is gone",
+                }
+                .to_owned(),
+            );
+        }
+        Ok(lines)
+    }
+}
+
+fn decided_response(
+    decided: Result<Decided, DecideError>,
+) -> Result<Response<pb::DecideResponse>, Status> {
+    let decided = decided.map_err(|error| told(&error))?;
+    Ok(Response::new(pb::DecideResponse {
+        summary: Some(summary(&decided.shown)),
+        leaf_index: decided.leaf_index,
+    }))
+}
+
+fn told(error: &DecideError) -> Status {
+    let code = match error {
+        DecideError::Unknown => Code::NotFound,
+        DecideError::Store(error) => return store_failed(error),
+        DecideError::Changed => Code::Aborted,
+        DecideError::RecordGone | DecideError::Decision(_) => Code::FailedPrecondition,
+    };
+    refused(code, error.code(), &error.to_string())
+}
+
+fn id(text: &str) -> Result<[u8; 16], Status> {
+    let mut id = [0; 16];
+    hex::decode_to_slice(text, &mut id).map_err(|_| {
+        invalid(
+            "REQUEST",
+            "a request is named by 32 hexadecimal digits, as `wayhome requests list` prints it",
+        )
+    })?;
+    Ok(id)
+}
+
+type Decision = ([u8; 16], [u8; 32], Vec<Column>);
+
+fn decision(asked: &pb::DecideRequest) -> Result<Decision, Status> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(&asked.digest, &mut digest).map_err(|_| {
+        invalid(
+            "DIGEST",
+            "a decision names the digest of what was shown, 64 hexadecimal digits: `wayhome requests show` prints it",
+        )
+    })?;
+    Ok((id(&asked.request)?, digest, super::columns(&asked.fields)?))
+}
+
+fn moment(ms: u64) -> String {
+    Timestamp::from_unix(ms / 1000).to_string()
+}
+
+pub(super) fn moment_or_empty(ms: Option<u64>) -> String {
+    ms.filter(|ms| *ms < NEVER).map(moment).unwrap_or_default()
+}
+
+fn summary(shown: &Shown) -> pb::RequestSummary {
+    let case = &shown.case;
+    pb::RequestSummary {
+        request: hex::encode(case.request_id),
+        member: case.member.clone(),
+        state: shown.state.as_str().to_owned(),
+        fields: shown
+            .fields
+            .iter()
+            .map(|field| {
+                let (needed, have) = match field.state {
+                    FieldState::Waiting { needed, have } => (needed, have),
+                    _ => (field.needed.unwrap_or(0), 0),
+                };
+                pb::RequestedField {
+                    name: field.column.name().to_owned(),
+                    state: field.state.as_str().to_owned(),
+                    needed: needed as u32,
+                    have: have as u32,
+                    why: field.why.clone(),
+                    told: field.told,
+                }
+            })
+            .collect(),
+        purpose: case.purpose.to_string(),
+        legal_basis: case.legal_basis.to_string(),
+        case_reference: case.case_reference.clone(),
+        asked_at: moment(case.asked_ms),
+        answer_by: moment_or_empty(case.answer_by_ms),
+        expires_at: moment_or_empty(Some(case.expires_ms)),
+        overdue: shown.overdue,
+        review_due: shown.review_due(),
+    }
+}

@@ -1,0 +1,429 @@
+//! The least that serves: over every field, purpose, protection, role and history of decisions, not one
+//! octet goes out, is logged or is kept as evidence that policy and people did not grant.
+
+use std::collections::BTreeSet;
+
+use prost::Message as _;
+use wayhome::envelope::ItemEvidence;
+use wayhome::proto::exchange as xpb;
+use wayhome::records::{Column, FIELDS, FieldClass};
+use wayhome::roster::Purpose;
+use wayhome::store::EvidencePart;
+
+use crate::coalition::Coalition;
+use crate::exchange::search_as;
+use crate::forge::{Draft, Logs, Sent, disclosure, standing_clock};
+use crate::office::{ADMINISTRATOR, Office, reason};
+use crate::traces::Finder;
+
+/// A child for each protection. The last becomes silent once it was found.
+const CHILDREN: [(&str, &str, &str, &str, &str); 4] = [
+    ("none", "Kowalczuk", "Aleksander", "2014-05-03", "Mariupol"),
+    ("alert", "Melnyk", "Dmytro", "2011-09-27", "Berdyansk"),
+    ("human_only", "Bondarenko", "Iryna", "2015-02-14", "Donetsk"),
+    ("silent", "Tkachenko", "Sofia", "2013-07-08", "Luhansk"),
+];
+
+/// What people did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum History {
+    Nobody,
+    One,
+    OneTwice,
+    Two,
+    Denied,
+    Alone,
+}
+
+const HISTORIES: [History; 6] = [
+    History::Nobody,
+    History::One,
+    History::OneTwice,
+    History::Two,
+    History::Denied,
+    History::Alone,
+];
+
+const PURPOSES: [Purpose; 4] = [
+    Purpose::FamilyTracing,
+    Purpose::Reunification,
+    Purpose::IdentityVerification,
+    Purpose::ChildProtection,
+];
+
+/// How many people have to approve by the shipped policy, written down anew for this test; `None` if
+/// nobody can.
+fn people(column: Column, purpose: Purpose, protection: &str) -> Option<usize> {
+    use Purpose::{ChildProtection, FamilyTracing, IdentityVerification, Reunification};
+    let tracing = matches!(purpose, FamilyTracing | Reunification);
+    let needed = match (column, column.field().class) {
+        (_, FieldClass::Internal) => return None,
+        (Column::CurrentPlace | Column::Status, _) if tracing => 0,
+        (Column::Status, _) if purpose == ChildProtection => 0,
+        (Column::LastKnownPlace, _) if purpose == Reunification => 0,
+        (_, FieldClass::Identity | FieldClass::Place) => 1,
+        (_, FieldClass::Legal) if matches!(purpose, IdentityVerification | Reunification) => 1,
+        (_, FieldClass::Legal) => 2,
+        (_, FieldClass::Contact) if tracing || purpose == ChildProtection => 2,
+        (_, FieldClass::Note | FieldClass::Health) if purpose == ChildProtection => 2,
+        _ => return None,
+    };
+    match protection {
+        "silent" => None,
+        "human_only" => Some(needed.max(2)),
+        _ => Some(needed),
+    }
+}
+
+fn granted(column: Column, purpose: Purpose, protection: &str, history: History) -> bool {
+    let Some(needed) = people(column, purpose, protection) else {
+        return false;
+    };
+    let alone = purpose == Purpose::ChildProtection
+        && protection != "human_only"
+        && matches!(
+            column.field().class,
+            FieldClass::Place | FieldClass::Contact
+        );
+    match history {
+        History::Nobody | History::Denied => needed == 0,
+        History::One | History::OneTwice => needed <= 1,
+        History::Two => needed <= 2,
+        // Where one is enough, one alone is.
+        History::Alone => needed <= 1 || alone,
+    }
+}
+
+/// A value that stands for one field of one child and nowhere else, where the field can hold one.
+fn marker(column: Column, protection: &str) -> Option<String> {
+    let fits = !matches!(
+        column,
+        Column::Sex
+            | Column::DateOfBirth
+            | Column::Protection
+            | Column::Consent
+            | Column::FamilyName
+            | Column::GivenName
+            | Column::PlaceOfBirth
+            | Column::MotherGivenName
+            | Column::MotherFamilyName
+            | Column::FamilyRef
+            | Column::DocumentNumber
+    );
+    fits.then(|| match column {
+        Column::Status => format!("zq_{protection}_status_zq"),
+        _ => format!("Zq {protection} {} qZ", column.name().replace('_', " ")),
+    })
+}
+
+fn held(number: usize, silent: bool) -> Vec<(&'static str, String)> {
+    let (protection, family, given, born, place) = CHILDREN[number];
+    let mut fields = vec![
+        ("family_name", family.to_owned()),
+        ("given_name", given.to_owned()),
+        ("date_of_birth", born.to_owned()),
+        ("place_of_birth", place.to_owned()),
+        ("mother_given_name", "Olena".to_owned()),
+        ("consent", "tracing".to_owned()),
+        ("sex", if number < 2 { "M" } else { "F" }.to_owned()),
+        (
+            "protection",
+            if protection == "silent" && !silent {
+                "none"
+            } else {
+                protection
+            }
+            .to_owned(),
+        ),
+    ];
+    for field in FIELDS {
+        if let Some(value) = marker(field.column, protection) {
+            fields.push((field.name, value));
+        }
+    }
+    fields
+}
+
+fn borrowed<'a>(fields: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    fields
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
+
+#[tokio::test]
+async fn not_one_octet_goes_out_that_was_not_granted() {
+    let (logs, _guard) = Logs::capture();
+    let (_, ambient) = standing_clock();
+    let coalition = Coalition::start_at(ambient, |roster| {
+        for member in &mut roster.members {
+            if member.roles.member {
+                member.purposes = PURPOSES.to_vec();
+            }
+        }
+    })
+    .await;
+    let register: Vec<Vec<(&str, String)>> = (0..CHILDREN.len()).map(|n| held(n, false)).collect();
+    let register: Vec<Vec<(&str, &str)>> = register.iter().map(|fields| borrowed(fields)).collect();
+    let asked: Vec<Vec<(&str, &str)>> = CHILDREN
+        .iter()
+        .map(|(reference, family, given, born, place)| {
+            vec![
+                ("record_ref", *reference),
+                ("family_name", *family),
+                ("given_name", *given),
+                ("date_of_birth", *born),
+                ("place_of_birth", *place),
+                ("mother_given_name", "Olena"),
+                ("consent", "tracing"),
+            ]
+        })
+        .collect();
+    let refs: Vec<&[(&str, &str)]> = register.iter().map(Vec::as_slice).collect();
+    coalition.import("pl", &refs).await;
+    let refs: Vec<&[(&str, &str)]> = asked.iter().map(Vec::as_slice).collect();
+    coalition.import("ua", &refs).await;
+    let pl = Office::found(
+        &coalition,
+        "pl",
+        &[
+            ("anna", &["approver"]),
+            ("boris", &["approver"]),
+            ("steward", &["steward"]),
+            ("worker", &["caseworker"]),
+            ("auditor", &["auditor"]),
+        ],
+    )
+    .await;
+    let mut leads = Vec::new();
+    for (reference, ..) in CHILDREN {
+        let socket = coalition.path("ua").join("operator.sock");
+        let nobody = wayhome::node::operator_client_as(&socket, None)
+            .await
+            .unwrap();
+        let answers = search_as(nobody, reference).await;
+        let answer = answers.iter().find(|answer| answer.member == "pl").unwrap();
+        let lead = &answer.results[0].leads[0].lead;
+        leads.push(hex::decode(lead.strip_prefix("pl:").unwrap()).unwrap());
+    }
+    let silent = held(3, true);
+    pl.records("steward")
+        .await
+        .import_records(tokio_stream::iter([
+            wayhome::proto::operator::ImportRecordsRequest {
+                records: vec![wayhome::proto::operator::Record {
+                    fields: silent
+                        .iter()
+                        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                        .collect(),
+                }],
+            },
+        ]))
+        .await
+        .unwrap();
+
+    let markers: Vec<(Column, &str, String)> = CHILDREN
+        .iter()
+        .flat_map(|(protection, ..)| {
+            FIELDS.iter().filter_map(move |field| {
+                let value = marker(field.column, protection)?;
+                Some((field.column, *protection, value))
+            })
+        })
+        .collect();
+    let finder = Finder::new(markers.iter().map(|(_, _, value)| value.as_str()));
+    let mut combinations = 0;
+    let mut told_in_all = BTreeSet::new();
+    for (number, (protection, ..)) in CHILDREN.iter().enumerate() {
+        for purpose in PURPOSES {
+            for history in HISTORIES {
+                let answers = play(&coalition, &pl, &leads[number], purpose, history).await;
+                for (step, answer) in answers.iter().enumerate() {
+                    // What may be told by then: with the last answer all was done.
+                    let done = if step + 1 == answers.len() {
+                        history
+                    } else {
+                        History::Nobody
+                    };
+                    let place = format!("{protection} {purpose} {history:?} {step}");
+                    for (column, name) in told(answer) {
+                        assert!(
+                            granted(column, purpose, protection, done),
+                            "{place}: {name}"
+                        );
+                        told_in_all.insert((protection, column));
+                    }
+                    for (_, found, _) in finder.find(&answer.encode_to_vec()) {
+                        let (column, of, _) = &markers[found];
+                        assert_eq!(of, protection, "{place}");
+                        assert!(
+                            granted(*column, purpose, protection, done),
+                            "{place}: {}",
+                            column.name()
+                        );
+                    }
+                }
+                let last: BTreeSet<Column> = told(answers.last().unwrap())
+                    .into_iter()
+                    .map(|(column, _)| column)
+                    .collect();
+                for field in FIELDS {
+                    let is_there = held(number, true)
+                        .iter()
+                        .any(|(name, _)| *name == field.name);
+                    let expected = is_there && granted(field.column, purpose, protection, history);
+                    assert_eq!(
+                        last.contains(&field.column),
+                        expected,
+                        "{protection} {purpose} {history:?}: {}",
+                        field.name
+                    );
+                    combinations += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(
+        combinations,
+        CHILDREN.len() * PURPOSES.len() * HISTORIES.len() * FIELDS.len()
+    );
+    // The test sees what goes out: with two approvals nearly everything of an open record does.
+    assert!(told_in_all.len() > 40, "{}", told_in_all.len());
+
+    // Nothing of it is in what the nodes log, in any leaf, or, sealed as they are, in the databases.
+    let logged = logs.take().join("\n");
+    assert!(logged.contains("break_glass"), "nothing was captured");
+    assert_eq!(finder.find(logged.as_bytes()), []);
+    for member in ["ua", "pl"] {
+        let store = coalition.store(member).await;
+        let mut kept = BTreeSet::new();
+        for (index, leaf) in (0..).zip(store.leaves(0, 1_000_000).await.unwrap()) {
+            assert_eq!(finder.find(&leaf), [], "leaf {index} of {member}");
+            for part in [
+                EvidencePart::Query,
+                EvidencePart::Answer,
+                EvidencePart::Opening,
+            ] {
+                let Some(evidence) = store.evidence(index, part).await.unwrap() else {
+                    continue;
+                };
+                assert_eq!(
+                    finder.find(&evidence.envelope),
+                    [],
+                    "evidence {index} of {member}"
+                );
+                for item in &evidence.items {
+                    if let ItemEvidence::Full(item) = item {
+                        kept.extend(finder.find(item).into_iter().map(|(_, found, _)| found));
+                    }
+                }
+            }
+        }
+        // Evidence keeps what was told, and only that.
+        for found in kept {
+            let (column, protection, _) = &markers[found];
+            assert!(
+                told_in_all.contains(&(protection, *column)),
+                "{member} keeps {protection} {}",
+                column.name()
+            );
+        }
+        store.close().await;
+        for file in ["wayhome.db", "wayhome.db-wal"] {
+            if let Ok(bytes) = std::fs::read(coalition.path(member).join(file)) {
+                assert_eq!(finder.find(&bytes), [], "{file} of {member}");
+            }
+        }
+    }
+}
+
+/// Asks for every field, lets people do what the history says, and asks again after each step.
+async fn play(
+    coalition: &Coalition,
+    pl: &Office,
+    lead: &[u8],
+    purpose: Purpose,
+    history: History,
+) -> Vec<xpb::SignedMessage> {
+    let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+    let draft = || {
+        disclosure(coalition, "ua", "pl", lead, &names).payload(|query| {
+            query.set_purpose(wayhome::exchange::purpose_to(purpose));
+        })
+    };
+    let channel = coalition.channel("ua", "pl").await;
+    let first = xpb::DisclosureQuery::send(channel.clone(), draft().sign())
+        .await
+        .unwrap();
+    let payload = &first.envelope.as_ref().unwrap().payload;
+    let answered = xpb::DisclosureAnswer::decode(payload.as_slice()).unwrap();
+    let waits = !answered.waiting.unwrap().paths.is_empty();
+    let request = hex::encode(&answered.request_id);
+    let poll = async || {
+        let mut payload = None;
+        let _ = draft().payload(|query| {
+            query.request_id.clone_from(&answered.request_id);
+            payload = Some(query.clone());
+        });
+        let nothing: [Vec<u8>; 0] = [];
+        let draft = Draft::new(coalition, "ua", "pl", payload.unwrap(), &nothing);
+        xpb::DisclosureQuery::send(channel.clone(), draft.sign())
+            .await
+            .unwrap()
+    };
+    let mut answers = vec![first];
+    if waits {
+        // Whoever has no part in it does nothing, in whatever role.
+        for person in ["worker", "auditor", "steward", ADMINISTRATOR] {
+            let digest = "0".repeat(64);
+            let tried = pl.approve_seen(person, &request, &digest, &[], false).await;
+            assert_eq!(reason(tried), "ROLE_MISSING", "{person}");
+        }
+        answers.push(poll().await);
+        match history {
+            History::Nobody => {}
+            History::One => {
+                pl.approve("anna", &request).await.unwrap();
+            }
+            History::OneTwice => {
+                pl.approve("anna", &request).await.unwrap();
+                let _ = pl.approve("anna", &request).await;
+            }
+            History::Two => {
+                pl.approve("anna", &request).await.unwrap();
+                // What one was enough for is settled.
+                let _ = pl.approve("boris", &request).await;
+            }
+            History::Denied => {
+                pl.deny("anna", &request).await.unwrap();
+            }
+            History::Alone => {
+                let shown = pl.show("anna", &request).await;
+                for field in &shown.summary.unwrap().fields {
+                    let digest = pl.show("anna", &request).await.digest;
+                    if field.state == "waiting" {
+                        let _ = pl
+                            .approve_seen("anna", &request, &digest, &[&field.name], true)
+                            .await;
+                    }
+                }
+            }
+        }
+    }
+    answers.push(poll().await);
+    answers
+}
+
+fn told(answer: &xpb::SignedMessage) -> Vec<(Column, String)> {
+    answer
+        .items
+        .iter()
+        .map(|item| {
+            let Some(xpb::item::Form::Full(bytes)) = &item.form else {
+                panic!("an item is erased");
+            };
+            let field = xpb::DisclosedField::decode(&bytes[16..]).unwrap();
+            (Column::from_name(&field.name).unwrap(), field.name)
+        })
+        .collect()
+}
