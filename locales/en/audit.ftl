@@ -73,7 +73,7 @@ grade-UNKNOWN = an unknown grade
 
 list-none = nothing
 list-last = { $rest } and { $last }
-nobody = nobody
+party-nobody = nobody
 
 # What happened to a child's record.
 ground = for { $purpose }, on { $basis }

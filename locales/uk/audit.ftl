@@ -73,7 +73,7 @@ grade-UNKNOWN = невідома оцінка
 
 list-none = нічого
 list-last = { $rest } та { $last }
-nobody = ніхто
+party-nobody = ніхто
 
 # What happened to a child's record.
 ground = (мета: { $purpose }; правова підстава: { $basis })

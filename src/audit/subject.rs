@@ -362,8 +362,11 @@ impl Event {
             ("own", words::party(roster, member).into()),
             (
                 "peer",
-                peer.map_or_else(|| lang.text("nobody"), |peer| words::party(roster, peer))
-                    .into(),
+                peer.map_or_else(
+                    || lang.text("party-nobody"),
+                    |peer| words::party(roster, peer),
+                )
+                .into(),
             ),
             ("ground", ground.into()),
             ("case", case.into()),

@@ -365,6 +365,7 @@ async fn put_back(coalition: &mut Coalition, id: &str, database: &[u8]) {
         let _ = std::fs::remove_file(path.with_extension(side));
     }
     std::fs::write(path, database).unwrap();
+    coalition.let_lie(id);
     coalition.start_node(id).await;
 }
 
