@@ -4,6 +4,7 @@
 //! gives [`Figure`]s; what the machine is and how figures are printed is said here.
 
 mod figure;
+mod log;
 mod machine;
 mod oracle;
 
@@ -56,7 +57,7 @@ pub struct Bench {
 }
 
 /// All benchmarks.
-const BENCHES: &[Bench] = &[oracle::BENCH];
+const BENCHES: &[Bench] = &[log::BENCH, oracle::BENCH];
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let machine = machine::describe();

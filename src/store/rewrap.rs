@@ -112,7 +112,47 @@ const TABLES: &[Wrapped] = &[
             Ok(("evidence_items", at))
         },
     },
+    // Of a log that was given up: the log's number stands above the leaf's, so that three numbers
+    // order the rows; the values stay bound to the places they had.
+    Wrapped {
+        table: "old_evidence",
+        next: "SELECT log_number * 1099511627776 + leaf_index, part, 0, data_key FROM old_evidence
+               WHERE (log_number * 1099511627776 + leaf_index, part, 0) > ($1, $2, $3)
+               ORDER BY log_number, leaf_index, part LIMIT $4",
+        update: "UPDATE old_evidence SET data_key = $1
+                 WHERE log_number = $2 / 1099511627776 AND leaf_index = $2 % 1099511627776
+                     AND part = $3 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM old_evidence WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM old_evidence GROUP BY 1",
+        place: |row| {
+            let leaf_index = row.uint(0)? % OF_ONE_LOG;
+            Ok(("evidence", row_key(leaf_index, part(row)?, None)))
+        },
+    },
+    Wrapped {
+        table: "old_evidence_items",
+        next: "SELECT log_number * 1099511627776 + leaf_index, part, position, data_key
+               FROM old_evidence_items
+               WHERE (log_number * 1099511627776 + leaf_index, part, position) > ($1, $2, $3)
+                   AND data_key IS NOT NULL
+               ORDER BY log_number, leaf_index, part, position LIMIT $4",
+        update: "UPDATE old_evidence_items SET data_key = $1
+                 WHERE log_number = $2 / 1099511627776 AND leaf_index = $2 % 1099511627776
+                     AND part = $3 AND position = $4 AND data_key = $5",
+        left: "SELECT 1 FROM old_evidence_items
+               WHERE data_key IS NOT NULL AND substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM old_evidence_items
+                WHERE data_key IS NOT NULL GROUP BY 1",
+        place: |row| {
+            let leaf_index = row.uint(0)? % OF_ONE_LOG;
+            let at = row_key(leaf_index, part(row)?, Some(row.uint(2)?));
+            Ok(("evidence_items", at))
+        },
+    },
 ];
+
+/// Leaves that a log that was given up can have: 2^40, as the statements above have it.
+const OF_ONE_LOG: u64 = 1 << 40;
 
 fn part(row: &Row) -> Result<EvidencePart, StoreError> {
     EvidencePart::from_number(row.uint(1)?)
@@ -243,8 +283,10 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Evidence;
     use super::*;
     use crate::ambient::Ambient;
+    use crate::envelope::ItemEvidence;
     use crate::vault::{DataKey, KeyRing};
 
     #[tokio::test]
@@ -273,5 +315,57 @@ mod tests {
         let mut listed: Vec<&str> = TABLES.iter().map(|table| table.table).collect();
         listed.sort_unstable();
         assert_eq!(in_schema, listed);
+    }
+
+    #[tokio::test]
+    async fn the_evidence_of_a_log_that_was_given_up_is_wrapped_anew_in_its_old_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let address = format!("sqlite:{}", directory.path().join("keys.db").display());
+        let ring = KeyRing::generate(&mut ambient.rng());
+        let token = || DataKey::from_bytes(&[9; 32]);
+        let mut rotated = KeyRing::from_text(&ring.to_text()).unwrap();
+        let store = Store::open(&address, ring, token(), ambient.clone());
+        let store = store.await.unwrap();
+        let kept = Evidence {
+            envelope: zeroize::Zeroizing::new(b"envelope".to_vec()),
+            items: vec![ItemEvidence::full(
+                b"an item with its salt before it".to_vec(),
+            )],
+        };
+        let mut tx = store.db.begin("test").await.unwrap();
+        store
+            .keep(&mut tx, 7, EvidencePart::Query, &kept)
+            .await
+            .unwrap();
+        tx.run(
+            "INSERT INTO log_state (id, size, frontier, checkpoint, term) VALUES (1, 0, $1, 'x', 1)",
+            values![vec![0_u8; 8]],
+        )
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        store.set_log_aside("after=x").await.unwrap();
+        assert!(
+            store
+                .evidence(7, EvidencePart::Query)
+                .await
+                .unwrap()
+                .is_none()
+        );
+        store.close().await;
+
+        // Another master key takes over.
+        rotated.rotate(&mut ambient.rng());
+        let store = Store::open(&address, rotated, token(), ambient.clone());
+        let store = store.await.unwrap();
+        while store.rewrap_some(10).await.unwrap() == Rewrap::More {}
+        let current = hex::encode(store.current_wrapping().unwrap());
+        let wrapped = store.wrapped_rows().await.unwrap();
+        for table in ["old_evidence", "old_evidence_items"] {
+            let rows: Vec<_> = wrapped.iter().filter(|rows| rows.table == table).collect();
+            assert_eq!(rows.len(), 1, "{table}");
+            assert_eq!((&rows[0].key, rows[0].rows), (&current, 1), "{table}");
+        }
     }
 }
