@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{CliError, Context};
-use crate::node::operator_client;
 use crate::proto::operator::protection_service_client::ProtectionServiceClient;
 use crate::proto::operator::{ListProtectionAlertsRequest, SeeProtectionAlertRequest};
 use crate::roster::Timestamp;
@@ -26,7 +25,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+    let channel = context.operator().await?;
     let mut client = ProtectionServiceClient::new(channel);
     if let Some(id) = args.seen {
         client

@@ -3,6 +3,7 @@
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, refused, store_failed};
 use crate::proto::operator as pb;
 use crate::proto::operator::protection_service_server::ProtectionService;
@@ -17,6 +18,7 @@ impl ProtectionService for Operator {
         &self,
         request: Request<pb::ListProtectionAlertsRequest>,
     ) -> Result<Response<pb::ListProtectionAlertsResponse>, Status> {
+        self.caller(&request, Duty::Read).await?;
         let asked = request.into_inner();
         let failed = |error: StoreError| store_failed(&error);
         let store = self.party.store();
@@ -51,6 +53,7 @@ impl ProtectionService for Operator {
         &self,
         request: Request<pb::SeeProtectionAlertRequest>,
     ) -> Result<Response<pb::SeeProtectionAlertResponse>, Status> {
+        self.caller(&request, Duty::Keep).await?;
         let found = self
             .party
             .store()
