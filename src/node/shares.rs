@@ -384,3 +384,94 @@ fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Ide
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(identifier: u8) -> Keyholding {
+        let mut bytes = [0; KeyShare::LENGTH];
+        (bytes[1], bytes[2]) = (identifier, 7);
+        Keyholding {
+            epoch: 1,
+            share: KeyShare::from_bytes(&bytes).unwrap(),
+        }
+    }
+
+    /// A party's directory with a share of each identifier.
+    fn with_shares(identifiers: &[u8]) -> (tempfile::TempDir, Directory, Identity) {
+        let home = tempfile::tempdir().unwrap();
+        let directory = Directory::new(home.path().join("ua"));
+        let ambient = Ambient::system();
+        let identity = Identity::create(&directory, &"ua".parse().unwrap(), &ambient).unwrap();
+        for identifier in identifiers {
+            let mut holding = holding(*identifier);
+            // Each identifier has a secret of its own.
+            let mut bytes = *holding.share.to_bytes();
+            bytes[2] = *identifier;
+            holding.share = KeyShare::from_bytes(&bytes).unwrap();
+            let origin = Origin {
+                public_key: Bytes32::new([1; 32]),
+                base: Some(Bytes32::new([2; 32])),
+                roster_version: 3,
+            };
+            identity
+                .save_share(&directory, &holding, &origin, &ambient)
+                .unwrap();
+        }
+        (home, directory, identity)
+    }
+
+    #[test]
+    fn a_share_is_kept_taken_into_use_and_destroyed() {
+        let (_home, directory, identity) = with_shares(&[1, 2]);
+        let mut kept = identity.shares(&directory).unwrap();
+        assert_eq!(kept.len(), 2);
+        assert!(kept.iter().all(|share| !share.in_use));
+        assert_eq!(kept[0].origin.base, Some(Bytes32::new([2; 32])));
+        assert_eq!(kept[0].origin.roster_version, 3);
+        let mut share = kept.remove(0);
+        share.take_into_use().unwrap();
+        let public = share.verifying_share().to_string();
+        let again = identity.shares(&directory).unwrap();
+        assert_eq!(again.iter().filter(|share| share.in_use).count(), 1);
+
+        let sealed = fs::read(&share.path).unwrap();
+        let destroyed = share.destroy().unwrap();
+        assert_eq!(destroyed.verifying_share, public);
+        assert_eq!(identity.shares(&directory).unwrap().len(), 1);
+        // Its end is remembered until it is in the log.
+        let unrecorded = Destroyed::unrecorded(&directory).unwrap();
+        assert_eq!(unrecorded.len(), 1);
+        assert_eq!(unrecorded[0].verifying_share, public);
+        let left = fs::read(&unrecorded[0].marker).unwrap();
+        assert_ne!(left, sealed);
+        for destroyed in unrecorded {
+            destroyed.forget().unwrap();
+        }
+        assert_eq!(files(&directory).len(), 1);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_share_is_destroyed() {
+        let (_home, directory, identity) = with_shares(&[1]);
+        let share = identity.shares(&directory).unwrap().remove(0);
+        let public = share.verifying_share().to_string();
+        // The process died between the first step and the second.
+        let marker = share.path.with_extension("destroyed");
+        fs::rename(&share.path, &marker).unwrap();
+        assert!(identity.shares(&directory).unwrap().is_empty());
+        let unrecorded = Destroyed::unrecorded(&directory).unwrap();
+        assert!(public.starts_with(&unrecorded[0].verifying_share));
+        let left = fs::read_to_string(&marker).unwrap();
+        assert_eq!(left, unrecorded[0].verifying_share);
+    }
+
+    #[test]
+    fn a_share_under_anothers_name_is_none() {
+        let (_home, directory, identity) = with_shares(&[1, 2]);
+        let shares = identity.shares(&directory).unwrap();
+        fs::copy(&shares[0].path, &shares[1].path).unwrap();
+        assert!(identity.shares(&directory).is_err());
+    }
+}
