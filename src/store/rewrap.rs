@@ -29,6 +29,9 @@ pub struct WrappedRows {
     pub rows: u64,
 }
 
+/// The table and the row that a wrapped key is bound to.
+type PlaceOf = fn(&Row) -> Result<(&'static str, Vec<u8>), StoreError>;
+
 /// A table with a column `data_key`.
 struct Wrapped {
     table: &'static str,
@@ -40,7 +43,7 @@ struct Wrapped {
     left: &'static str,
     count: &'static str,
     /// The place's table and row.
-    place: fn(&Row) -> Result<(&'static str, Vec<u8>), StoreError>,
+    place: PlaceOf,
 }
 
 /// Every table with a column `data_key`; a test holds this list against the schema. Rows of an
