@@ -13,6 +13,7 @@ mod demo;
 mod disclose;
 mod eval;
 mod init;
+mod keys;
 mod log;
 mod output;
 mod policy;
@@ -65,6 +66,8 @@ enum Command {
     Run(run::Args),
     /// Say how the node is.
     Status(status::Args),
+    /// Renew the node's signing key and TLS certificate.
+    Keys(keys::Args),
     /// Say who used how much of its quotas, and what was unusual.
     Quotas(quotas::Args),
     /// Bring the register in, list, publish, erase.
@@ -174,6 +177,7 @@ pub fn main() -> ExitCode {
             Command::Init(args) => init::run(&context, args),
             Command::Run(args) => run::run(&context, args).await,
             Command::Status(args) => status::run(&context, args).await,
+            Command::Keys(args) => keys::run(&context, args),
             Command::Quotas(args) => quotas::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,
             Command::Alerts(args) => alerts::run(&context, args).await,

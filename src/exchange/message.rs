@@ -348,12 +348,12 @@ pub struct Signer<'a> {
 }
 
 impl<'a> Signer<'a> {
-    /// A node signs.
+    /// A node signs with the key that it uses now.
     #[must_use]
-    pub fn node(party: &'a Party) -> Self {
+    pub fn node(party: &'a Party, key: &'a SigningKey) -> Self {
         Self {
             id: party.id(),
-            key: party.signing_key(),
+            key,
             ambient: party.ambient(),
         }
     }
@@ -370,7 +370,8 @@ pub fn sign_query<P: Payload>(
     payload: P,
     bodies: &[&[u8]],
 ) -> Result<Outgoing, Refusal> {
-    sign_query_as(Signer::node(party), roster, audience, payload, bodies)
+    let key = party.signing_key();
+    sign_query_as(Signer::node(party, &key), roster, audience, payload, bodies)
 }
 
 /// Signs a query of any party.
@@ -430,7 +431,8 @@ impl AnswerItems {
         position: &Position,
     ) -> Result<Evidence, Refusal> {
         let mut payload = payload.clone();
-        let signer = Signer::node(party);
+        let key = party.signing_key();
+        let signer = Signer::node(party, &key);
         payload.set_header(header(
             signer,
             roster,
@@ -524,7 +526,9 @@ pub fn open_answer<P: AnswerPayload>(
     query: &Outgoing,
     message: Option<pb::SignedMessage>,
 ) -> Result<Answer<P>, AnswerError> {
-    let answer: Answer<P> = open_answer_to(Signer::node(party), roster, holder, query, message)?;
+    let key = party.signing_key();
+    let asker = Signer::node(party, &key);
+    let answer: Answer<P> = open_answer_to(asker, roster, holder, query, message)?;
     if let Some(header) = answer.payload.header() {
         party.heard_of(&holder.id, header.roster_version);
     }

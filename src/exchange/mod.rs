@@ -14,6 +14,7 @@ pub mod disclose;
 pub mod enrol;
 pub mod epochs;
 pub mod evaluate;
+pub mod freshness;
 mod house_rules;
 pub mod leaf;
 pub mod log_files;

@@ -70,7 +70,7 @@ pub struct Keyholding {
 /// This node as a party to the exchange.
 pub struct Party {
     id: MemberId,
-    signing_key: SigningKey,
+    signing_key: RwLock<Arc<SigningKey>>,
     pseudonym_key: PseudonymKey,
     store: Store,
     ledger: Ledger,
@@ -110,7 +110,7 @@ impl Party {
         let heard = mpsc::channel(HEARD);
         Self {
             id: parts.id,
-            signing_key: parts.signing_key,
+            signing_key: RwLock::new(Arc::new(parts.signing_key)),
             pseudonym_key: parts.pseudonym_key,
             store: parts.store,
             ledger: parts.ledger,
@@ -193,8 +193,21 @@ impl Party {
         &self.pseudonym_key
     }
 
-    pub(super) fn signing_key(&self) -> &SigningKey {
-        &self.signing_key
+    pub(super) fn signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(
+            &self
+                .signing_key
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Signs with another key from now on. The roster must list it as valid.
+    pub fn set_signing_key(&self, key: SigningKey) {
+        *self
+            .signing_key
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     /// The roster in force now.

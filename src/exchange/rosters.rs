@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ask::{self, client};
 use super::leaf::Leaf;
-use super::{Party, PeerError, service};
+use super::{Party, PeerError, freshness, service};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::roster_service_client::RosterServiceClient;
 use crate::roster::{Member, MemberId, RosterError, TrustStore, TrustedRoster, Update};
@@ -20,11 +20,18 @@ pub const TRUST: &str = "trust_store";
 /// no way to fill the log.
 const RECORDED_REFUSALS_PER_DAY: u64 = 100;
 
-/// What a peer with these versions lacks.
-#[must_use]
-pub fn newer(party: &Party, root_version: u64, roster_version: u64) -> pb::GetRosterResponse {
+/// What a peer with these versions lacks, and who holds this node's roster for the newest.
+///
+/// # Errors
+/// If the store fails.
+pub async fn newer(
+    party: &Party,
+    root_version: u64,
+    roster_version: u64,
+) -> Result<pb::GetRosterResponse, StoreError> {
     let root_version = u32::try_from(root_version).unwrap_or(u32::MAX);
-    party.with_trust(|trust| pb::GetRosterResponse {
+    let freshness = freshness::gathered(party).await?;
+    let newer = party.with_trust(|trust| pb::GetRosterResponse {
         roots: trust
             .roots_above(root_version)
             .map(|root| root.as_bytes().to_vec())
@@ -34,7 +41,9 @@ pub fn newer(party: &Party, root_version: u64, roster_version: u64) -> pb::GetRo
             .filter(|roster| u64::from(roster.version()) > roster_version)
             .map(|roster| roster.note().as_bytes().to_vec())
             .unwrap_or_default(),
-    })
+        freshness,
+    });
+    Ok(newer)
 }
 
 /// Fetches what `peer` has that is newer, and takes it if its signatures hold.
@@ -65,9 +74,9 @@ pub async fn fetch(
         })?
         .into_inner();
     let roster = (!reply.roster.is_empty()).then_some(reply.roster.as_slice());
-    take(party, &reply.roots, roster, Some(&peer.id))
-        .await
-        .map_err(PeerError::Store)
+    let outcome = take(party, &reply.roots, roster, Some(&peer.id)).await?;
+    freshness::gather(party, &reply.freshness).await?;
+    Ok(outcome)
 }
 
 /// Takes signed roots and a roster that `from` offered, a peer or (`None`) a file of the node's own

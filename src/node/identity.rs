@@ -14,7 +14,7 @@ use super::guard::Guard;
 use crate::ambient::Ambient;
 use crate::envelope::{Cosigner, KeyName, NoteSigner, SigningKey};
 use crate::oprf::pseudonym::PseudonymKey;
-use crate::roster::{Bytes32, MemberId};
+use crate::roster::{Bytes32, Member, MemberId, Timestamp};
 use crate::vault::{self, DataKey, KeyRing, VaultError};
 
 /// The keys of one party.
@@ -142,14 +142,9 @@ impl Identity {
         let pseudonym = read_secret(&directory.key("pseudonym.key"))?;
         let pseudonym = PseudonymKey::from_bytes(*pseudonym)
             .map_err(|error| damaged("pseudonym.key", "pseudonym key", error.to_string()))?;
-        let pem = vault::load_secret(&directory.key("tls.crt"))?;
-        let certificate = CertificateDer::from_pem_slice(&pem)
-            .map_err(|error| damaged("tls.crt", "certificate", error.to_string()))?;
-        let pem = vault::load_secret(&directory.key("tls.key"))?;
-        let tls_key = PrivateKeyDer::from_pem_slice(&pem)
-            .map_err(|error| damaged("tls.key", "private key", error.to_string()))?;
+        let (certificate, tls_key) = load_tls(directory, TLS_CERTIFICATE, TLS_KEY)?;
         Ok(Self {
-            signing: SigningKey::from_seed(&*read_secret(&directory.key("signing.key"))?),
+            signing: SigningKey::from_seed(&*read_secret(&directory.key(SIGNING))?),
             witness: Cosigner::new(
                 witness_name(&log)?,
                 SigningKey::from_seed(&*read_secret(&directory.key("witness.key"))?),
@@ -161,6 +156,92 @@ impl Identity {
             certificate,
             tls_key,
         })
+    }
+
+    /// Makes successors of the keys that a party renews: the one that signs its messages and that of
+    /// its TLS certificate. They lie beside those in use until the roster has them.
+    ///
+    /// # Errors
+    /// If there are successors already.
+    pub fn renew(
+        directory: &Directory,
+        member: &MemberId,
+        ambient: &Ambient,
+    ) -> Result<Successors, IdentityError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        ambient.rng().fill_bytes(seed.as_mut());
+        let (certificate, key) = self_signed(member)?;
+        write_secret(&directory.key(&next(SIGNING)), &*seed)?;
+        vault::create_secret(&directory.key(&next(TLS_KEY)), key.as_bytes())?;
+        vault::create_secret(
+            &directory.key(&next(TLS_CERTIFICATE)),
+            certificate.as_bytes(),
+        )?;
+        Successors::load(directory)?.ok_or_else(|| IdentityError::Damaged {
+            path: directory.key(&next(SIGNING)).display().to_string(),
+            what: "successor",
+            why: "it was not written".to_owned(),
+        })
+    }
+
+    /// This identity with those of its successors that `own`, the party's entry in the roster, has
+    /// put into use at `now` (unix seconds).
+    ///
+    /// # Errors
+    /// If the successors cannot be read.
+    pub fn in_use(
+        mut self,
+        directory: &Directory,
+        own: Option<&Member>,
+        now: u64,
+    ) -> Result<Self, IdentityError> {
+        let (Some(successors), Some(own)) = (Successors::load(directory)?, own) else {
+            return Ok(self);
+        };
+        let (signing, pin) = successors.public()?;
+        if own
+            .signing_keys
+            .iter()
+            .any(|key| key.public_key == signing && settled(key.not_before, key.not_after, now))
+        {
+            self.signing = successors.signing;
+        }
+        if own.tls_pins.iter().any(|known| {
+            known.spki_sha256 == pin && settled(known.not_before, known.not_after, now)
+        }) {
+            self.certificate = successors.certificate;
+            self.tls_key = successors.tls_key;
+        }
+        Ok(self)
+    }
+
+    /// Public parts of the keys that a party renews: of its signing key and its TLS certificate.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn renewed(&self) -> Result<(Bytes32, Bytes32), IdentityError> {
+        public_parts(&self.signing, &self.certificate)
+    }
+
+    /// Puts the successors in the place of the keys they follow, which are thereby destroyed. Can be
+    /// repeated if it was interrupted.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn retire(directory: &Directory) -> Result<(), IdentityError> {
+        for name in [SIGNING, TLS_CERTIFICATE, TLS_KEY] {
+            let from = directory.key(&next(name));
+            if from.exists() {
+                std::fs::rename(&from, directory.key(name)).map_err(|error| {
+                    IdentityError::Damaged {
+                        path: from.display().to_string(),
+                        what: "key that can be put into use",
+                        why: error.to_string(),
+                    }
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// What the store works with: the ring that wraps data keys, and the second seal on coalition
@@ -221,6 +302,92 @@ impl Identity {
         vault::save_secret(&directory.key("log.key"), text.as_bytes())?;
         Ok(())
     }
+}
+
+/// The keys that take the place of others once the roster has them.
+pub struct Successors {
+    signing: SigningKey,
+    certificate: CertificateDer<'static>,
+    tls_key: PrivateKeyDer<'static>,
+}
+
+impl Successors {
+    /// Whether there are any.
+    #[must_use]
+    pub fn are_there(directory: &Directory) -> bool {
+        directory.key(&next(SIGNING)).exists()
+    }
+
+    /// Loads the successors that lie in a directory, if there are any.
+    ///
+    /// # Errors
+    /// [`IdentityError`] names the file and what is wrong with it.
+    pub fn load(directory: &Directory) -> Result<Option<Self>, IdentityError> {
+        let signing = directory.key(&next(SIGNING));
+        let there = [&next(TLS_CERTIFICATE), &next(TLS_KEY)].map(|name| directory.key(name));
+        // Made in this order and retired in another, so some are there only in between.
+        if !signing.exists() || there.iter().any(|path| !path.exists()) {
+            return Ok(None);
+        }
+        let (certificate, tls_key) = load_tls(directory, &next(TLS_CERTIFICATE), &next(TLS_KEY))?;
+        Ok(Some(Self {
+            signing: SigningKey::from_seed(&*read_secret(&signing)?),
+            certificate,
+            tls_key,
+        }))
+    }
+
+    /// Their public parts: of the signing key and the TLS certificate.
+    ///
+    /// # Errors
+    /// If the certificate cannot be read.
+    pub fn public(&self) -> Result<(Bytes32, Bytes32), IdentityError> {
+        public_parts(&self.signing, &self.certificate)
+    }
+}
+
+/// A key is used a little later than it is valid, so that a peer whose clock is behind takes it too.
+const SETTLING_SECONDS: u64 = 120;
+
+fn settled(not_before: Timestamp, not_after: Timestamp, now: u64) -> bool {
+    not_before.unix().saturating_add(SETTLING_SECONDS) <= now && now < not_after.unix()
+}
+
+const SIGNING: &str = "signing.key";
+const TLS_KEY: &str = "tls.key";
+const TLS_CERTIFICATE: &str = "tls.crt";
+
+/// Name of the file of a key's successor.
+fn next(name: &str) -> String {
+    format!("next-{name}")
+}
+
+fn public_parts(
+    signing: &SigningKey,
+    certificate: &CertificateDer<'_>,
+) -> Result<(Bytes32, Bytes32), IdentityError> {
+    let pin = spki_sha256(certificate).map_err(|why| IdentityError::Certificate(why.to_owned()))?;
+    let signing = Bytes32::new(*signing.verifying_key().as_bytes());
+    Ok((signing, Bytes32::new(pin)))
+}
+
+fn load_tls(
+    directory: &Directory,
+    certificate: &str,
+    key: &str,
+) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), IdentityError> {
+    let damaged = |name: &str, what: &'static str, why: String| IdentityError::Damaged {
+        path: directory.key(name).display().to_string(),
+        what,
+        why,
+    };
+    let pem = vault::load_secret(&directory.key(certificate))?;
+    let shown = CertificateDer::from_pem_slice(&pem)
+        .map_err(|error| damaged(certificate, "certificate", error.to_string()))?;
+    let pem = vault::load_secret(&directory.key(key))?;
+    let secret = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|error| damaged(key, "private key", error.to_string()))?;
+    Ok((shown, secret))
 }
 
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: its pin.

@@ -5,17 +5,22 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::ServerConfig;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::config::Config;
 use super::directory::{Directory, DirectoryError};
 use super::house;
+use super::identity::{Identity, Successors};
 use super::serve::Connections;
-use super::tls::PinnedPeers;
-use crate::exchange::{Party, PeerError, rosters};
-use crate::roster::{Kind, Member, MemberId, RosterError, TrustedRoster, Update};
-use crate::store::StoreError;
+use super::tls::{self, PinCheck, PinnedPeers};
+use crate::envelope::Cosigner;
+use crate::exchange::leaf::Leaf;
+use crate::exchange::{Party, PeerError, freshness, rosters};
+use crate::proto::exchange as pb;
+use crate::roster::{Bytes32, Kind, Member, MemberId, RosterError, TrustedRoster, Update};
+use crate::store::{Act, StoreError};
 
 /// How often the directory is looked at, and whether a time in the roster has come.
 const WATCH: Duration = Duration::from_secs(1);
@@ -38,12 +43,27 @@ pub struct Offer {
     pub message: String,
 }
 
+/// What a membership acts on.
+pub struct Reach {
+    /// How the node reaches the others.
+    pub peers: Arc<PinnedPeers>,
+    /// Who has reached it.
+    pub connections: Arc<Connections>,
+    /// Who may.
+    pub accepts: PinCheck,
+    /// The key with which it says that a roster is the newest.
+    pub witness: Cosigner,
+    /// What it shows to who connects from now on.
+    pub shown: watch::Sender<Arc<ServerConfig>>,
+}
+
 /// Keeps a node's membership current.
 pub struct Membership {
     directory: Directory,
     party: Arc<Party>,
-    peers: Arc<PinnedPeers>,
-    connections: Arc<Connections>,
+    reach: Reach,
+    /// Public parts of the signing key and the certificate in use.
+    keys: std::sync::Mutex<(Bytes32, Bytes32)>,
     /// A configuration is compared with what the log states, and recorded, by one at a time.
     configuring: tokio::sync::Mutex<()>,
     /// When each peer was last asked, in unix seconds.
@@ -56,14 +76,14 @@ impl Membership {
     pub fn new(
         directory: Directory,
         party: Arc<Party>,
-        peers: Arc<PinnedPeers>,
-        connections: Arc<Connections>,
+        keys: (Bytes32, Bytes32),
+        reach: Reach,
     ) -> Self {
         Self {
             directory,
             party,
-            peers,
-            connections,
+            reach,
+            keys: std::sync::Mutex::new(keys),
             configuring: tokio::sync::Mutex::default(),
             asked: std::sync::Mutex::default(),
         }
@@ -95,7 +115,7 @@ impl Membership {
         };
         let _one_at_a_time = self.configuring.lock().await;
         let changed = house::set(&self.party, config.house_rules()).await?;
-        self.peers.set_routes(config.routes);
+        self.reach.peers.set_routes(config.routes);
         let update = if changed {
             Update::Updated
         } else {
@@ -168,6 +188,7 @@ impl Membership {
             return;
         };
         let cut = self
+            .reach
             .connections
             .cut(|pin| roster.member_by_tls_pin(pin, now).is_ok());
         if cut > 0 {
@@ -176,7 +197,61 @@ impl Membership {
                 "connections of parties no longer admitted were cut"
             );
         }
-        self.peers.keep(&roster, now);
+        self.reach.peers.keep(&roster, now);
+    }
+
+    /// Uses the successors of the node's keys once the roster has them in use. Answers under way are
+    /// not touched: both keys count while they overlap.
+    async fn use_keys(&self) {
+        let now = self.party.ambient().now();
+        let known = self.party.known_roster();
+        let own = known
+            .as_ref()
+            .and_then(|roster| roster.member(self.party.id().as_str()));
+        let chosen = Identity::load(&self.directory)
+            .and_then(|identity| identity.in_use(&self.directory, own, now))
+            .and_then(|identity| Ok((identity.renewed()?, identity)));
+        let (keys, identity) = match chosen {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                tracing::error!(%error, "the node's keys could not be read");
+                return;
+            }
+        };
+        let in_use = *self
+            .keys
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if keys == in_use {
+            return;
+        }
+        let shown = match tls::server_config(&identity, Arc::clone(&self.reach.accepts)) {
+            Ok(shown) => shown,
+            Err(error) => {
+                tracing::error!(%error, "the node's new certificate cannot be shown");
+                return;
+            }
+        };
+        let (signing, pin) = keys;
+        let (leaf, _) = Leaf::new(
+            pb::Act::KeysChanged,
+            self.party.ambient(),
+            &pb::Outcome::default(),
+        )
+        .set(|entry| entry.reference = format!("signing={signing} tls={pin}"))
+        .finish();
+        if let Err(error) = self.party.ledger().commit(Act::alone(leaf)).await {
+            tracing::error!(%error, "a change of keys could not be recorded");
+            return;
+        }
+        *self
+            .keys
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        self.party.set_signing_key(identity.signing.clone());
+        self.reach.shown.send_replace(Arc::new(shown));
+        self.reach.peers.set_identity(Arc::new(identity));
+        tracing::info!(%signing, tls = %pin, "the node uses other keys from now on");
     }
 
     /// Keeps the membership current until the node stops.
@@ -184,6 +259,7 @@ impl Membership {
         let mut changes = self.party.trust_changes();
         let mut files = BTreeSet::new();
         let mut asked_all = self.party.ambient().now();
+        let mut vouched = None;
         // Asking waits for peers: it must keep neither the files nor the cutting waiting.
         let mut asking = tokio::task::JoinSet::new();
         let mut hangup = signal(SignalKind::hangup())
@@ -201,6 +277,10 @@ impl Membership {
                 Some(_) = asking.join_next() => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
+            // Whether a successor's time has come is looked at only while there is one.
+            if Successors::are_there(&self.directory) {
+                self.use_keys().await;
+            }
             self.act_on_roster();
             let there = seen_files(&self.directory);
             if there != files {
@@ -212,12 +292,27 @@ impl Membership {
                 }
             }
             let now = self.party.ambient().now();
+            let held = self.party.with_trust(|trust| {
+                let roster = trust.roster().map(|roster| roster.digest());
+                (trust.root().digest(), roster)
+            });
+            if vouched.is_none_or(|(for_, at): ((_, _), u64)| {
+                for_ != held || now >= at.saturating_add(freshness::VOUCH_SECONDS)
+            }) {
+                match freshness::vouch(&self.party, &self.reach.witness).await {
+                    Ok(_) => vouched = Some((held, now)),
+                    Err(error) => tracing::error!(%error, "the roster could not be vouched for"),
+                }
+            }
             if now >= asked_all.saturating_add(ASK_ALL_SECONDS) {
                 asked_all = now;
                 let this = Arc::clone(&self);
                 asking.spawn(async move {
                     this.note_time().await;
                     this.ask_peers().await;
+                    if let Err(error) = freshness::warn_if_stale(&this.party).await {
+                        tracing::error!(%error, "an old roster could not be told of");
+                    }
                 });
             }
         }

@@ -27,7 +27,7 @@ mod witness_run;
 
 pub use config::{Config, ConfigError, LogConfig, default_rederive_per_minute};
 pub use directory::{Directory, DirectoryError};
-pub use identity::{Identity, IdentityError, PublicIdentity};
+pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
 pub use operator::{
     AsPerson, OperatorChannel, client as operator_client, client_as as operator_client_as,

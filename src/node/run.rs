@@ -17,7 +17,7 @@ use super::house;
 use super::identity::{Identity, IdentityError};
 use super::keeper::Keeper;
 use super::log_http::LogFiles;
-use super::membership::{self, Membership, MembershipError};
+use super::membership::{self, Membership, MembershipError, Reach};
 use super::operator::Operator;
 use super::policies;
 use super::reminders;
@@ -144,8 +144,11 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let (ring, token) = Identity::store_keys(directory)?;
     let store = Store::open(&config.database_in(directory), ring, token, ambient.clone()).await?;
     store.discard_import(None).await?;
-    let identity = Arc::new(identity);
     let trust = trust_store(directory, &store).await?;
+    let own = trust
+        .contacts()
+        .and_then(|roster| roster.member(config.member.as_str()));
+    let identity = Arc::new(identity.in_use(directory, own, ambient.now())?);
     let peers = Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone()));
     peers.set_routes(config.routes.clone());
     let mut first = hex::encode(identity.pseudonym.public().as_bytes());
@@ -286,12 +289,6 @@ pub async fn run(
     );
     let rounds = Arc::new(Rounds::new(Arc::clone(party), alarm));
     let connections = Arc::new(Connections::default());
-    let membership = Arc::new(Membership::new(
-        directory.clone(),
-        Arc::clone(party),
-        Arc::clone(&opened.peers),
-        Arc::clone(&connections),
-    ));
     // Before anybody is answered: a share that a roster took back must not answer.
     let tending = Tending::begin(directory.clone(), Arc::clone(party)).await;
     let tending = tokio::spawn(tending::go_on(
@@ -300,10 +297,22 @@ pub async fn run(
         stopped.clone(),
     ));
     let accepts = accepts(party);
-    let (_config, tls) = watch::channel(Arc::new(tls::server_config(
+    let (shown, tls) = watch::channel(Arc::new(tls::server_config(
         identity,
         Arc::clone(&accepts),
     )?));
+    let membership = Arc::new(Membership::new(
+        directory.clone(),
+        Arc::clone(party),
+        identity.renewed()?,
+        Reach {
+            peers: Arc::clone(&opened.peers),
+            connections: Arc::clone(&connections),
+            accepts: Arc::clone(&accepts),
+            witness: identity.witness.clone(),
+            shown,
+        },
+    ));
     let door = Door {
         config: tls,
         accepts,

@@ -411,10 +411,9 @@ impl RosterService for Exchange {
     ) -> Result<Response<pb::GetRosterResponse>, Status> {
         self.knows(&request)?;
         let asked = request.into_inner();
-        Ok(Response::new(rosters::newer(
-            &self.0,
-            asked.root_version,
-            asked.roster_version,
-        )))
+        let newer = rosters::newer(&self.0, asked.root_version, asked.roster_version)
+            .await
+            .map_err(|error| self.0.unavailable(&error))?;
+        Ok(Response::new(newer))
     }
 }

@@ -242,6 +242,14 @@ impl PinnedPeers {
         }
     }
 
+    /// Shows another certificate from now on, on channels that are opened anew.
+    pub fn set_identity(&self, identity: Arc<Identity>) {
+        *self
+            .identity
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
     /// Reaches parties by these routes from now on.
     pub fn set_routes(&self, routes: Routes) {
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;

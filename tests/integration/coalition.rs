@@ -85,6 +85,22 @@ impl Coalition {
         coalition
     }
 
+    /// Founds and starts a coalition whose members have witness keys, with which they vouch for the
+    /// roster, by a clock of the test's own; a log is signed without asking witnesses first.
+    pub async fn start_vouching(ambient: Ambient) -> Self {
+        let mut coalition = Self::found_as(ambient, true, |_| {});
+        for member in MEMBERS {
+            let directory = Directory::new(coalition.path(member));
+            let mut config = Config::load(&directory).unwrap();
+            config.log.quorum = Some(0);
+            directory.write("node.toml", &config.to_text()).unwrap();
+        }
+        for member in MEMBERS {
+            coalition.start_node(member).await;
+        }
+        coalition
+    }
+
     fn found_as(ambient: Ambient, witnessing: bool, change: impl FnOnce(&mut Roster)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let now = ambient.now();

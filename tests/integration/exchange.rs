@@ -1,5 +1,6 @@
 //! A child is found across borders, and nothing is disclosed but what was asked and allowed.
 
+use tonic::transport::Channel;
 use wayhome::node::OperatorChannel;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::search_service_client::SearchServiceClient;
@@ -67,13 +68,18 @@ pub async fn search_as(person: OperatorChannel, record_ref: &str) -> Vec<SearchR
 
 /// Looks the child of [`AT_HOME`] up as one that is described, not held.
 pub async fn search_described(coalition: &Coalition, from: &str) -> Vec<SearchResponse> {
+    search_over(coalition.operator(from).await).await
+}
+
+/// The same over a channel to a node's operator API.
+pub async fn search_over(channel: Channel) -> Vec<SearchResponse> {
     let subject = Record {
         fields: AT_HOME
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
     };
-    let mut results = SearchServiceClient::new(coalition.operator(from).await)
+    let mut results = SearchServiceClient::new(channel)
         .search(SearchRequest {
             subjects: vec![subject],
             purpose: "family_tracing".to_owned(),

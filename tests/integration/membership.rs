@@ -1,18 +1,25 @@
 //! Membership as it changes under running nodes: roots and rosters spread, an expired roster is
 //! mended, a suspended member is cut off at once, and a clock is accepted.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use wayhome::exchange::Refused;
-use wayhome::node::{Config, Directory};
+use wayhome::node::identity::spki_sha256;
+use wayhome::node::{Config, Directory, Identity};
 use wayhome::proto::exchange as pb;
 use wayhome::proto::operator as op;
 use wayhome::proto::operator::membership_service_client::MembershipServiceClient;
-use wayhome::roster::{Purpose, Timestamp};
+use wayhome::proto::operator::record_service_client::RecordServiceClient;
+use wayhome::roster::{Bytes32, Member, MemberKey, Purpose, Timestamp, TlsPin};
 
 use crate::coalition::{Coalition, MEMBERS};
 use crate::forge::{DAY_MS, Sent as _, evaluation, lookup, refusal, standing_clock};
+use crate::process::{self, PATIENCE};
 use crate::tls::held_open;
 
 async fn membership(coalition: &Coalition, id: &str) -> op::GetMembershipResponse {
@@ -291,4 +298,227 @@ async fn a_member_refuses_a_peer_or_a_purpose_for_its_own_node_without_a_restart
         stated[0].starts_with("refuse=ua:reunification refuse=de "),
         "{stated:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_renews_its_keys_under_load_and_loses_no_query() {
+    let (clock, ambient) = standing_clock();
+    let mut coalition = Coalition::start_at(ambient, |_| {}).await;
+    let directory = Directory::new(coalition.path("pl"));
+    let (old_key, old_pin) = coalition.identity("pl").renewed().unwrap();
+    let successors =
+        Identity::renew(&directory, &"pl".parse().unwrap(), &coalition.ambient).unwrap();
+    let (key, pin) = successors.public().unwrap();
+    let not_before = Timestamp::from_unix(coalition.ambient.now() + 60);
+    let not_after = Timestamp::from_unix(coalition.ambient.now() + 365 * 86_400);
+    let own = |coalition: &mut Coalition, change: &dyn Fn(&mut Member)| {
+        coalition.roster.version += 1;
+        let mut members = coalition.roster.members.iter_mut();
+        change(members.find(|member| member.id.as_str() == "pl").unwrap());
+        coalition.publish_roster();
+    };
+    own(&mut coalition, &|pl| {
+        pl.signing_keys.push(MemberKey {
+            public_key: key,
+            not_before,
+            not_after,
+        });
+        pl.tls_pins.push(TlsPin {
+            spki_sha256: pin,
+            not_before,
+            not_after,
+        });
+    });
+    for id in MEMBERS {
+        coalition.roster_in_force(id, 2).await;
+    }
+
+    // A member that asks the node, and the node that asks others, without a pause. Both have it
+    // evaluate and answer too.
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut loads = Vec::new();
+    for from in ["ua", "pl"] {
+        let channel = coalition.operator(from).await;
+        let (done, progress) = watch::channel(0_u64);
+        let stop = Arc::clone(&stop);
+        let load = tokio::spawn(async move {
+            while !stop.load(Ordering::Acquire) {
+                for answer in crate::exchange::search_over(channel.clone()).await {
+                    assert_eq!(answer.error_code, "", "{from} at {}", answer.member);
+                }
+                done.send_modify(|count| *count += 1);
+            }
+        });
+        loads.push((load, progress));
+    }
+    let searched = async |loads: &mut Vec<(JoinHandle<()>, watch::Receiver<u64>)>, more: u64| {
+        for (_, progress) in loads.iter_mut() {
+            let target = *progress.borrow() + more;
+            let reached = progress.wait_for(|count| *count >= target);
+            reached.await.expect("a search failed");
+        }
+    };
+    // The new keys' time comes, in steps that no message under way outlives.
+    for _ in 0..12 {
+        searched(&mut loads, 1).await;
+        clock.advance_ms(20_000);
+    }
+    let changed = async {
+        while !coalition
+            .leaves("pl", 0)
+            .await
+            .iter()
+            .any(|leaf| leaf.act() == pb::Act::KeysChanged)
+        {}
+    };
+    tokio::time::timeout(PATIENCE, changed)
+        .await
+        .expect("the keys did not change");
+    searched(&mut loads, 2).await;
+    let shown = held_open(&coalition, "ua", "pl").await;
+    let certificate = &shown.get_ref().1.peer_certificates().unwrap()[0];
+    assert_eq!(
+        Bytes32::new(spki_sha256(certificate).unwrap()),
+        pin,
+        "it shows the new certificate"
+    );
+
+    // The old ones leave the roster, and are destroyed.
+    own(&mut coalition, &|pl| {
+        pl.signing_keys.retain(|known| known.public_key != old_key);
+        pl.tls_pins.retain(|known| known.spki_sha256 != old_pin);
+    });
+    for id in MEMBERS {
+        coalition.roster_in_force(id, 3).await;
+    }
+    searched(&mut loads, 2).await;
+    let retired = process::finish(
+        process::wayhome(&coalition.path("pl"))
+            .env("WAYHOME_TEST_CLOCK", coalition.ambient.now().to_string())
+            .args(["--json", "keys", "retire"]),
+    )
+    .await;
+    assert_eq!(retired.code, Some(0), "{retired:?}");
+    searched(&mut loads, 2).await;
+    stop.store(true, Ordering::Release);
+    for (load, progress) in loads {
+        load.await.expect("no search failed");
+        assert!(*progress.borrow() >= 18);
+    }
+    assert_eq!(coalition.identity("pl").renewed().unwrap(), (key, pin));
+}
+
+#[tokio::test]
+async fn keys_are_renewed_by_commands_and_not_retired_too_early() {
+    let coalition = Coalition::found(|_| {});
+    let directory = coalition.path("de");
+    let said = process::run(&directory, &["--json", "keys", "renew"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let entry = &said.object()["entry"];
+    for list in ["signing_keys", "tls_pins"] {
+        let keys = entry[list].as_array().unwrap();
+        assert_eq!(keys.len(), 2, "{list}");
+        // They overlap.
+        assert!(
+            keys[1]["not_before"].as_str() < keys[0]["not_after"].as_str(),
+            "{list}"
+        );
+    }
+    // What goes into the roster is in member.json, and is an entry that a draft takes.
+    let written = std::fs::read_to_string(directory.join("member.json")).unwrap();
+    let member: Member = serde_json::from_str(&written).unwrap();
+    assert_eq!(member.signing_keys.len(), 2);
+
+    let again = process::run(&directory, &["--json", "keys", "renew"]).await;
+    assert_eq!(again.object()["error"]["code"], "KEYS_RENEWED");
+    let early = process::run(&directory, &["--json", "keys", "retire"]).await;
+    assert_eq!(early.code, Some(1));
+    assert_eq!(early.object()["error"]["code"], "KEYS_NOT_IN_USE");
+    let status = process::run(&directory, &["--json", "keys", "status"]).await;
+    let keys = status.object()["keys"].clone();
+    assert_eq!(keys[0]["in_use"], true);
+    assert_eq!(keys[1]["in_use"], false);
+    assert_eq!(keys[1]["not_before"], serde_json::Value::Null);
+}
+
+#[tokio::test]
+async fn an_index_larger_than_the_roster_allows_is_not_published() {
+    let (_, ambient) = standing_clock();
+    let coalition = Coalition::start_at(ambient, |roster| {
+        for member in &mut roster.members {
+            if member.id.as_str() == "pl" {
+                member.index_cap = 1;
+            }
+        }
+    })
+    .await;
+    coalition.import("pl", &[crate::exchange::ABROAD]).await;
+    let mut second = crate::exchange::AT_HOME.to_vec();
+    second[0] = ("record_ref", "PL-2");
+    coalition.import_unpublished("pl", &[&second]).await;
+    let mut steps = RecordServiceClient::new(coalition.operator("pl").await)
+        .publish_records(op::PublishRecordsRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let refused = loop {
+        match steps.message().await {
+            Ok(Some(step)) => assert!(!step.published),
+            Ok(None) => panic!("it was published"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refusal(&refused).1, "INDEX_CAP");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_vouch_for_the_newest_roster_and_a_node_held_in_the_past_says_so() {
+    let (clock, ambient) = standing_clock();
+    let mut coalition = Coalition::start_vouching(ambient).await;
+    let vouched = async |coalition: &Coalition, at: u64| {
+        let reached = async {
+            loop {
+                ask_peers(coalition, "pl").await;
+                let found = membership(coalition, "pl").await;
+                if found.vouched >= at {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .expect("no majority vouched for the roster")
+    };
+    let began = coalition.ambient.now();
+    assert!(!vouched(&coalition, began).await.stale);
+    // Each says so anew from time to time.
+    clock.advance_ms(DAY_MS);
+    assert!(!vouched(&coalition, began + DAY_MS / 1000).await.stale);
+
+    // Cut off from the others, the node cannot know any more, and after two days says so.
+    coalition.stop_node("ua").await;
+    coalition.stop_node("de").await;
+    clock.advance_ms(DAY_MS);
+    assert!(!membership(&coalition, "pl").await.stale);
+    clock.advance_ms(2 * DAY_MS);
+    let found = membership(&coalition, "pl").await;
+    assert!(found.stale);
+    assert!(found.vouched < began + 2 * DAY_MS / 1000);
+    let told = async {
+        while !coalition
+            .leaves("pl", 0)
+            .await
+            .iter()
+            .any(|leaf| leaf.act() == pb::Act::RosterStale)
+        {}
+    };
+    tokio::time::timeout(PATIENCE, told)
+        .await
+        .expect("the operator was not told");
+
+    // A new roster, vouched for by none but the node itself, is not proved by the old one's word.
+    coalition.roster.version = 2;
+    coalition.publish_roster_at("pl");
+    take_files(&coalition, "pl").await;
+    assert_eq!(membership(&coalition, "pl").await.vouched, 0);
 }

@@ -29,9 +29,13 @@ impl<'a> Office<'a> {
     pub(super) async fn open(context: &'a Context, policy: &Policy) -> Result<Self, CliError> {
         let directory = &context.directory;
         let config = Config::load(directory)?;
-        let identity = Arc::new(Identity::load(directory)?);
         let witnesses = witness_keys(policy)?;
         let mut trust = trust::load(context)?;
+        let listed = trust
+            .contacts()
+            .and_then(|roster| roster.member(config.member.as_str()));
+        let now = context.ambient.now();
+        let identity = Arc::new(Identity::load(directory)?.in_use(directory, listed, now)?);
         let office = |trust: &crate::roster::TrustStore| {
             let (roots, earlier) = trust::earlier(context, trust)?;
             let roster = Arc::clone(trust.roster_in_force(context.ambient.now())?);

@@ -43,6 +43,18 @@ pub async fn status(context: &Context) -> Result<(), CliError> {
         )),
     }
     output.say(format_args!("Root {} is trusted.", found.root_version));
+    if found.vouched > 0 {
+        output.say(format_args!(
+            "A majority of the members held this roster for the newest at {}.",
+            Timestamp::from_unix(found.vouched).spoken()
+        ));
+    }
+    if found.stale {
+        output.say(
+            "Warning: no majority of the members has said within two days that this roster is the \
+             newest. This node may be held in the past: ask another member, or the secretariat.",
+        );
+    }
     for warning in &found.warnings {
         output.say(format_args!("Warning: {}", warning.sentence));
     }
@@ -57,7 +69,9 @@ pub async fn status(context: &Context) -> Result<(), CliError> {
         "ok": true, "root_version": found.root_version, "roster_version": found.roster_version,
         "digest": hex::encode(&found.roster_digest), "expires": expires.to_string(),
         "in_force": found.roster_version > 0 && found.not_in_force.is_empty(),
-        "not_in_force": found.not_in_force, "warnings": warnings,
+        "not_in_force": found.not_in_force, "stale": found.stale,
+        "vouched": (found.vouched > 0).then(|| Timestamp::from_unix(found.vouched).to_string()),
+        "warnings": warnings,
     }));
     Ok(())
 }

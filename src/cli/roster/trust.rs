@@ -43,6 +43,23 @@ pub fn open(context: &Context) -> Result<TrustStore, CliError> {
     Ok(trust)
 }
 
+/// The same, with the roster that lies in the directory taken too if it is newer, as a running node
+/// takes it.
+///
+/// # Errors
+/// As [`open`].
+pub fn with_roster(context: &Context) -> Result<TrustStore, CliError> {
+    let mut trust = open(context)?;
+    if let Some(note) = context
+        .directory
+        .read_note("roster.note", Kind::Roster.max_bytes())?
+    {
+        // One that is refused leaves everything as it was.
+        let _ = trust.update_roster(&note, context.ambient.now());
+    }
+    Ok(trust)
+}
+
 /// Keeps what is trusted now.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{Operator, refused, store_failed};
-use crate::exchange::rosters;
+use crate::exchange::{freshness, rosters};
 use crate::node::membership::{MembershipError, Offer};
 use crate::proto::operator as pb;
 use crate::proto::operator::membership_service_server::MembershipService;
@@ -16,6 +16,9 @@ impl MembershipService for Operator {
         _request: Request<pb::GetMembershipRequest>,
     ) -> Result<Response<pb::GetMembershipResponse>, Status> {
         let now = self.party.ambient().now();
+        let failed = |error| store_failed(&error);
+        let vouched = freshness::proved(&self.party).await.map_err(failed)?;
+        let stale = freshness::is_stale(&self.party).await.map_err(failed)?;
         let membership = self.party.with_trust(|trust| {
             let versions = trust.versions();
             let roster = trust.roster();
@@ -24,6 +27,8 @@ impl MembershipService for Operator {
                 roster_version: versions.roster.into(),
                 roster_digest: roster
                     .map_or_else(Vec::new, |roster| roster.digest().as_bytes().to_vec()),
+                vouched: vouched.map_or(0, |proof| proof.as_of.unix()),
+                stale,
                 expires: roster.map_or(0, |roster| roster.roster().expires.unix()),
                 not_in_force: trust
                     .roster_in_force(now)

@@ -210,6 +210,7 @@ async fn publish(
     })
     .await
     .map_err(|error| told(&error))?;
+    within_cap(party).await?;
     let size = enrol::publish(party)
         .await
         .map_err(|error| store_failed(&error))?;
@@ -220,4 +221,36 @@ async fn publish(
         index_records: size.records,
         index_tokens: size.tokens,
     })
+}
+
+/// Refuses to publish an index with more records than the roster lets this member's have: a larger
+/// one would be a dictionary for the questions that are sent to it.
+async fn within_cap(party: &Party) -> Result<(), Status> {
+    let roster = party.roster()?;
+    let cap = roster
+        .member(party.id().as_str())
+        .map_or(0, |own| own.index_cap);
+    let Some(epoch) = roster
+        .coalition_key()
+        .and_then(|key| u32::try_from(key.epoch).ok())
+    else {
+        return Ok(());
+    };
+    let records = party
+        .store()
+        .index_after_publishing(epoch)
+        .await
+        .map_err(|error| store_failed(&error))?
+        .records;
+    if records > cap {
+        return Err(refused(
+            tonic::Code::FailedPrecondition,
+            "INDEX_CAP",
+            &format!(
+                "the index would have {records} records, and the roster lets this member's have \
+                 {cap}: ask the secretariat for a larger cap, or take records out"
+            ),
+        ));
+    }
+    Ok(())
 }
