@@ -97,7 +97,9 @@ impl Guard {
         for slot in 0..2 {
             match read_slot(&file, slot, &own, &self.origin) {
                 Ok((term, head)) => {
-                    if found.is_none_or(|(_, other)| other.size <= head.size) {
+                    // Of two words the one of the later term is the newer, or the one of the larger
+                    // tree in it: a term begins on the tree that the one before left.
+                    if found.is_none_or(|(known, other)| (known, other.size) <= (term, head.size)) {
                         found = Some((term, head));
                     }
                 }
@@ -271,6 +273,11 @@ mod tests {
         assert_eq!(again.read(), signed(1, 4));
         again.write(2, &head(9)).unwrap();
         assert_eq!(again.read(), signed(2, 9));
+        // A new term begins on the tree of the one before, whichever slot is its turn.
+        for term in 3..6 {
+            again.write(term, &head(9)).unwrap();
+            assert_eq!(again.read(), signed(term, 9));
+        }
         again.strike_out().unwrap();
         assert_eq!(again.read(), Guarded::Missing);
     }

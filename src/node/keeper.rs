@@ -4,9 +4,10 @@
 //! 1. **Nobody contradicts.** Every witness in the roster is asked for the newest checkpoint of this
 //!    log that it has cosigned. One that the database does not extend stops the node, whatever else
 //!    speaks for it. So does a guard that is ahead of the database.
-//! 2. **Somebody vouches.** Either the guard is intact, is of the term in which the database was
-//!    signed last, and the database extends it; or as many witnesses as the quorum says have
-//!    answered.
+//! 2. **Somebody vouches.** Either the guard is intact, is of no earlier term than the one in which
+//!    the database was signed last, and the database extends it; or as many witnesses as the quorum
+//!    says have answered. The guard is of a new term before anything is signed in it, so a node that
+//!    is killed at any moment of it still has a guard that vouches.
 //!
 //! So a node whose peers are all away starts by its guard, a node without a guard waits for its
 //! peers, and one peer that is away stops nothing.
@@ -26,6 +27,7 @@ use crate::proto::exchange as pb;
 use crate::roster::{Member, MemberId, TrustedRoster};
 use crate::store::{KeeperFuture, SignedHead, Store, StoreError, TermKeeper, TermRefused};
 use crate::tlog::TreeHead;
+use crate::tlog::tree::empty_root;
 
 /// How long a witness is given to say what it holds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -116,7 +118,7 @@ impl Keeper {
             Guarded::Signed { term, head } => {
                 extends(store, newest, &head, "the guard file").await?;
                 let last = newest.map_or(0, |newest| newest.term);
-                if term == last {
+                if term >= last {
                     return Ok(());
                 }
                 "the guard file is of an earlier term than the database".to_owned()
@@ -188,13 +190,19 @@ impl TermKeeper for Keeper {
         })
     }
 
+    fn begun(&self, term: u64, newest: Option<&SignedHead>) {
+        let head = newest.map_or(
+            TreeHead {
+                size: 0,
+                root: empty_root(),
+            },
+            |newest| newest.head,
+        );
+        self.remember(term, &head);
+    }
+
     fn signed(&self, newest: &SignedHead) {
-        if let Err(error) = self.guard.write(newest.term, &newest.head) {
-            tracing::error!(%error, "the log's guard file cannot be written; it is struck out");
-            if let Err(error) = self.guard.strike_out() {
-                tracing::error!(%error, "the guard file cannot be removed: remove it by hand");
-            }
-        }
+        self.remember(newest.term, &newest.head);
     }
 
     fn first_leaf(&self) -> Option<Vec<u8>> {
@@ -202,6 +210,17 @@ impl TermKeeper for Keeper {
             .set(|entry| entry.reference.clone_from(&self.first))
             .finish();
         Some(leaf)
+    }
+}
+
+impl Keeper {
+    fn remember(&self, term: u64, head: &TreeHead) {
+        if let Err(error) = self.guard.write(term, head) {
+            tracing::error!(%error, "the log's guard file cannot be written; it is struck out");
+            if let Err(error) = self.guard.strike_out() {
+                tracing::error!(%error, "the guard file cannot be removed: remove it by hand");
+            }
+        }
     }
 }
 

@@ -103,6 +103,10 @@ pub trait TermKeeper: Send + Sync + 'static {
         newest: Option<&'a SignedHead>,
     ) -> KeeperFuture<'a>;
 
+    /// A term began on top of `newest`; nothing is signed in it yet. Whatever is durable of it after
+    /// a crash was signed by this process.
+    fn begun(&self, term: u64, newest: Option<&SignedHead>);
+
     /// A state became durable.
     fn signed(&self, newest: &SignedHead);
 
@@ -118,6 +122,8 @@ impl TermKeeper for Unwatched {
     fn may_begin<'a>(&'a self, _: &'a Store, _: Option<&'a SignedHead>) -> KeeperFuture<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn begun(&self, _: u64, _: Option<&SignedHead>) {}
 
     fn signed(&self, _: &SignedHead) {}
 

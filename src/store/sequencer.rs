@@ -355,6 +355,7 @@ impl Sequencer {
             return Err(TermRefused::Elsewhere.into());
         };
         tx.commit().await?;
+        self.keeper.begun(term, newest.as_ref());
         tracing::info!(term, "this process signs the log");
         self.term = Some(term);
         self.unsure = None;

@@ -39,6 +39,8 @@ impl TermKeeper for Memory {
         Box::pin(std::future::ready(refuses.map_or(Ok(()), Err)))
     }
 
+    fn begun(&self, _: u64, _: Option<&SignedHead>) {}
+
     fn signed(&self, newest: &SignedHead) {
         self.signed.lock().unwrap().push(newest.clone());
     }
