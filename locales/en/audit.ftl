@@ -91,6 +91,14 @@ event-told-from-abroad = { $at }: { $peer } told { $own } { $granted }; { $withh
 event-erased = { $at }: { $own } erased the record.
 event-audited = { $at }: { $peer }, as ombudsman, had this record's pseudonym named, to make a report like this one.
 
+child-records = { $member } { $count ->
+    [0] holds no record that this child touches.
+    [one] holds one record that this child touches.
+   *[other] holds { $count } records that this child touches.
+}
+sighting = { $at }: { $asker } sent { $holder } a query that carried this child's tokens { $ground }{ $case }. By the rules of linkage it was { $agrees }. Answer: { $grade }.
+sighting-elsewhere = it stands in the other log
+
 # A leaf whose exchange did not come to its end.
 loose-refused = { $at }: { $peer } refused a query of { $own } (leaf { $leaf }, { $code }).
 loose-answered = { $at }: { $own } answered { $peer } (leaf { $leaf }), and the answer did not arrive, or { $peer } could not use it.

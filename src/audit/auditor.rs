@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -99,6 +100,20 @@ pub(super) struct NamedSubject {
     pub(super) subject: [u8; 16],
     pub(super) proof: Vec<u8>,
     pub(super) held: bool,
+    pub(super) leaf_index: u64,
+    pub(super) query_digest: [u8; 32],
+}
+
+/// A record as a node named it; its proof is still to be checked.
+pub(super) struct NamedRecord {
+    pub(super) subject: [u8; 16],
+    pub(super) proof: Vec<u8>,
+    pub(super) record_ref: String,
+}
+
+/// The records that a child touches, and where the answer stands in the node's log.
+pub(super) struct NamedRecords {
+    pub(super) records: Vec<NamedRecord>,
     pub(super) leaf_index: u64,
     pub(super) query_digest: [u8; 32],
 }
@@ -368,7 +383,60 @@ impl Auditor {
         })
     }
 
-    fn signer(&self) -> Signer<'_> {
+    /// Has a node name the records that a child touches.
+    pub(super) async fn resolve_child(
+        &self,
+        member: &Member,
+        epoch: u32,
+        child: &pb::LookupSubject,
+    ) -> Result<NamedRecords, AuditError> {
+        let query = self.sign(
+            member,
+            pb::audit_query::Subject::ChildEpoch(epoch),
+            &[&child.encode_to_vec()],
+        )?;
+        let mut client = self.client(member).await?;
+        let request = pb::ResolveSubjectRequest {
+            message: Some(query.message.clone()),
+        };
+        let reply_message = self
+            .in_time(member, client.resolve_subject(request))
+            .await?
+            .into_inner()
+            .message;
+        let roster = self.rosters.newest();
+        let answer: Answer<pb::SubjectAnswer> =
+            open_answer_to(self.signer(), roster, member, &query, reply_message).map_err(
+                |why: AnswerError| PeerError::BadAnswer {
+                    member: member.id.to_string(),
+                    why,
+                },
+            )?;
+        let records = answer
+            .items
+            .iter()
+            .map(|item| {
+                let named = pb::NamedRecord::decode(item.as_slice())
+                    .map_err(|_| reply(member, "a named record is none"))?;
+                Ok(NamedRecord {
+                    subject: named
+                        .subject
+                        .as_slice()
+                        .try_into()
+                        .map_err(|_| reply(member, "a pseudonym has 16 octets"))?,
+                    proof: named.proof,
+                    record_ref: named.record_ref,
+                })
+            })
+            .collect::<Result<_, AuditError>>()?;
+        Ok(NamedRecords {
+            records,
+            leaf_index: answer.receipt.leaf_index,
+            query_digest: query.digest,
+        })
+    }
+
+    pub(super) fn signer(&self) -> Signer<'_> {
         Signer {
             id: &self.id,
             key: &self.signing_key,
@@ -395,7 +463,7 @@ impl Auditor {
         Ok(client!(AuditServiceClient<_>, channel))
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         member: &Member,
         call: impl Future<Output = Result<T, Status>>,

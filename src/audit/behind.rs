@@ -47,6 +47,8 @@ pub enum QuerySays {
     Lookup {
         /// The asking party's case reference.
         case_reference: String,
+        /// The subjects; nothing where one was erased or is none.
+        subjects: Vec<Option<pb::LookupSubject>>,
     },
     /// A request for fields.
     Disclosure {
@@ -367,8 +369,16 @@ fn lookup_query(
     same(query.item_count, leaf.entry.count, "the number of subjects")?;
     same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
     Ok(QuerySays::Lookup {
+        subjects: subjects(&query.items),
         case_reference: query.payload.case_reference,
     })
+}
+
+fn subjects(items: &[Option<Zeroizing<Vec<u8>>>]) -> Vec<Option<pb::LookupSubject>> {
+    items
+        .iter()
+        .map(|item| pb::LookupSubject::decode(item.as_ref()?.as_slice()).ok())
+        .collect()
 }
 
 fn disclosure_query(
@@ -406,6 +416,7 @@ fn audit_query(
         Some(pb::audit_query::Subject::Entries(range)) => run_reference("entries", &range),
         Some(pb::audit_query::Subject::Evidence(range)) => run_reference("evidence", &range),
         Some(pb::audit_query::Subject::Pseudonym(_)) => "pseudonym".to_owned(),
+        Some(pb::audit_query::Subject::ChildEpoch(_)) => "child".to_owned(),
         None => return Err(Fault::OtherKind),
     };
     same(asked.as_str(), &*leaf.entry.reference, "what was asked for")?;
@@ -482,6 +493,7 @@ fn readable_query(
         pb::LookupQuery::TYPE => {
             let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
             Ok(QuerySays::Lookup {
+                subjects: subjects(&query.items),
                 case_reference: query.payload.case_reference,
             })
         }

@@ -49,7 +49,8 @@ fn sound_evidence_holds_and_says_what_it_says() {
     assert_eq!(faults, []);
     assert!(matches!(
         insight.query,
-        QuerySays::Lookup { case_reference } if case_reference == "CASE-1"
+        QuerySays::Lookup { case_reference, subjects }
+            if case_reference == "CASE-1" && subjects.len() == 1
     ));
     assert!(matches!(insight.answer, AnswerSays::Lookup(results) if results.len() == 1));
     let promise = insight.promise.unwrap();

@@ -328,6 +328,11 @@ pub enum Fault {
         /// How.
         why: String,
     },
+    /// A match that was denied.
+    #[error(
+        "this query carried the tokens of a child whose record the node holds, it was answered with no match, and the leaf's outcome does not name the record"
+    )]
+    DeniedChild,
     /// A pseudonym that was not proved.
     #[error("the node did not prove the pseudonym that it named: {why}")]
     Pseudonym {
@@ -387,6 +392,7 @@ impl Fault {
             Self::OtherStory { .. } => "OTHER_STORY",
             Self::NotAsked => "NOT_ASKED",
             Self::BrokenPromise { .. } => "BROKEN_PROMISE",
+            Self::DeniedChild => "DENIED_CHILD",
             Self::Pseudonym { .. } => "BAD_PSEUDONYM",
         }
     }

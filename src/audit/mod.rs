@@ -20,6 +20,7 @@
 mod auditor;
 mod behind;
 pub mod bundle;
+pub mod child;
 mod entry;
 mod finding;
 mod last;
@@ -32,6 +33,7 @@ pub mod server;
 mod shape;
 pub mod subject;
 pub mod summary;
+mod tokens;
 pub mod verify;
 mod witnesses;
 pub mod words;

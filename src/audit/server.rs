@@ -12,18 +12,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream::{self, Stream};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::entry::run_reference;
 use crate::envelope::ItemEvidence;
 use crate::exchange::leaf::Leaf;
+use crate::exchange::lookup::{ProbedSubject, weigh};
 use crate::exchange::message::{AnswerItems, AnswerTo, Query, to_wire};
 use crate::exchange::service::{self, Answering};
-use crate::exchange::{Party, Refusal, purpose_to};
+use crate::exchange::{Party, Refusal, enrol, purpose_to};
+use crate::linkage::Grade;
 use crate::proto::exchange as pb;
 use crate::proto::exchange::audit_service_server::AuditService;
 use crate::roster::{Member, OmbudsmanScope, Purpose, TrustedRoster};
-use crate::store::{Act, Behind, Committed, Effect, Evidence, EvidencePart, KeptPart};
+use crate::store::{Act, Behind, Committed, Effect, Evidence, EvidencePart, KeptPart, StoreError};
 use crate::tlog::{ProofError, SignedCheckpoint, proof};
 
 /// Leaves in one part of a stream.
@@ -31,6 +34,9 @@ const LEAVES: u64 = 256;
 
 /// Leaves whose evidence is read from the database at a time.
 const EVIDENCE: u64 = 16;
+
+/// Most records that a child's tokens are answered with.
+const MOST_NAMED: usize = 16;
 
 /// Longest reference of a record, in octets: 64 characters.
 const MAX_REFERENCE: usize = 256;
@@ -322,11 +328,12 @@ async fn resolve(
     query: &Query<pb::AuditQuery>,
 ) -> Result<Answering, Refusal> {
     check_scope(party, roster, query)?;
-    if !matches!(
-        query.payload.subject,
-        Some(pb::audit_query::Subject::Pseudonym(true))
-    ) {
-        return Err(other_subject());
+    match query.payload.subject {
+        Some(pb::audit_query::Subject::Pseudonym(true)) => {}
+        Some(pb::audit_query::Subject::ChildEpoch(epoch)) => {
+            return resolve_child(party, roster, query, epoch).await;
+        }
+        _ => return Err(other_subject()),
     }
     let malformed = |why: &str| Refusal::Malformed {
         what: "record reference",
@@ -346,12 +353,7 @@ async fn resolve(
         .map_err(|error| party.unavailable(&error))?
         .is_some();
     let subject = party.pseudonym(text)?;
-    let proof = party
-        .pseudonym_key()
-        .prove(reference)
-        .map_err(|error| malformed(&error.to_string()))?;
-    let mut proved = proof.element.as_bytes().to_vec();
-    proved.extend_from_slice(proof.proof.as_bytes());
+    let proved = prove_pseudonym(party, reference)?;
     let payload = pb::SubjectAnswer {
         subject: subject.as_bytes().to_vec(),
         proof: proved,
@@ -371,6 +373,87 @@ async fn resolve(
         effects: Vec::new(),
         answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
     })
+}
+
+/// Names the records that a child touches, as a lookup of it would find them: those that would be
+/// a match or a possible one, the best first.
+async fn resolve_child(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::AuditQuery>,
+    epoch: u32,
+) -> Result<Answering, Refusal> {
+    let malformed = |why: &str| Refusal::Malformed {
+        what: "child",
+        why: why.to_owned(),
+    };
+    party.coalition_key(roster, Some(epoch))?;
+    let [item] = query.items.as_slice() else {
+        return Err(malformed("it is the query's one item"));
+    };
+    let subject = pb::LookupSubject::decode(item.as_slice())
+        .map_err(|_| malformed("it is no subject of a lookup"))?;
+    let subject = ProbedSubject::from_wire(party.rules(), &subject).map_err(malformed)?;
+    let unavailable = |error: &StoreError| party.unavailable(error);
+    let weighed = weigh(party.store(), party.rules(), epoch, &[subject])
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let touched = weighed
+        .into_iter()
+        .flatten()
+        .filter(|candidate| candidate.decision.grade != Grade::NoMatch)
+        .take(MOST_NAMED);
+    let mut named = Vec::new();
+    for candidate in touched {
+        let stored = party
+            .store()
+            .record_by_id(candidate.record_id)
+            .await
+            .map_err(|error| unavailable(&error))?;
+        // Erased since: there is nothing to name.
+        let Some(stored) = stored else { continue };
+        let record = enrol::parse(&stored).map_err(|error| unavailable(&error))?;
+        let reference = record.record_ref.as_str();
+        named.push(
+            pb::NamedRecord {
+                subject: party.pseudonym(reference)?.as_bytes().to_vec(),
+                proof: prove_pseudonym(party, reference.as_bytes())?,
+                record_ref: reference.to_owned(),
+            }
+            .encode_to_vec(),
+        );
+    }
+    let bodies: Vec<&[u8]> = named.iter().map(Vec::as_slice).collect();
+    let items = AnswerItems::new(party, &bodies);
+    let payload = pb::SubjectAnswer {
+        held: !named.is_empty(),
+        ..pb::SubjectAnswer::default()
+    };
+    let count = u32::try_from(named.len()).unwrap_or(u32::MAX);
+    let leaf = audit_leaf(party, "child".to_owned(), count)
+        .set(|entry| entry.answer_digest = items.root().to_vec());
+    let to = AnswerTo::from(query);
+    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
+    Ok(Answering {
+        leaf,
+        debits: Vec::new(),
+        effects: Vec::new(),
+        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
+    })
+}
+
+/// The evaluated element of a reference, then the proof that it is the only possible one.
+fn prove_pseudonym(party: &Party, reference: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let proof = party
+        .pseudonym_key()
+        .prove(reference)
+        .map_err(|error| Refusal::Malformed {
+            what: "record reference",
+            why: error.to_string(),
+        })?;
+    let mut proved = proof.element.as_bytes().to_vec();
+    proved.extend_from_slice(proof.proof.as_bytes());
+    Ok(proved)
 }
 
 #[derive(Clone, Copy)]

@@ -158,7 +158,7 @@ pub async fn subject(
     })
 }
 
-fn prove(
+pub(super) fn prove(
     verification: &Verification,
     record_ref: &str,
     subject: &[u8; 16],
@@ -187,7 +187,7 @@ fn prove(
 }
 
 /// Follows one record through a log.
-struct Scan {
+pub(super) struct Scan {
     subject: [u8; 16],
     events: Vec<Event>,
     /// Leads to this record, by lead, with who holds them.
@@ -201,7 +201,7 @@ struct Scan {
 }
 
 impl Scan {
-    fn new(subject: [u8; 16]) -> Self {
+    pub(super) fn new(subject: [u8; 16]) -> Self {
         Self {
             subject,
             events: Vec::new(),
@@ -212,12 +212,16 @@ impl Scan {
         }
     }
 
-    fn take(&mut self, index: u64, entry: &Entry, insight: &Insight) {
+    /// What was found, in the order of the log.
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    pub(super) fn take(&mut self, index: u64, entry: &Entry, insight: &Insight) {
         let whats = self.whats(entry, insight);
         let case_reference = match &insight.query {
-            QuerySays::Lookup { case_reference } | QuerySays::Disclosure { case_reference, .. } => {
-                case_reference.clone()
-            }
+            QuerySays::Lookup { case_reference, .. }
+            | QuerySays::Disclosure { case_reference, .. } => case_reference.clone(),
             _ => String::new(),
         };
         self.events.extend(whats.into_iter().map(|what| Event {

@@ -2,6 +2,7 @@
 
 mod bars;
 mod bundle;
+mod child;
 mod office;
 mod read;
 mod report;
@@ -60,6 +61,8 @@ enum Command {
     Bundle(bundle::Args),
     /// Say who asked about a record, when, on what ground, and what they were told.
     Subject(read::SubjectArgs),
+    /// Say who asked about a child that is described in a file, for families who know no reference.
+    Child(child::Args),
     /// Hold logs against each other: each question has its answer on the other side.
     Reconcile {
         /// The members; all in your scope if none is named.
@@ -98,6 +101,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Verify { members, all, .. } => read::verify(&office, &members, all).await,
         Command::Bundle(args) => bundle::make(&office, args).await,
         Command::Subject(args) => read::subject(&office, args).await,
+        Command::Child(args) => child::run(&office, args).await,
         Command::Report(args) => report::make(&office, args).await,
         // It opens its office anew in every round.
         Command::Watch(_) => Ok(()),

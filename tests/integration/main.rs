@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod bench;
 mod bundle;
+mod child;
 mod cli;
 mod coalition;
 mod demo;

@@ -277,13 +277,17 @@ async fn ask_one(
             }
         })
         .await?;
-    evaluation(&asked.answer.items, count).map_err(|why| PeerError::BadAnswer {
+    read_evaluation(&asked.answer.items, count).map_err(|why| PeerError::BadAnswer {
         member: keyholder.id.to_string(),
         why: AnswerError::Content { why },
     })
 }
 
-fn evaluation(items: &[Zeroizing<Vec<u8>>], count: u32) -> Result<Evaluation, String> {
+/// Reads the one item of an answer to a batch of `count` elements.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_evaluation(items: &[Zeroizing<Vec<u8>>], count: u32) -> Result<Evaluation, String> {
     let [body] = items else {
         return Err("it is not one item".to_owned());
     };

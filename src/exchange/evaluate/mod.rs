@@ -3,7 +3,7 @@
 mod client;
 mod server;
 
-pub use client::{Source, coalition_tokens};
+pub use client::{Source, coalition_tokens, read_evaluation};
 pub use server::answer;
 
 /// Octets of one group element.
