@@ -6,7 +6,7 @@
 //! evidence behind the verified log itself: a query about this child carries its tokens, whatever
 //! the node says of it. Neither names nor dates leave the ombudsman's machine.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -22,6 +22,10 @@ use crate::linkage::{Grade, RuleId, RuleSet, RuleTable};
 use crate::proto::exchange as pb;
 use crate::records::Record;
 use crate::roster::{LegalBasis, Member, MemberId, Purpose};
+
+/// How long after its register changed a node may still answer by what it held before, in
+/// milliseconds: as long as a query is valid.
+const SETTLES_MS: u64 = 300_000;
 
 /// A child as the ombudsman looks for it: its tokens, and nothing of what it is called.
 pub struct SoughtChild {
@@ -113,7 +117,7 @@ impl SoughtChild {
         &self,
         tokens: &HashMap<[u8; 16], RuleId>,
         subject: &pb::LookupSubject,
-    ) -> Option<Grade> {
+    ) -> Option<Agreement> {
         let asked = ProbedSubject::from_wire(self.rules, subject).ok()?;
         let agreed: RuleSet = asked
             .probes
@@ -131,8 +135,22 @@ impl SoughtChild {
         }
         let evidence = [(self.tokens.presence, agreed)];
         let decided = self.rules.decide_among(asked.presence, &evidence);
-        decided.first().map(|decision| decision.grade)
+        Some(Agreement {
+            grade: decided.first()?.grade,
+            same: asked.presence == self.tokens.presence
+                && tokens
+                    .iter()
+                    .all(|(token, rule)| asked.probes.contains(&(rule.0, *token))),
+        })
     }
+}
+
+/// How a subject of a query agrees with the child.
+struct Agreement {
+    grade: Grade,
+    /// Whether it carried all the child's tokens and fields, so that it had to touch whatever the
+    /// child touches.
+    same: bool,
 }
 
 /// Reports on a described child at one member.
@@ -164,8 +182,10 @@ pub async fn child(
     let mut sightings = Sightings {
         sought,
         member: &member.id,
+        named: named.records.iter().map(|named| named.subject).collect(),
         tokens: HashMap::new(),
         found: Vec::new(),
+        denials: Denials::default(),
     };
     let mut recorded = false;
     let reading = Reading {
@@ -206,23 +226,14 @@ pub async fn child(
     if !recorded {
         verification.find(Place::Leaf(named.leaf_index), Fault::AuditNotRecorded);
     }
-    let found = sightings.found;
-    let mut events: Vec<Event> = scans.into_iter().flat_map(Scan::into_events).collect();
-    events.sort_by_key(|event| event.leaf_index);
-    // What the log says of a record may be less than what the evidence shows, and never more.
-    let told: BTreeSet<u64> = events.iter().map(|event| event.leaf_index).collect();
-    for sighting in &found {
-        let denied = sighting.holder.as_ref() == Some(&member.id)
-            && sighting.agrees == Grade::Match
-            && sighting
-                .answered
-                .is_some_and(|grade| grade <= pb::Grade::NoMatch as u32)
-            && !records.is_empty()
-            && !told.contains(&sighting.leaf_index);
-        if denied {
-            verification.find(Place::Leaf(sighting.leaf_index), Fault::DeniedChild);
+    let Sightings { found, denials, .. } = sightings;
+    if !records.is_empty() {
+        for leaf in denials.leaves {
+            verification.find(Place::Leaf(leaf), Fault::DeniedChild);
         }
     }
+    let mut events: Vec<Event> = scans.into_iter().flat_map(Scan::into_events).collect();
+    events.sort_by_key(|event| event.leaf_index);
     Ok(ChildReport {
         member: member.id.clone(),
         records,
@@ -236,12 +247,24 @@ pub async fn child(
 struct Sightings<'a> {
     sought: &'a SoughtChild,
     member: &'a MemberId,
+    /// The records that the node named.
+    named: Vec<[u8; 16]>,
     tokens: HashMap<MemberId, HashMap<[u8; 16], RuleId>>,
     found: Vec<Sighting>,
+    denials: Denials,
 }
 
 impl Sightings<'_> {
     fn take(&mut self, index: u64, entry: &Entry, insight: &Insight) {
+        let (asker, holder) = match entry.act {
+            pb::Act::LookupAnswered => (entry.peer.clone(), Some(self.member.clone())),
+            pb::Act::LookupAsked => (Some(self.member.clone()), entry.peer.clone()),
+            pb::Act::RecordsImported | pb::Act::RecordsPublished | pb::Act::EpochOpened => {
+                self.denials.register_changed(entry.time_ms);
+                return;
+            }
+            _ => return,
+        };
         let QuerySays::Lookup {
             case_reference,
             subjects,
@@ -249,25 +272,34 @@ impl Sightings<'_> {
         else {
             return;
         };
-        let (asker, holder) = match entry.act {
-            pb::Act::LookupAnswered => (entry.peer.clone(), Some(self.member.clone())),
-            pb::Act::LookupAsked => (Some(self.member.clone()), entry.peer.clone()),
-            _ => return,
-        };
         let Some(at) = &holder else { return };
         let tokens = self
             .tokens
             .entry(at.clone())
             .or_insert_with(|| self.sought.at(at.as_str()));
-        let sightings = subjects.iter().enumerate().filter_map(|(number, subject)| {
-            let agrees = self.sought.agrees(tokens, subject.as_ref()?)?;
+        for (number, subject) in subjects.iter().enumerate() {
+            let Some(agreement) = subject
+                .as_ref()
+                .and_then(|subject| self.sought.agrees(tokens, subject))
+                .filter(|agreement| rank(agreement.grade) > rank(Grade::NoMatch))
+            else {
+                continue;
+            };
             let answered = match &insight.answer {
                 AnswerSays::Lookup(results) => results
                     .get(number)
                     .and_then(|result| u32::try_from(result.as_ref()?.grade).ok()),
                 _ => None,
             };
-            (rank(agrees) > rank(Grade::NoMatch)).then(|| Sighting {
+            let denied = entry.act == pb::Act::LookupAnswered
+                && agreement.same
+                && agreement.grade == Grade::Match
+                && answered.is_some_and(|grade| grade <= pb::Grade::NoMatch as u32)
+                && !may_be_named(&self.named, number, insight);
+            if denied {
+                self.denials.denied(index, entry.time_ms);
+            }
+            self.found.push(Sighting {
                 leaf_index: index,
                 time_ms: entry.time_ms,
                 asker: asker.clone(),
@@ -275,10 +307,64 @@ impl Sightings<'_> {
                 purpose: entry.purpose,
                 legal_basis: entry.legal_basis,
                 case_reference: case_reference.clone(),
-                agrees,
+                agrees: agreement.grade,
                 answered,
-            })
-        });
-        self.found.extend(sightings);
+            });
+        }
+    }
+}
+
+/// Whether the leaf's outcome names one of the child's records for this subject, or is not known.
+/// A leaf that names the record tells the ombudsman of it, whatever the peer was told: a match is
+/// withheld for a protected record, and beyond the probe limit.
+fn may_be_named(records: &[[u8; 16]], number: usize, insight: &Insight) -> bool {
+    insight.outcome.as_ref().is_none_or(|outcome| {
+        outcome.subjects.iter().any(|line| {
+            line.subject_index as usize == number
+                && records.iter().any(|named| line.subject == named)
+        })
+    })
+}
+
+/// The leaves at which the child was denied, as far as that is certain: the node held its record
+/// then as it does now, for its register has not changed since, and had not just changed.
+#[derive(Default)]
+struct Denials {
+    changed_ms: Option<u64>,
+    leaves: Vec<u64>,
+}
+
+impl Denials {
+    fn register_changed(&mut self, time_ms: u64) {
+        self.changed_ms = Some(time_ms);
+        self.leaves.clear();
+    }
+
+    fn denied(&mut self, leaf: u64, time_ms: u64) {
+        let settled = self
+            .changed_ms
+            .is_some_and(|changed| time_ms.saturating_sub(changed) > SETTLES_MS);
+        if settled {
+            self.leaves.push(leaf);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_certain_only_if_the_register_stands_still() {
+        let mut denials = Denials::default();
+        denials.denied(1, SETTLES_MS * 2);
+        assert!(denials.leaves.is_empty(), "nothing was ever published");
+        denials.register_changed(1_000);
+        denials.denied(3, 1_000 + SETTLES_MS);
+        assert!(denials.leaves.is_empty(), "it may have been weighed before");
+        denials.denied(4, 1_001 + SETTLES_MS);
+        assert_eq!(denials.leaves, [4]);
+        denials.register_changed(900_000);
+        assert!(denials.leaves.is_empty(), "the record may have come since");
     }
 }

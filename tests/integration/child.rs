@@ -128,6 +128,23 @@ async fn a_described_child_is_found_in_evidence_by_its_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_came_after_the_query_accuses_nobody() {
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    search(&coalition, "ua", "UA-1").await;
+    coalition.import("pl", &[ABROAD]).await;
+    let file = described(&coalition, &as_at_home());
+    let said = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let object = said.object();
+    assert_eq!(object["findings"], 0);
+    let pl = told(&object, "pl");
+    assert_eq!(pl["records"].as_array().unwrap().len(), 1, "{pl:#}");
+    assert_eq!(pl["sightings"][0]["agrees"], "MATCH");
+    assert_eq!(pl["sightings"][0]["answered"], "NO_MATCH");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_national_ombudsman_sees_its_own_member_alone() {
     let coalition = Coalition::start_with(|roster| {
         let ombudsman = roster
