@@ -219,6 +219,22 @@ pub enum RosterError {
         /// Digest of the other.
         found: Bytes32,
     },
+    /// A roster that states another public key for an epoch than the trusted one does.
+    #[error(
+        "roster version {version} states another coalition key for epoch {epoch} ({found} instead \
+         of {trusted}), which would make every share and token of it worthless; another key needs \
+         another epoch: keep the file and tell the secretariat and the ombudsman"
+    )]
+    OtherKey {
+        /// Version refused.
+        version: u32,
+        /// The epoch that both list.
+        epoch: u64,
+        /// Its public key in the trusted roster.
+        trusted: Bytes32,
+        /// Its public key in the refused one.
+        found: Bytes32,
+    },
     /// A roster made under a root that has been replaced.
     #[error(
         "roster version {version} was made under root version {found}, since replaced by \
@@ -410,6 +426,7 @@ impl RosterError {
             Self::Rollback { .. } => "ROLLBACK",
             Self::FastForward { .. } => "FAST_FORWARD",
             Self::Equivocation { .. } => "EQUIVOCATION",
+            Self::OtherKey { .. } => "OTHER_KEY",
             Self::OldRoot { .. } => "OLD_ROOT",
             Self::RootMissing { .. } => "ROOT_MISSING",
             Self::Expired { .. } => "EXPIRED",

@@ -308,6 +308,15 @@ impl TrustStore {
             });
         }
 
+        // Not in TUF: an epoch's key stays what it is. Tokens and shares were made under it, so another
+        // one under the same number would make all of them worthless at once. Only the first roster
+        // under new root keys is free of what those before it said, as it is of their versions.
+        if self.floor > 0
+            && let Some(trusted) = self.roster.as_ref()
+        {
+            same_keys(trusted, &new)?;
+        }
+
         // Not in TUF: a roster from the future shows that the clock here is behind, and a clock
         // that is behind takes what has expired for fresh.
         if roster.issued.unix() > now.unix().saturating_add(ISSUED_TOLERANCE) {
@@ -401,6 +410,22 @@ fn root_matches(roster: &Claim, root: &Root) -> Result<(), RosterError> {
         }),
         std::cmp::Ordering::Equal => Ok(()),
     }
+}
+
+/// Refuses another public key for an epoch that both rosters list.
+fn same_keys(trusted: &TrustedRoster, new: &TrustedRoster) -> Result<(), RosterError> {
+    for key in new.coalition_keys().iter() {
+        let before = trusted.coalition_keys().of_epoch(key.epoch);
+        if let Some(before) = before.filter(|before| before.public_key != key.public_key) {
+            return Err(RosterError::OtherKey {
+                version: new.version(),
+                epoch: key.epoch,
+                trusted: before.public_key,
+                found: key.public_key,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn not_expired(roster: &Roster, now: Timestamp) -> Result<(), RosterError> {

@@ -66,6 +66,55 @@ fn a_change_of_one_key_keeps_a_roster_that_the_others_signed() {
 }
 
 #[test]
+fn an_epoch_keeps_its_key_until_the_root_keys_change() {
+    let other = |version: u32, root_version: u32| {
+        let mut roster = roster(version, root_version);
+        let key = roster.coalition_key.current.as_mut().unwrap();
+        key.public_key = bytes("another key for epoch 1");
+        roster
+    };
+    let mut store = store();
+    let before = store.to_state();
+    let note = signed_roster(&other(6, 1), &["a", "b"]);
+    assert_eq!(code(store.update_roster(&note, now())), "OTHER_KEY");
+    assert_eq!(store.to_state(), before);
+    // The same key in another place of the rotation, beside a new one, is no other key.
+    let entered = Roster {
+        coalition_key: CoalitionKeys {
+            previous: Some(coalition_key(1, &["de", "pl", "ua"])),
+            current: Some(coalition_key(2, &["de", "pl", "ua"])),
+            next: None,
+        },
+        ..roster(6, 1)
+    };
+    let note = signed_roster(&entered, &["a", "b"]);
+    assert_eq!(code(store.update_roster(&note, now())), "UPDATED");
+    // As the one that is being left, it is held to what it was all the same.
+    let mut left = entered.clone();
+    left.version = 7;
+    left.coalition_key.previous.as_mut().unwrap().public_key = bytes("another key for epoch 1");
+    let note = signed_roster(&left, &["a", "b"]);
+    assert_eq!(code(store.update_roster(&note, now())), "OTHER_KEY");
+
+    // A root that only renews the same keys frees nobody; one of other keys begins anew.
+    let mut store = self::store();
+    let renewed = signed_root(&root(2, &["a", "b", "c"]), &["a", "b"]);
+    assert_eq!(code(store.update_root(&renewed, now())), "UPDATED");
+    let note = signed_roster(&other(6, 2), &["a", "b"]);
+    assert_eq!(code(store.update_roster(&note, now())), "OTHER_KEY");
+    let replaced = signed_root(&root(3, &["a", "b", "d"]), &["a", "b"]);
+    assert_eq!(code(store.update_root(&replaced, now())), "UPDATED");
+    assert!(
+        store.roster().is_some(),
+        "the new keys vouch for the old roster"
+    );
+    let note = signed_roster(&other(1, 3), &["a", "d"]);
+    assert_eq!(code(store.update_roster(&note, now())), "UPDATED");
+    let note = signed_roster(&roster(2, 3), &["a", "d"]);
+    assert_eq!(code(store.update_roster(&note, now())), "OTHER_KEY");
+}
+
+#[test]
 fn a_higher_threshold_is_a_change_of_authority() {
     let mut store = store();
     let stricter = Root {

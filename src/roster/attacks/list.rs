@@ -19,6 +19,13 @@ pub(super) fn attacks() -> Vec<Attack> {
         ..roster(version, 1)
     };
     let other = "other.example".to_owned();
+    let with_other_key = |version, root_version| {
+        let mut roster = roster(version, root_version);
+        if let Some(key) = &mut roster.coalition_key.current {
+            key.public_key = bytes("another key for epoch 1");
+        }
+        roster
+    };
 
     vec![
         Attack::new(
@@ -116,6 +123,33 @@ pub(super) fn attacks() -> Vec<Attack> {
             "UPDATED",
         )
         .again("4000000000.roster", NOW, "OLD_ROOT"),
+        Attack::new(
+            "other_key",
+            "A roster puts another key in the place of an epoch's, which would make every share and
+            token worthless. Only the first roster under new root keys may.",
+        )
+        .usual()
+        .roster(
+            "6-other-key.roster",
+            signed_roster(&with_other_key(6, 1), &["a", "b"]),
+            NOW,
+            "OTHER_KEY",
+        )
+        .restart()
+        .again("6-other-key.roster", NOW, "OTHER_KEY")
+        .root("2.root", rotated(), NOW, "UPDATED")
+        .roster(
+            "7.roster",
+            signed_roster(&with_other_key(7, 2), &["d", "e"]),
+            NOW,
+            "UPDATED",
+        )
+        .roster(
+            "8-first-key.roster",
+            signed_roster(&roster(8, 2), &["d", "e"]),
+            NOW,
+            "OTHER_KEY",
+        ),
         Attack::new(
             "mix_and_match",
             "Rosters and roots of different times are combined.",
