@@ -94,7 +94,9 @@ pub async fn watch(directory: Directory, party: Arc<Party>, mut stopped: watch::
             .and_then(|metadata| Ok((metadata.modified()?, metadata.len())))
             .ok()
     };
-    let mut last = state();
+    // Unknown until the file was taken: it may have changed while the node was down and its log could
+    // not be signed at the start, and what could not be recorded is tried again.
+    let mut last = None;
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(WATCH) => false,
@@ -108,18 +110,21 @@ pub async fn watch(directory: Directory, party: Arc<Party>, mut stopped: watch::
             }
             continue;
         }
-        if now == last && !asked {
+        if last == Some(now) && !asked {
             continue;
         }
-        last = now;
-        match directory.read_if_there(FILE) {
-            Ok(Some(text)) => {
-                if let Err(error) = policy::adopt(&party, &text).await {
-                    tracing::error!(%error, "a policy could not be recorded and is not in force");
-                }
+        let taken = match directory.read_if_there(FILE) {
+            // A failure stands in the status, and was said loudly.
+            Ok(Some(text)) => policy::adopt(&party, &text).await.is_ok(),
+            Ok(None) => {
+                missing(&directory);
+                true
             }
-            Ok(None) => missing(&directory),
-            Err(error) => tracing::error!(%error, "the policy file cannot be read"),
-        }
+            Err(error) => {
+                policy::not_in_force(&party, "POLICY_UNREADABLE", error.to_string());
+                false
+            }
+        };
+        last = taken.then_some(now);
     }
 }

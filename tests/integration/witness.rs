@@ -534,3 +534,31 @@ async fn a_peer_that_breaks_its_promise_is_found_by_the_one_it_was_given_to() {
             .unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_edited_while_the_log_could_not_be_signed_comes_into_force() {
+    const NOTHING: &str = "@id(\"nothing\") forbid (principal, action, resource);\n";
+    let mut coalition = Coalition::start_witnessing().await;
+    answers(&coalition, "pl").await.unwrap();
+    command(&coalition, "pl", &["log", "check"]).await;
+    coalition.stop_node("pl").await;
+    std::fs::write(coalition.path("pl").join("policy.cedar"), NOTHING).unwrap();
+    let _ = std::fs::remove_file(Directory::new(coalition.path("pl")).guard());
+    coalition.stop_node("de").await;
+    coalition.start_node("pl").await;
+    assert_eq!(
+        answers(&coalition, "pl").await.unwrap_err(),
+        "LOG_NOT_SIGNED"
+    );
+    let path = coalition.path("pl");
+    let status = async || run(&path, &["--json", "policy", "status"]).await.object();
+    // What holds meanwhile is said not to be what is on offer.
+    let meanwhile = status().await;
+    assert_eq!(meanwhile["refused"]["code"], "POLICY_NOT_RECORDED");
+    coalition.start_node("de").await;
+    until("the new policy", async || {
+        status().await["policy"] == NOTHING
+    })
+    .await;
+    assert_eq!(status().await["ok"], true);
+}

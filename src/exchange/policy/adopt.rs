@@ -58,8 +58,41 @@ impl PolicyInForce {
 /// transparency log and in the status.
 ///
 /// # Errors
-/// The inner error says what is wrong with the policy; the outer one that it could not be recorded.
+/// The inner error says what is wrong with the policy; the outer one that it could not be recorded,
+/// which the status says too until it is offered again.
 pub async fn adopt(party: &Party, text: &str) -> Result<Result<Adopted, PolicyError>, StoreError> {
+    let adopted = try_to_adopt(party, text).await;
+    if let Err(error) = &adopted {
+        not_in_force(party, "POLICY_NOT_RECORDED", error.to_string());
+    }
+    adopted
+}
+
+/// Says, once and in the status, that the policy on offer is not in force although nothing is known
+/// to be wrong with it.
+pub fn not_in_force(party: &Party, code: &'static str, why: String) {
+    let now = party.policy_in_force();
+    let refused = RefusedPolicy { code, why };
+    if now.refused.as_ref() == Some(&refused) {
+        return;
+    }
+    tracing::error!(
+        alert = "policy_not_in_force",
+        code,
+        why = refused.why,
+        in_force = hex::encode(now.policy.digest()),
+        "the disclosure policy on offer is not in force yet: it is tried again"
+    );
+    party.set_policy(PolicyInForce {
+        refused: Some(refused),
+        ..now
+    });
+}
+
+async fn try_to_adopt(
+    party: &Party,
+    text: &str,
+) -> Result<Result<Adopted, PolicyError>, StoreError> {
     let policy = match Policy::parse(text) {
         Ok(policy) => policy,
         Err(error) => {
