@@ -122,7 +122,8 @@ pub enum Effect {
     /// Notes which token sets touched a record. The act is refused as [`Committed::Stale`] if
     /// others were noted since the state was read.
     NoteProbes(Tag, ProbeState),
-    /// Demands that a record is still held; the act is refused as [`Committed::Stale`] if not.
+    /// Demands that this row is still the newest of its record; the act is refused as
+    /// [`Committed::Stale`] if the record was erased or changed.
     StillHeld(u64),
     /// Remembers what a peer promised, until it is seen in the peer's log.
     Owe(Receipt),

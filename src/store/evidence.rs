@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::db::{Tx, values};
+use super::db::{Row, Tx, values};
 use super::{Store, StoreError};
 use crate::envelope::ItemEvidence;
 use crate::vault::Place;
@@ -77,10 +77,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        let at = row_key(leaf_index, part, None);
-        let wrapped = row.blob(0)?;
-        let envelope = self.open_at(leaf_index, "evidence", &at, &wrapped, &row.blob(1)?)?;
-        let rows = self
+        let items = self
             .db
             .read(
                 "read-evidence-items",
@@ -89,6 +86,51 @@ impl Store {
                 values![leaf_index, part as i64],
             )
             .await?;
+        self.open_evidence(leaf_index, part, &row, &items).map(Some)
+    }
+
+    /// Reads one part of the evidence behind a leaf of a log that was given up.
+    pub async fn old_evidence(
+        &self,
+        log_number: u64,
+        leaf_index: u64,
+        part: EvidencePart,
+    ) -> Result<Option<Evidence>, StoreError> {
+        let Some(row) = self
+            .db
+            .read_one(
+                "read-old-evidence",
+                "SELECT data_key, sealed FROM old_evidence
+                 WHERE log_number = $1 AND leaf_index = $2 AND part = $3",
+                values![log_number, leaf_index, part as i64],
+            )
+            .await?
+        else {
+            return Ok(None);
+        };
+        let items = self
+            .db
+            .read(
+                "read-old-evidence-items",
+                "SELECT position, item_hash, data_key, sealed FROM old_evidence_items
+                 WHERE log_number = $1 AND leaf_index = $2 AND part = $3 ORDER BY position",
+                values![log_number, leaf_index, part as i64],
+            )
+            .await?;
+        self.open_evidence(leaf_index, part, &row, &items).map(Some)
+    }
+
+    /// Opens what was read; it is bound to the place it first had, whichever log that belongs to.
+    fn open_evidence(
+        &self,
+        leaf_index: u64,
+        part: EvidencePart,
+        row: &Row,
+        rows: &[Row],
+    ) -> Result<Evidence, StoreError> {
+        let at = row_key(leaf_index, part, None);
+        let wrapped = row.blob(0)?;
+        let envelope = self.open_at(leaf_index, "evidence", &at, &wrapped, &row.blob(1)?)?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let (Some(wrapped), Some(sealed)) = (row.blob_or_null(2)?, row.blob_or_null(3)?) else {
@@ -99,7 +141,7 @@ impl Store {
             let item = self.open_at(leaf_index, "evidence_items", &at, &wrapped, &sealed)?;
             items.push(ItemEvidence::Full(item));
         }
-        Ok(Some(Evidence { envelope, items }))
+        Ok(Evidence { envelope, items })
     }
 
     /// What was kept for the member's own staff behind leaves before `before`, newest first, at most

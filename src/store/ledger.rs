@@ -177,7 +177,7 @@ pub(super) async fn guard(
         if let Effect::StillHeld(record_id) = effect
             && tx
                 .read_one(
-                    "SELECT record_id FROM records WHERE record_id = $1",
+                    "SELECT record_id FROM records WHERE record_id = $1 AND newest = 1",
                     values![*record_id],
                 )
                 .await?

@@ -33,6 +33,8 @@ impl Store {
                  (log_number, leaf_index, part, position, item_hash, data_key, sealed)
              SELECT CAST($1 AS INTEGER), leaf_index, part, position, item_hash, data_key, sealed
              FROM evidence_items",
+            // What was told is erased in time wherever it lies.
+            "UPDATE received_values SET log_number = CAST($1 AS INTEGER) WHERE log_number = 0",
         ] {
             tx.run(statement, values![number]).await?;
         }

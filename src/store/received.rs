@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::db::{Row, Tx, values};
-use super::evidence::EvidencePart;
+use super::evidence::{Evidence, EvidencePart};
 use super::keys::{Tag, TagKind, sealed};
 use super::{Store, StoreError};
 use crate::vault::Place;
@@ -127,18 +127,34 @@ impl Store {
         })
     }
 
-    /// Behind which leaves values of a question are still kept, oldest first.
-    pub async fn leaves_with_values(&self, ask_id: &[u8; 16]) -> Result<Vec<u64>, StoreError> {
-        self.db
+    /// The answers to a question whose values are still kept, oldest first, those behind the leaves
+    /// of logs that were given up among them.
+    pub async fn answers_with_values(
+        &self,
+        ask_id: &[u8; 16],
+    ) -> Result<Vec<Evidence>, StoreError> {
+        let rows = self
+            .db
             .read(
                 "read-received-values",
-                "SELECT leaf_index FROM received_values WHERE ask_id = $1 ORDER BY leaf_index",
+                "SELECT log_number, leaf_index FROM received_values WHERE ask_id = $1
+                 ORDER BY CASE WHEN log_number = 0 THEN 1 ELSE 0 END, log_number, leaf_index",
                 values![*ask_id],
             )
-            .await?
-            .iter()
-            .map(|row| row.uint(0))
-            .collect()
+            .await?;
+        let mut answers = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (log_number, leaf_index) = (row.uint(0)?, row.uint(1)?);
+            let answer = match log_number {
+                0 => self.evidence(leaf_index, EvidencePart::Answer).await?,
+                _ => {
+                    self.old_evidence(log_number, leaf_index, EvidencePart::Answer)
+                        .await?
+                }
+            };
+            answers.extend(answer);
+        }
+        Ok(answers)
     }
 
     pub(super) async fn received_is_current(
@@ -197,7 +213,7 @@ impl Store {
         leaf_index: u64,
     ) -> Result<(), StoreError> {
         tx.run(
-            "INSERT INTO received_values (ask_id, leaf_index) VALUES ($1, $2)",
+            "INSERT INTO received_values (ask_id, log_number, leaf_index) VALUES ($1, 0, $2)",
             values![ask_id, leaf_index],
         )
         .await?;
@@ -207,13 +223,17 @@ impl Store {
     /// Destroys the data keys of all values that were told in answer to a question. What is left of
     /// each is its hash, so that the signed answer still verifies.
     pub(super) async fn erase_values(tx: &mut Tx, ask_id: [u8; 16]) -> Result<(), StoreError> {
-        tx.run(
+        for statement in [
             "UPDATE evidence_items SET data_key = NULL, sealed = NULL
              WHERE part = $2 AND leaf_index IN
-                 (SELECT leaf_index FROM received_values WHERE ask_id = $1)",
-            values![ask_id, EvidencePart::Answer as i64],
-        )
-        .await?;
+                 (SELECT leaf_index FROM received_values WHERE ask_id = $1 AND log_number = 0)",
+            "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
+             WHERE part = $2 AND (log_number, leaf_index) IN
+                 (SELECT log_number, leaf_index FROM received_values WHERE ask_id = $1)",
+        ] {
+            tx.run(statement, values![ask_id, EvidencePart::Answer as i64])
+                .await?;
+        }
         tx.run(
             "DELETE FROM received_values WHERE ask_id = $1",
             values![ask_id],

@@ -517,3 +517,83 @@ async fn another_master_key_opens_nothing() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_act_that_rests_on_a_record_as_it_was_is_not_done_once_it_changed() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "old")]).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    let published = fixture.store.probe(1, &[(7, token(b"old"))]).await.unwrap();
+    let held = published[0].record_id;
+    let rests_on_it = || Act::alone(b"told".to_vec()).with(Effect::StillHeld(held));
+    fixture.done(rests_on_it()).await;
+    // The old row is still there, for searches until the next mark.
+    fixture.import(vec![staged("A1", "new")]).await;
+    assert!(fixture.finds("old").await);
+    assert!(matches!(
+        fixture.ledger.commit(rests_on_it()).await.unwrap(),
+        Committed::Stale
+    ));
+}
+
+/// A question that was answered with one value, kept behind a leaf.
+async fn told(fixture: &Fixture, ask_id: [u8; 16], value: &[u8]) -> u64 {
+    let row = wayhome::store::ReceivedRow {
+        ask_id,
+        origin_tag: None,
+        plaintext: Zeroizing::new(b"question".to_vec()),
+        state: 1,
+        version: 1,
+        due_ms: TIME_MS,
+        updated_ms: TIME_MS,
+    };
+    let answer = Evidence {
+        envelope: Zeroizing::new(b"envelope".to_vec()),
+        items: vec![ItemEvidence::full(value.to_vec())],
+    };
+    fixture
+        .done(
+            Act::alone(b"told".to_vec())
+                .with(Effect::Keep(EvidencePart::Answer, answer))
+                .with(Effect::PutReceived {
+                    row,
+                    holds_values: true,
+                }),
+        )
+        .await
+}
+
+#[tokio::test]
+async fn told_values_are_found_and_erased_in_the_log_that_they_stand_in() {
+    let fixture = fixture().await;
+    let (ours, other) = (b"0123456789abcdef-ours", b"0123456789abcdef-other");
+    let old = told(&fixture, [1; 16], ours).await;
+    drop(fixture.ledger);
+    fixture.store.set_log_aside("after=x").await.unwrap();
+    fixture.store.close().await;
+    let fixture = open(fixture.home, fixture.ambient, fixture.signer).await;
+    // Another question's answer has the same index in the new log.
+    let new = told(&fixture, [2; 16], other).await;
+    assert_eq!(old, new);
+
+    let items = async |ask_id: [u8; 16]| {
+        let answers = fixture.store.answers_with_values(&ask_id).await.unwrap();
+        let items: Vec<ItemEvidence> = answers.into_iter().flat_map(|kept| kept.items).collect();
+        items
+    };
+    assert!(items([1; 16]).await == [ItemEvidence::full(ours.to_vec())]);
+    assert!(items([2; 16]).await == [ItemEvidence::full(other.to_vec())]);
+
+    fixture
+        .done(Act::alone(b"erased".to_vec()).with(Effect::EraseValues([1; 16])))
+        .await;
+    assert!(items([1; 16]).await.is_empty());
+    assert!(items([2; 16]).await == [ItemEvidence::full(other.to_vec())]);
+    let kept = fixture
+        .store
+        .old_evidence(1, old, EvidencePart::Answer)
+        .await;
+    let kept = kept.unwrap().unwrap().items;
+    assert!(kept == [ItemEvidence::full(ours.to_vec()).erased()]);
+}

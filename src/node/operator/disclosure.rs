@@ -21,7 +21,7 @@ use crate::proto::operator as pb;
 use crate::proto::operator::disclosure_service_server::DisclosureService;
 use crate::records::Column;
 use crate::roster::{LegalBasis, Member, Purpose, Timestamp};
-use crate::store::{EvidencePart, StoreError};
+use crate::store::StoreError;
 use crate::vault::PersonalText;
 
 /// Most requests of one page.
@@ -220,9 +220,8 @@ impl Operator {
     ) -> Result<HashMap<String, String>, StoreError> {
         let store = self.party.store();
         let mut values = HashMap::new();
-        for leaf_index in store.leaves_with_values(ask_id).await? {
-            let answer = store.evidence(leaf_index, EvidencePart::Answer).await?;
-            for item in answer.iter().flat_map(|answer| &answer.items) {
+        for answer in store.answers_with_values(ask_id).await? {
+            for item in &answer.items {
                 let ItemEvidence::Full(item) = item else {
                     continue;
                 };

@@ -309,8 +309,9 @@ CREATE INDEX received_disclosures_by_due ON received_disclosures (due_ms);
 -- Behind which leaves the told values are kept, so that they can be erased in time.
 CREATE TABLE received_values (
     ask_id     BLOB    NOT NULL,
+    log_number INTEGER NOT NULL,          -- of a log that was given up; 0 for the one that is written
     leaf_index INTEGER NOT NULL,
-    PRIMARY KEY (ask_id, leaf_index)
+    PRIMARY KEY (ask_id, log_number, leaf_index)
 ) WITHOUT ROWID;
 
 -- Notices on their way to those who were told something, until they acknowledge.
