@@ -60,7 +60,26 @@ pub struct Asked<P> {
 pub trait OnAnswer<P>: Sync {
     /// The effects that go with the leaf of the answer's receipt. Called anew if the act was refused
     /// because something changed at the same moment.
-    async fn effects(&self, party: &Party, answer: &Answer<P>) -> Result<Vec<Effect>, StoreError>;
+    async fn effects(&self, party: &Party, answer: &Answer<P>) -> Result<Changes, StoreError>;
+}
+
+/// What goes with the leaf of an answer's receipt.
+#[derive(Default)]
+pub struct Changes {
+    /// The effects.
+    pub effects: Vec<Effect>,
+    /// Whether of the answer's items only their hashes are kept: enough to prove what came, and
+    /// nothing of what it said.
+    pub hashes_only: bool,
+}
+
+impl From<Vec<Effect>> for Changes {
+    fn from(effects: Vec<Effect>) -> Self {
+        Self {
+            effects,
+            hashes_only: false,
+        }
+    }
 }
 
 /// An answer that is kept, and changes nothing else.
@@ -68,8 +87,8 @@ pub struct KeptOnly;
 
 #[tonic::async_trait]
 impl<P: AnswerPayload + Sync> OnAnswer<P> for KeptOnly {
-    async fn effects(&self, _: &Party, _: &Answer<P>) -> Result<Vec<Effect>, StoreError> {
-        Ok(Vec::new())
+    async fn effects(&self, _: &Party, _: &Answer<P>) -> Result<Changes, StoreError> {
+        Ok(Changes::default())
     }
 }
 
@@ -163,11 +182,8 @@ where
             why,
         })?;
 
-    let mut kept = answer.evidence.clone();
-    if asking.received == pb::Act::EvaluationReceived {
-        // What keyholders answered is tokens in all but name: the proof of it stays, it does not.
-        kept.items = kept.items.iter().map(ItemEvidence::erased).collect();
-    }
+    // What keyholders answered is tokens in all but name: the proof of it stays, it does not.
+    let never_kept = asking.received == pb::Act::EvaluationReceived;
     let promise = Receipt {
         member: peer.to_owned(),
         leaf_index: answer.receipt.leaf_index,
@@ -184,6 +200,11 @@ where
     };
     let mut recorded = Committed::Stale;
     for _ in 0..RECEIPTS {
+        let changes = on_answer.effects(party, &answer).await?;
+        let mut kept = answer.evidence.clone();
+        if never_kept || changes.hashes_only {
+            kept.items = kept.items.iter().map(ItemEvidence::erased).collect();
+        }
         let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
             .set(fill)
             .set(|entry| {
@@ -194,12 +215,12 @@ where
         let mut act = Act::alone(leaf)
             .with(Effect::Owe(promise.clone()))
             .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
-            .with(Effect::Keep(EvidencePart::Answer, kept.clone()))
+            .with(Effect::Keep(EvidencePart::Answer, kept))
             .with(Effect::Keep(
                 EvidencePart::Opening,
                 Evidence::plain(opening),
             ));
-        act.effects.extend(on_answer.effects(party, &answer).await?);
+        act.effects.extend(changes.effects);
         recorded = party.ledger().commit(act).await?;
         if !matches!(recorded, Committed::Stale) {
             break;

@@ -198,7 +198,11 @@ pub async fn was_answered<P: Payload>(party: &Party, query: &Query<P>) -> Result
         .map_err(|error| party.unavailable(&error))
 }
 
-async fn earlier_answer<P: Payload>(
+/// The stored answer to this very query, if it was answered before.
+///
+/// # Errors
+/// That its id belongs to another query, or that the store cannot say.
+pub async fn earlier_answer<P: Payload>(
     party: &Party,
     query: &Query<P>,
 ) -> Result<Option<pb::SignedMessage>, Refusal> {

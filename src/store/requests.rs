@@ -168,7 +168,7 @@ impl Store {
              VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)
              ON CONFLICT (request_id) DO UPDATE SET data_key = excluded.data_key,
                  sealed = excluded.sealed, state = excluded.state, version = excluded.version,
-                 stale = 0, due_ms = excluded.due_ms, updated_ms = excluded.updated_ms",
+                 due_ms = excluded.due_ms, updated_ms = excluded.updated_ms",
             values![
                 row.request_id,
                 row.party_tag,

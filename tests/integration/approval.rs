@@ -891,3 +891,75 @@ async fn accounts_are_claimed_once_and_nobody_else_knows_a_password() {
     assert_eq!(add("carla", &["king"]).await, "ROLE_UNKNOWN");
     assert_eq!(office.member(), "pl");
 }
+
+#[tokio::test]
+async fn an_ended_request_is_still_told_what_becomes_of_what_was_told() {
+    let mut scene = Scene::set().await;
+    let expired = scene.ask(&["current_place"]).await.request;
+    let taken_back = scene.ask(&["current_place"]).await.request;
+    scene
+        .ua
+        .disclosures("worker")
+        .await
+        .ask_again(pb::AskAgainRequest {
+            request: taken_back.clone(),
+            take_back: true,
+            ..pb::AskAgainRequest::default()
+        })
+        .await
+        .unwrap();
+    scene.pass(GRANT_LIFETIME_MS + 1).await;
+    assert_eq!(scene.poll(&expired).await.state, "expired");
+    scene
+        .pl
+        .import("steward", &[&correct(&HELD, "current_place", "Gdynia")])
+        .await;
+    for request in [&expired, &taken_back] {
+        assert_eq!(scene.kept(request).await.values["current_place"], "Lublin");
+        scene
+            .until(request, |kept| {
+                kept.asked.as_ref().unwrap().outdated == ["current_place"]
+            })
+            .await;
+    }
+    scene
+        .pl
+        .records("steward")
+        .await
+        .erase_record(pb::EraseRecordRequest {
+            record_ref: "PL-1".to_owned(),
+        })
+        .await
+        .unwrap();
+    for request in [&expired, &taken_back] {
+        let kept = scene
+            .until(request, |kept| {
+                kept.asked.as_ref().unwrap().state == "withdrawn"
+            })
+            .await;
+        assert!(kept.values.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_a_silent_record_changed() {
+    let scene = Scene::set().await;
+    let answer = scene.ask(&["current_place"]).await;
+    // Silent, and moved, at once.
+    let mut silent = correct(&HELD, "current_place", "Gdynia");
+    silent.push(("protection", "silent"));
+    scene.pl.import("steward", &[&silent]).await;
+    // Until the holder has looked at it.
+    let store = scene.coalition.store("pl").await;
+    let now_ms = scene.coalition.ambient.now_ms();
+    let looked_at = async { while !store.requests_due(now_ms, 1).await.unwrap().is_empty() {} };
+    tokio::time::timeout(crate::process::PATIENCE, looked_at)
+        .await
+        .unwrap();
+    store.close().await;
+    assert!(!scene.acts("pl").await.contains(&"ACT_DISCLOSURE_CORRECTED"));
+    assert_eq!(
+        scene.kept(&answer.request).await.asked.unwrap().state,
+        "granted"
+    );
+}

@@ -536,3 +536,23 @@ async fn protection_counts_from_the_moment_it_is_set() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_silent_record_is_not_told_of_again_in_an_answer_that_was_given_before() {
+    let (coalition, _) = scene(&[(0, "none", "tracing")]).await;
+    let (_, lead) = found(&coalition, "1").await;
+    let first = disclosure(&coalition, "ua", "pl", &lead.unwrap(), &["current_place"]).sign();
+    let channel = coalition.channel("ua", "pl").await;
+    let told = pb::DisclosureQuery::send(channel.clone(), first.clone()).await;
+    assert_eq!(told.unwrap().items.len(), 1);
+    let (reference, _, child) = CHILDREN[0];
+    let more = [
+        ("protection", "silent"),
+        ("consent", "tracing"),
+        ("current_place", "Lublin"),
+    ];
+    let silent = record(reference, &child, &more);
+    coalition.import_unpublished("pl", &[&silent]).await;
+    let again = pb::DisclosureQuery::send(channel, first).await;
+    assert_eq!(refusal(&again.err().unwrap()).1, "REQUEST_CLOSED");
+}

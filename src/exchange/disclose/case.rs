@@ -142,6 +142,8 @@ pub struct Delivered {
     /// Keyed tag of the value, to tell a change.
     #[serde(with = "hex_octets")]
     pub value_tag: [u8; 16],
+    /// When it was told last, in milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// How far the holder's people were told that a request waits.
@@ -161,6 +163,9 @@ pub enum Told {
 /// The review that follows a release by one person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
+    /// Who released alone what is to be reviewed. Kept here, since approvals lapse.
+    #[serde(with = "many_hex_octets")]
+    pub released_by: Vec<AccountId>,
     /// Who reviewed; none while it is still to be done.
     #[serde(with = "hex_octets_or_none")]
     pub by: Option<AccountId>,
@@ -498,7 +503,13 @@ impl Case {
                     });
                 }
             }
+            let mut released_by = match self.review.take() {
+                Some(review) if review.by.is_none() => review.released_by,
+                _ => Vec::new(),
+            };
+            released_by.push(account);
             self.review = Some(Review {
+                released_by,
                 by: None,
                 upheld: false,
             });
@@ -570,10 +581,9 @@ impl Case {
     /// # Errors
     /// [`DecisionError`], and nothing has changed.
     pub fn review(&mut self, account: AccountId, upheld: bool) -> Result<(), DecisionError> {
-        let released = |approval: &Approval| approval.break_glass && approval.account == account;
         match &mut self.review {
             Some(review) if review.by.is_none() => {
-                if self.approvals.iter().any(released) {
+                if review.released_by.contains(&account) {
                     return Err(DecisionError::OwnRelease);
                 }
                 review.by = Some(account);
@@ -588,6 +598,15 @@ impl Case {
         self.denials
             .iter()
             .any(|denial| denial.fields.contains(&column))
+    }
+
+    /// Whether the asking member may still keep something that it was told, and nothing has told it to
+    /// give that up.
+    #[must_use]
+    pub fn is_kept(&self, now_ms: u64) -> bool {
+        let withdrawn = matches!(self.end, Some(End::Withdrawn | End::Erased));
+        let kept = |told: &Delivered| now_ms < told.at_ms.saturating_add(super::RETENTION_MS);
+        !withdrawn && self.delivered.iter().any(kept)
     }
 
     /// When time alone changes it next, in milliseconds since 1970.
@@ -665,6 +684,25 @@ mod hex_octets {
         let mut octets = [0; N];
         hex::decode_to_slice(text, &mut octets).map_err(de::Error::custom)?;
         Ok(octets)
+    }
+}
+
+mod many_hex_octets {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(many: &[[u8; 16]], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(many.iter().map(hex::encode))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
+        Vec::<String>::deserialize(from)?
+            .iter()
+            .map(|text| {
+                let mut octets = [0; 16];
+                hex::decode_to_slice(text, &mut octets).map_err(de::Error::custom)?;
+                Ok(octets)
+            })
+            .collect()
     }
 }
 

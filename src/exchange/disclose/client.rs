@@ -1,13 +1,13 @@
 //! The asking side of a disclosure.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message as _;
 
 use super::asked::Asked;
 use super::case::State;
 use super::{MAX_FIELDS, MAX_JUSTIFICATION};
-use crate::exchange::ask::{self, Asking, OnAnswer, ask_keeping, client};
+use crate::exchange::ask::{self, Asking, Changes, OnAnswer, ask_keeping, client};
 use crate::exchange::lookup::{LookupAt, check_case_reference};
 use crate::exchange::message::{Answer, AnswerError, milliseconds, sign_query, timestamp};
 use crate::exchange::{Party, PeerError, Refusal, legal_basis_to, purpose_to};
@@ -205,6 +205,7 @@ async fn send(
         ask_id,
         known,
         fields: fields.clone(),
+        found: Mutex::new(Found::Fits),
     };
     let asked_of = ask_keeping::<pb::DisclosureAnswer, _, _>(
         party,
@@ -228,10 +229,26 @@ async fn send(
         },
     )
     .await?;
-    read(&fields, &asked_of.answer).map_err(|why| PeerError::BadAnswer {
+    let bad = |why| PeerError::BadAnswer {
         member: holder.id.to_string(),
         why,
-    })
+    };
+    let mut disclosed = read(&fields, &asked_of.answer).map_err(bad)?;
+    match told.found() {
+        Found::Fits => {}
+        Found::OfAnother => {
+            return Err(bad(AnswerError::Content {
+                why: "it is about another request".to_owned(),
+            }));
+        }
+        Found::Late => {
+            disclosed.state = State::Withdrawn;
+            disclosed.granted.clear();
+            disclosed.waiting.clear();
+            disclosed.withheld = fields;
+        }
+    }
+    Ok(disclosed)
 }
 
 /// What an answer changes here, in one act with the leaf of its receipt.
@@ -239,6 +256,38 @@ struct Keep {
     ask_id: [u8; 16],
     known: Asked,
     fields: Vec<Column>,
+    found: Mutex<Found>,
+}
+
+/// How an answer fits what is known here of the request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It is the answer to it.
+    Fits,
+    /// It names another request than the one that was asked about.
+    OfAnother,
+    /// The holder withdrew what it had told before the answer came.
+    Late,
+}
+
+impl Keep {
+    fn found(&self) -> Found {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fits(&self, disclosed: &Disclosed, stored: Option<&ReceivedRow>) -> Found {
+        let request_id = hex::encode(disclosed.request_id);
+        let another = self.known.request_id.as_ref();
+        if another.is_some_and(|known| *known != request_id)
+            || stored.is_some_and(|row| row.ask_id != self.ask_id)
+        {
+            Found::OfAnother
+        } else if stored.is_some_and(|row| row.state == State::Withdrawn as u8) {
+            Found::Late
+        } else {
+            Found::Fits
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -247,10 +296,14 @@ impl OnAnswer<pb::DisclosureAnswer> for Keep {
         &self,
         party: &Party,
         answer: &Answer<pb::DisclosureAnswer>,
-    ) -> Result<Vec<Effect>, StoreError> {
+    ) -> Result<Changes, StoreError> {
+        // The receipt is recorded; what the answer says counts for nothing and is not kept.
+        let for_nothing = || Changes {
+            effects: Vec::new(),
+            hashes_only: true,
+        };
         let Ok(disclosed) = read(&self.fields, answer) else {
-            // Its receipt is recorded; what it says counts for nothing.
-            return Ok(Vec::new());
+            return Ok(for_nothing());
         };
         let request_id = hex::encode(disclosed.request_id);
         let holder = &self.known.holder;
@@ -258,10 +311,15 @@ impl OnAnswer<pb::DisclosureAnswer> for Keep {
             .store()
             .received(holder, &disclosed.request_id)
             .await?;
+        let found = self.fits(&disclosed, stored.as_ref());
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        if found != Found::Fits {
+            return Ok(for_nothing());
+        }
         let (mut known, version) = match &stored {
-            Some(row) if row.ask_id == self.ask_id => (Asked::read(row)?, row.version),
+            Some(row) => (Asked::read(row)?, row.version),
             // The first answer: the question was written when it was sent.
-            _ => (self.known.clone(), 1),
+            None => (self.known.clone(), 1),
         };
         known.request_id = Some(request_id);
         known.fields.clone_from(&self.fields);
@@ -290,7 +348,8 @@ impl OnAnswer<pb::DisclosureAnswer> for Keep {
         Ok(vec![Effect::PutReceived {
             row: known.row(party, self.ask_id, version + 1)?,
             holds_values: !told.is_empty(),
-        }])
+        }]
+        .into())
     }
 }
 
@@ -371,4 +430,72 @@ pub(super) fn state_from(state: pb::DisclosureState) -> Option<State> {
     State::ALL
         .into_iter()
         .find(|known| super::server::state_to(*known) == state && *known != State::Requested)
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::roster::{LegalBasis, Purpose};
+
+    fn keep(request_id: Option<[u8; 16]>) -> Keep {
+        let known = Asked {
+            holder: "pl".to_owned(),
+            request_id: request_id.map(hex::encode),
+            lead_id: hex::encode([8; 16]),
+            fields: vec![Column::CurrentPlace],
+            purpose: Purpose::FamilyTracing,
+            legal_basis: LegalBasis::VitalInterest,
+            case_reference: "CASE-1".to_owned(),
+            state: State::Waiting,
+            told: Vec::new(),
+            outdated: Vec::new(),
+            waiting: Vec::new(),
+            retain_until_ms: None,
+            asked_ms: 0,
+        };
+        Keep {
+            ask_id: [1; 16],
+            fields: known.fields.clone(),
+            known,
+            found: Mutex::new(Found::Fits),
+        }
+    }
+
+    fn stored(ask_id: [u8; 16], state: State) -> ReceivedRow {
+        ReceivedRow {
+            ask_id,
+            origin_tag: None,
+            plaintext: Zeroizing::default(),
+            state: state as u8,
+            version: 2,
+            due_ms: 0,
+            updated_ms: 0,
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_request_it_is_about_and_until_it_was_withdrawn() {
+        let answer = Disclosed {
+            request_id: [9; 16],
+            state: State::Granted,
+            granted: Vec::new(),
+            withheld: Vec::new(),
+            waiting: Vec::new(),
+            retain_until_ms: 0,
+            expires_ms: 0,
+            no_onward_transfer: true,
+            leaf_index: 0,
+        };
+        let ours = |state| stored([1; 16], state);
+        let fits = |known, row: Option<ReceivedRow>| keep(known).fits(&answer, row.as_ref());
+        assert!(fits(None, None) == Found::Fits);
+        assert!(fits(Some([9; 16]), Some(ours(State::Granted))) == Found::Fits);
+        assert!(fits(Some([9; 16]), Some(ours(State::Withdrawn))) == Found::Late);
+        assert!(fits(Some([5; 16]), Some(ours(State::Granted))) == Found::OfAnother);
+        assert!(fits(Some([5; 16]), None) == Found::OfAnother);
+        let of_another = stored([2; 16], State::Granted);
+        assert!(fits(None, Some(of_another)) == Found::OfAnother);
+    }
 }

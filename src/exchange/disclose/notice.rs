@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::asked::Asked;
 use super::case::{Case, State};
-use crate::exchange::ask::{self, Asking, OnAnswer, ask_keeping, client};
+use crate::exchange::ask::{self, Asking, Changes, OnAnswer, ask_keeping, client};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{Answer, AnswerItems, AnswerTo, Query, sign_query};
 use crate::exchange::service::{self, Answering};
@@ -197,8 +197,8 @@ impl OnAnswer<pb::NoticeAnswer> for Arrived {
         &self,
         _party: &Party,
         _answer: &Answer<pb::NoticeAnswer>,
-    ) -> Result<Vec<Effect>, StoreError> {
-        Ok(vec![Effect::Unpost(self.0)])
+    ) -> Result<Changes, StoreError> {
+        Ok(vec![Effect::Unpost(self.0)].into())
     }
 }
 

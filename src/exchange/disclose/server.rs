@@ -40,6 +40,11 @@ pub async fn answer(
         if let Err(Refusal::LeadUnknown) = behind(party, &query).await {
             return service::refuse(party, &query, Refusal::LeadUnknown).await;
         }
+        if let Some(earlier) = service::earlier_answer(party, &query).await?
+            && is_told_no_more(party, &earlier).await?
+        {
+            return service::refuse(party, &query, Refusal::RequestClosed).await;
+        }
         return service::answer_once(party, &query, first(party, &roster, &query)).await;
     }
     again_until_settled(party, &roster, &query).await
@@ -57,8 +62,8 @@ async fn again_until_settled(
     let mut attempt = 1;
     loop {
         if let Ok(known) = known(party, query).await
-            && known.case.end.is_some_and(|end| end != End::TakenBack)
             && service::was_answered(party, query).await?
+            && is_closed(party, &known.row, &known.case).await?
         {
             // What was told before it was withdrawn is not told again.
             return service::refuse(party, query, Refusal::RequestClosed).await;
@@ -68,6 +73,32 @@ async fn again_until_settled(
             outcome => return outcome,
         }
     }
+}
+
+/// Whether a stored answer is of a request that nothing is told of any more.
+async fn is_told_no_more(party: &Party, earlier: &pb::SignedMessage) -> Result<bool, Refusal> {
+    let failed = |error: StoreError| party.unavailable(&error);
+    let told = earlier.envelope.as_ref();
+    let told = told.and_then(|told| pb::DisclosureAnswer::decode(told.payload.as_slice()).ok());
+    let Some(Ok(request_id)) = told.map(|told| told.request_id.as_slice().try_into()) else {
+        return Ok(false);
+    };
+    let Some(row) = party.store().request(&request_id).await.map_err(failed)? else {
+        return Ok(false);
+    };
+    let case = super::read_case(&row).map_err(failed)?;
+    is_closed(party, &row, &case).await
+}
+
+/// Whether a request has ended, other than by who asks, or its record answers for nothing.
+async fn is_closed(party: &Party, row: &RequestRow, case: &Case) -> Result<bool, Refusal> {
+    if case.end.is_some_and(|end| end != End::TakenBack) {
+        return Ok(true);
+    }
+    let newest = newest(party, row.ref_tag).await;
+    let newest = newest.map_err(|error| party.unavailable(&error))?;
+    Ok(newest
+        .is_none_or(|newest| super::Floor::of_question(&case.question(&newest.ground)).is_closed()))
 }
 
 /// What every query about fields has to state.
@@ -270,6 +301,7 @@ fn compose(
                         .extend(tag.map(|value_tag| super::case::Delivered {
                             field: column,
                             value_tag,
+                            at_ms: now_ms,
                         }));
                     granted.push((column, field));
                 }

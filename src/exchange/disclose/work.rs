@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::case::{Case, End, State, Told};
 use super::decide::leaf;
 use super::server::{Newest, newest};
-use super::{notice, read_case, row, value_tag};
+use super::{Floor, notice, read_case, row, value_tag};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
@@ -54,7 +54,10 @@ async fn look_at(
 ) -> Result<Option<Reminder>, StoreError> {
     let mut case = read_case(found)?;
     let newest = newest(party, found.ref_tag).await?;
-    if case.end.is_none() {
+    // A receiver holds what it was told for as long as it may keep it, whether the request is open,
+    // has expired or was taken back.
+    let open = case.end.is_none();
+    if open || case.is_kept(now_ms) {
         // Whoever withdraws the ground to be searched on withdraws what was told on it.
         let ground_stands = newest
             .as_ref()
@@ -63,18 +66,20 @@ async fn look_at(
             case.end = Some(End::Erased);
             return withdraw(party, found, case, newest).await.map(|()| None);
         }
-        if now_ms >= case.expires_ms {
-            case.end = Some(End::Expired);
-            let act = pb::Act::DisclosureExpired;
-            put(party, found, act, &case, newest.as_ref(), &[], Vec::new()).await?;
-            return Ok(None);
-        }
         let changed = changed(party, &case, newest.as_ref());
         if !changed.is_empty() {
             case.corrected = true;
             let notice = notice::corrected(party, &case, changed.clone())?;
             let (act, effects) = (pb::Act::DisclosureCorrected, vec![Effect::Post(notice)]);
             put(party, found, act, &case, newest.as_ref(), &changed, effects).await?;
+            return Ok(None);
+        }
+    }
+    if open {
+        if now_ms >= case.expires_ms {
+            case.end = Some(End::Expired);
+            let act = pb::Act::DisclosureExpired;
+            put(party, found, act, &case, newest.as_ref(), &[], Vec::new()).await?;
             return Ok(None);
         }
         if let Some((at_ms, told)) = case.next_reminder()
@@ -89,7 +94,8 @@ async fn look_at(
     Ok(None)
 }
 
-/// The fields that were told and are not what the record says now.
+/// The fields that were told and are not what the record says now; none of a record of which nothing
+/// is told any more, since that it changes is told of it too.
 fn changed(party: &Party, case: &Case, newest: Option<&Newest>) -> Vec<Column> {
     if case.corrected {
         return Vec::new();
@@ -97,6 +103,9 @@ fn changed(party: &Party, case: &Case, newest: Option<&Newest>) -> Vec<Column> {
     let Some(newest) = newest else {
         return Vec::new();
     };
+    if Floor::of_question(&case.question(&newest.ground)).is_closed() {
+        return Vec::new();
+    }
     case.delivered
         .iter()
         .filter(|told| {

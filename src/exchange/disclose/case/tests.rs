@@ -72,8 +72,10 @@ fn a_case_is_kept_as_it_is() {
     kept.delivered.push(Delivered {
         field: Column::CurrentPlace,
         value_tag: [4; 16],
+        at_ms: 2_000,
     });
     kept.review = Some(Review {
+        released_by: vec![A, B],
         by: None,
         upheld: false,
     });
@@ -81,6 +83,7 @@ fn a_case_is_kept_as_it_is() {
     let read = Case::from_bytes(&bytes).unwrap();
     assert_eq!(*read.to_bytes().unwrap(), *bytes);
     assert_eq!(read.approvals, kept.approvals);
+    assert_eq!(read.review, kept.review);
     assert_eq!(read.justification.expose(), "The family asks.");
     assert!(Case::from_bytes(b"{}").is_err());
 }
@@ -292,4 +295,46 @@ fn people_are_told_once_and_pressed_when_it_is_urgent() {
     case.told = Told::Nothing;
     case.settled = true;
     assert_eq!(case.next_reminder(), None);
+}
+
+#[test]
+fn who_released_alone_does_not_review_it_once_the_approval_has_lapsed() {
+    let policy = Policy::shipped();
+    let ground = ground(Protection::None);
+    let mut case = case(&[Column::CurrentCarer]);
+    case.purpose = Purpose::ChildProtection;
+    case.legal_basis = LegalBasis::CourtOrder;
+    let release = Decision {
+        break_glass: true,
+        ..decision(&case, &ground, A)
+    };
+    case.approve(&policy, &ground, &release, |_| true).unwrap();
+    // The record changed, or the request was replaced.
+    case.approvals.clear();
+    assert_eq!(case.review(A, true), Err(DecisionError::OwnRelease));
+    case.review(B, true).unwrap();
+    assert_eq!(case.review(C, true), Err(DecisionError::NoReview));
+}
+
+#[test]
+fn what_was_told_is_followed_until_it_may_be_kept_no_longer_or_was_withdrawn() {
+    let mut case = case(&[Column::CurrentPlace]);
+    assert!(!case.is_kept(2_000));
+    case.delivered.push(Delivered {
+        field: Column::CurrentPlace,
+        value_tag: [4; 16],
+        at_ms: 2_000,
+    });
+    let until = 2_000 + crate::exchange::disclose::RETENTION_MS;
+    for (end, kept) in [
+        (None, true),
+        (Some(End::Expired), true),
+        (Some(End::TakenBack), true),
+        (Some(End::Withdrawn), false),
+        (Some(End::Erased), false),
+    ] {
+        case.end = end;
+        assert_eq!(case.is_kept(until - 1), kept, "{end:?}");
+        assert!(!case.is_kept(until), "{end:?}");
+    }
 }
