@@ -8,8 +8,10 @@
 //!
 //! N is the epoch, the digits are the beginning of the share's public counterpart. No share is ever
 //! written over another: which of several counts is the roster's to say. One that was in use and is
-//! named no more is destroyed, and so is one that can never be named: its epoch is past, another
-//! ceremony's key took its place, or the shares that it was made from have moved on.
+//! named no more is destroyed, and so is one that can never be named: its epoch is past, or the
+//! shares that it was made from have moved on. Nothing is destroyed for a roster that may be older
+//! than the share, as it is in a restored database, nor for one that states another key for its
+//! epoch.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
@@ -203,7 +205,19 @@ impl KeptShare {
     pub fn verdict(&self, me: &MemberId, roster: &TrustedRoster) -> Verdict {
         let keys = roster.coalition_keys();
         let epoch = u64::from(self.holding.epoch);
-        let Some(stated) = keys.of_epoch(epoch) else {
+        let stated = keys.of_epoch(epoch);
+        let named = stated
+            .and_then(|stated| stated.keyholder(me.as_str()))
+            .is_some_and(|keyholder| keyholder.verifying_share == self.verifying_share());
+        if named {
+            return Verdict::Use;
+        }
+        // Not newer than the one that the ceremony rested on: it knows nothing of what came of it.
+        // A restored database has such a roster.
+        if roster.version() <= self.origin.roster_version {
+            return Verdict::Keep;
+        }
+        let Some(stated) = stated else {
             let is_past = keys.iter().any(|key| key.epoch > epoch);
             return if is_past {
                 Verdict::Destroy
@@ -211,20 +225,10 @@ impl KeptShare {
                 Verdict::Keep
             };
         };
-        let named = stated
-            .keyholder(me.as_str())
-            .is_some_and(|keyholder| keyholder.verifying_share == self.verifying_share());
-        if named {
-            return Verdict::Use;
-        }
-        if self.in_use {
-            return Verdict::Destroy;
-        }
-        // A roster older than the ceremony's knows nothing of what it was built on.
-        let is_older = roster.version() < self.origin.roster_version;
-        let may_come = stated.public_key == self.origin.public_key
-            && self.origin.base == Some(base_of(stated));
-        if is_older || may_come {
+        // The very shares that it was made from: its own turn comes, or came in a newer roster.
+        let may_come = self.origin.base == Some(base_of(stated));
+        // A rotation never gives an epoch another key, so who does may be wrong.
+        if stated.public_key != self.origin.public_key || may_come {
             Verdict::Keep
         } else {
             Verdict::Destroy

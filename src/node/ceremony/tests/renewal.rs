@@ -164,6 +164,40 @@ fn renewed_shares_are_of_the_same_key_and_do_not_fit_the_old_ones() {
 }
 
 #[test]
+fn a_roster_that_may_be_older_than_a_share_or_states_another_key_destroys_none() {
+    let (mut coalition, old) = with_key();
+    let before = coalition.trusted(|_| {});
+    let ceremony = coalition.call("refresh", &refresh(&FOUR)).unwrap();
+    finish_with(&coalition, "refresh", &FOUR);
+    let new = ceremony.finish().unwrap().key;
+    // A roster about something else comes in between.
+    coalition.adopt(|_| {});
+    let between = coalition.trusted(|_| {});
+    coalition.adopt(|roster| roster.coalition_key.current = Some(new.clone()));
+    let named = new.keyholder("pl").unwrap().verifying_share;
+    let renewed = coalition
+        .kept("pl")
+        .into_iter()
+        .find(|kept| kept.verifying_share() == named);
+    let mut renewed = renewed.unwrap();
+    renewed.take_into_use().unwrap();
+    let pl = id("pl");
+    assert_eq!(renewed.verdict(&pl, coalition.in_force()), Verdict::Use);
+    // As after a database was restored: an old roster knows only the shares that were before.
+    for older in [&before, &between] {
+        assert_eq!(renewed.verdict(&pl, older), Verdict::Keep);
+    }
+    // Signed by stolen keys: all shares of the epoch would be gone at once.
+    let other_key = coalition.trusted(|roster| {
+        roster.version += 1;
+        let key = roster.coalition_key.current.as_mut().unwrap();
+        *key = old.clone();
+        key.public_key = new.keyholders[0].verifying_share;
+    });
+    assert_eq!(renewed.verdict(&pl, &other_key), Verdict::Keep);
+}
+
+#[test]
 fn two_ceremonies_of_one_epoch_overwrite_nothing_and_the_roster_decides() {
     let (mut coalition, old) = with_key();
     let first = coalition.call("first refresh", &refresh(&FOUR)).unwrap();
