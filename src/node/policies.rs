@@ -95,8 +95,9 @@ pub async fn watch(directory: Directory, party: Arc<Party>, mut stopped: watch::
             .ok()
     };
     // Unknown until the file was taken: it may have changed while the node was down and its log could
-    // not be signed at the start, and what could not be recorded is tried again.
-    let mut last = None;
+    // not be signed at the start, and what could not be recorded is tried again. That there is no
+    // file was said at the start.
+    let mut last = state().is_none().then_some(None);
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(WATCH) => false,

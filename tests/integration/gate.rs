@@ -682,13 +682,14 @@ async fn a_keyholder_evaluates_whole_batches_of_its_own_subset() {
             .refuses::<pb::EvaluationQuery>(what, "ua", of(elements).sign(), bad_batch, Held)
             .await;
     }
-    let message = evaluation(&scene.coalition, OMBUDSMAN, HOLDER, 1).sign();
+    // An ombudsman has an allowance for the children that families ask about, and no more.
+    let message = evaluation(&scene.coalition, OMBUDSMAN, HOLDER, 1_001).sign();
     scene
         .refuses::<pb::EvaluationQuery>(
-            "an ombudsman's batch",
+            "an ombudsman's register",
             OMBUDSMAN,
             message,
-            (Code::PermissionDenied, "ROLE_MISSING"),
+            (Code::ResourceExhausted, "QUOTA_EXCEEDED"),
             Held,
         )
         .await;
