@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CliError, Context};
-use crate::demo::{self, DemoError, Options, Story};
+use crate::demo::{self, Database, DemoError, Options, Story};
 
 /// Arguments of `wayhome demo`.
 #[derive(clap::Args)]
@@ -16,6 +16,9 @@ pub struct Args {
     /// Leave the coalition running after the story, until Ctrl-C.
     #[arg(long)]
     serve: bool,
+    /// What the nodes keep their data in; for `postgres` the demo starts a server of its own.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    database: Database,
     /// Draws another child.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -38,6 +41,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         registers: args.registers,
         seed: args.seed,
         log: args.log,
+        database: args.database,
     };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -8,7 +8,9 @@ use super::{CliError, Context};
 use crate::exchange::{Thresholds, policy};
 use crate::node::accounts::make_first_code;
 use crate::node::config::Notify;
-use crate::node::{Config, Identity, LogConfig, POLICY_FILE, Routes, default_rederive_per_minute};
+use crate::node::{
+    Config, DatabaseAddress, Identity, LogConfig, POLICY_FILE, Routes, default_rederive_per_minute,
+};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
     Roles, Timestamp, TlsPin,
@@ -35,6 +37,10 @@ pub struct Args {
     /// Where peers reach it, if that is another address.
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<Address>,
+    /// The node's database: `sqlite:PATH` (a relative path counts from the directory), or
+    /// `postgres://USER@HOST/DATABASE`.
+    #[arg(long, value_name = "ADDRESS", default_value = "sqlite:wayhome.db")]
+    database: DatabaseAddress,
     /// Make the party a keyholder with this number (1 to 255).
     #[arg(long, value_name = "NUMBER")]
     keyholder: Option<u16>,
@@ -58,7 +64,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let config = Config {
         member: args.member.clone(),
         listen: args.listen,
-        database: "sqlite:wayhome.db".to_owned(),
+        database: args.database.clone(),
         rederive_per_minute: default_rederive_per_minute(),
         log: LogConfig::default(),
         routes: Routes::new(),

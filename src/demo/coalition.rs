@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use super::DemoError;
 use super::process::{Node, Wayhome};
 use super::registers::MEMBERS;
+use super::{DemoError, PostgresServer};
 
 /// Id of the demo's ombudsman.
 pub const OMBUDSMAN: &str = "ombudsman";
@@ -27,6 +27,8 @@ pub struct Coalition {
     /// Parties that came after the founding.
     joined: Vec<String>,
     nodes: BTreeMap<String, Node>,
+    /// The nodes' database server, if they do not each keep a file. It stops after them.
+    database: Option<PostgresServer>,
 }
 
 /// A party that joins a coalition.
@@ -42,16 +44,22 @@ pub struct Newcomer<'a> {
 }
 
 impl Coalition {
-    /// Makes keys, root, roster and coalition key, and starts the nodes.
+    /// Makes keys, root, roster and coalition key, and starts the nodes, on a server's databases
+    /// if there is one.
     ///
     /// # Errors
     /// What the command that failed said.
-    pub async fn found(wayhome: Wayhome, directory: &Path) -> Result<Self, DemoError> {
+    pub async fn found(
+        wayhome: Wayhome,
+        directory: &Path,
+        database: Option<PostgresServer>,
+    ) -> Result<Self, DemoError> {
         let mut coalition = Self {
             wayhome,
             directory: directory.to_owned(),
             joined: Vec::new(),
             nodes: BTreeMap::new(),
+            database,
         };
         coalition.make_parties().await?;
         coalition.make_root().await?;
@@ -215,6 +223,7 @@ impl Coalition {
     /// If one cannot be stopped.
     pub async fn stop(self) -> Result<(), DemoError> {
         try_join_all(self.nodes.into_values().map(Node::stop)).await?;
+        drop(self.database);
         Ok(())
     }
 
@@ -222,6 +231,10 @@ impl Coalition {
         for (number, (id, name, organisation)) in (1..).zip(MEMBERS) {
             let listen = free_address()?;
             let number = number.to_string();
+            let database = match &self.database {
+                Some(server) => server.create_database(id)?,
+                None => "sqlite:wayhome.db".to_owned(),
+            };
             self.run(
                 id,
                 &[
@@ -236,6 +249,8 @@ impl Coalition {
                     &listen,
                     "--keyholder",
                     &number,
+                    "--database",
+                    &database,
                 ],
             )
             .await?;

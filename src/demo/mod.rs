@@ -7,10 +7,12 @@
 
 mod case;
 mod coalition;
+mod postgres;
 mod process;
 mod registers;
 mod stories;
 
 pub use coalition::Coalition;
+pub use postgres::PostgresServer;
 pub use process::{DemoError, Wayhome};
-pub use stories::{Options, Story, tell};
+pub use stories::{Database, Options, Story, tell};

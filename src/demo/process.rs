@@ -39,6 +39,12 @@ pub enum DemoError {
         /// What it said, or where its log is.
         why: String,
     },
+    /// The demo's database server.
+    #[error("the database: {why}")]
+    Database {
+        /// What it said, and what to do.
+        why: String,
+    },
     /// The registers are not what the demo needs.
     #[error("{0}")]
     Registers(String),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::database::DatabaseAddress;
 use super::directory::{Directory, DirectoryError};
 use super::tls::Routes;
 use crate::exchange::{HouseRules, HouseRulesError, Refused, Thresholds};
@@ -18,8 +19,8 @@ pub struct Config {
     /// Where peers connect to; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The database; a relative path counts from the node's directory.
-    #[serde(default = "default_database")]
-    pub database: String,
+    #[serde(default)]
+    pub database: DatabaseAddress,
     /// How many records a minute are given tokens of a new epoch of the coalition key, in the
     /// background; at least 1.
     #[serde(default = "default_rederive_per_minute")]
@@ -95,10 +96,6 @@ fn is_default(alerts: &Thresholds) -> bool {
     *alerts == Thresholds::default()
 }
 
-fn default_database() -> String {
-    "sqlite:wayhome.db".to_owned()
-}
-
 /// Twenty records a second: a register of a million is through in 14 hours, and a keyholder spends
 /// some 15 ms of each second on it.
 #[must_use]
@@ -131,10 +128,7 @@ impl Config {
     /// The database's address with its path made absolute.
     #[must_use]
     pub fn database_in(&self, directory: &Directory) -> String {
-        match self.database.strip_prefix("sqlite:") {
-            Some(path) => format!("sqlite:{}", directory.path().join(path).display()),
-            None => self.database.clone(),
-        }
+        self.database.within(directory)
     }
 
     /// The file's text.
@@ -158,7 +152,7 @@ mod tests {
         let config = Config {
             member: "ua".parse().unwrap(),
             listen: "127.0.0.1:7443".parse().unwrap(),
-            database: default_database(),
+            database: DatabaseAddress::default(),
             rederive_per_minute: default_rederive_per_minute(),
             log: LogConfig { quorum: Some(2) },
             routes: [(

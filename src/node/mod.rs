@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod ceremony;
 pub mod config;
+mod database;
 pub mod directory;
 mod guard;
 mod house;
@@ -26,6 +27,7 @@ mod witness;
 mod witness_run;
 
 pub use config::{Config, ConfigError, LogConfig, default_rederive_per_minute};
+pub use database::{DatabaseAddress, DatabaseAddressError};
 pub use directory::{Directory, DirectoryError};
 pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};

@@ -168,7 +168,8 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         signer: Arc::new(CheckpointSigner(identity.log.clone())),
         keeper: Arc::clone(&keeper) as Arc<dyn TermKeeper>,
         // The directory's lock keeps other processes from an embedded database.
-        exclusive: true,
+        // The directory's lock keeps other processes from a file, and nothing from a server.
+        exclusive: !config.database.is_shared(),
     });
     let party = Party::new(PartyParts {
         id: config.member.clone(),

@@ -9,17 +9,29 @@ use crate::vault::VaultError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The database could not be opened.
-    #[error(
-        "database {location} could not be opened: {reason}; check that the directory exists and is writable, and that the disk is not full"
-    )]
+    #[error("database {location} could not be opened: {reason}; {remedy}")]
     Open {
         /// The database's file or host.
         location: String,
         /// What the driver said.
         reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The database does not answer, or not now; it may later, without a change here.
+    #[error("transaction {transaction} failed, the database is away: {reason}; {remedy}")]
+    Away {
+        /// The transaction's name.
+        transaction: &'static str,
+        /// What the driver said.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// The address names no database this program knows.
-    #[error("database address {address:?} is not understood: use sqlite:PATH")]
+    #[error(
+        "database address {address:?} is not understood: use sqlite:PATH or postgres://USER@HOST/DATABASE"
+    )]
     Address {
         /// The address, without a password.
         address: String,
@@ -100,6 +112,15 @@ impl StoreError {
             Self::DamagedLeaf { leaf_index, reason } => Self::DamagedLeaf {
                 leaf_index: *leaf_index,
                 reason: reason.clone(),
+            },
+            Self::Away {
+                transaction,
+                reason,
+                remedy,
+            } => Self::Away {
+                transaction,
+                reason: reason.clone(),
+                remedy,
             },
             Self::Closed => Self::Closed,
             other => Self::Statement {

@@ -74,7 +74,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at `address` (`sqlite:PATH`), migrating it if it is older.
+    /// Opens the database at `address` (`sqlite:PATH` or `postgres://...`), migrating it if it is older.
     ///
     /// # Errors
     /// If it cannot be opened, was written by a newer program, or its node key does not open

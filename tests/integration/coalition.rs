@@ -14,7 +14,9 @@ use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use wayhome::exchange::{Keyholding, Peers as _, Thresholds};
-use wayhome::node::{self, Config, Directory, Identity, LogConfig, Origin, PinnedPeers};
+use wayhome::node::{
+    self, Config, DatabaseAddress, Directory, Identity, LogConfig, Origin, PinnedPeers,
+};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
 use wayhome::proto::exchange::LogEntry;
@@ -416,7 +418,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
     let config = Config {
         member: id.parse().unwrap(),
         listen,
-        database: "sqlite:wayhome.db".to_owned(),
+        database: DatabaseAddress::default(),
         rederive_per_minute: 60_000,
         log: LogConfig::default(),
         routes: node::Routes::new(),

@@ -23,6 +23,7 @@ mod membership;
 mod office;
 mod oracle;
 mod policy;
+mod postgres;
 mod process;
 mod protection;
 mod quota;

@@ -22,7 +22,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::exchange::Thresholds;
-use wayhome::node::{self, Config, Directory, Identity, Routes, tls};
+use wayhome::node::{self, Config, DatabaseAddress, Directory, Identity, Routes, tls};
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::roster_service_server::{RosterService, RosterServiceServer};
 use wayhome::proto::operator as op;
@@ -175,7 +175,7 @@ impl Victim {
         let config = Config {
             member: "pl".parse().unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
-            database: "sqlite:wayhome.db".to_owned(),
+            database: DatabaseAddress::default(),
             rederive_per_minute: node::default_rederive_per_minute(),
             log: node::LogConfig::default(),
             // Nobody listens at the discard port; the roster's own addresses lead nowhere.

@@ -80,7 +80,7 @@ async fn measure(context: &Context, count: u64) -> Result<Measured, CliError> {
         ));
     }
     let place = Place::make(context)?;
-    let coalition = Coalition::found(Wayhome::this("warn")?, &place.0).await?;
+    let coalition = Coalition::found(Wayhome::this("warn")?, &place.0, None).await?;
     let outcome = measure_at(context, &coalition, &place.0, count).await;
     coalition.stop().await?;
     Ok(report(&outcome?))

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::DemoError;
 use super::coalition::Coalition;
 use super::process::Wayhome;
 use super::registers::{MEMBERS, Registers};
+use super::{DemoError, PostgresServer};
 use crate::ambient::Ambient;
 
 /// Which story is told.
@@ -44,6 +44,18 @@ pub struct Options {
     pub seed: u64,
     /// Log level of the nodes.
     pub log: String,
+    /// What the nodes keep their data in.
+    pub database: Database,
+}
+
+/// What the demo's nodes keep their data in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Database {
+    /// A file each.
+    #[default]
+    Sqlite,
+    /// A database each, on a PostgreSQL server that the demo starts.
+    Postgres,
 }
 
 /// Tells the story, line by line, and returns the coalition, still running, with the outcome: an
@@ -105,10 +117,23 @@ impl Stage<'_> {
         Wayhome::this(&self.options.log)
     }
 
+    /// A database server of the demo's own. A socket's path must be short, so it is not in the
+    /// coalition's directory.
+    fn server(&self) -> Result<PostgresServer, DemoError> {
+        let name = format!("wh-pg-{}", hex::encode(self.ambient.random::<6>()));
+        let server = PostgresServer::start(&std::env::temp_dir().join(name))?;
+        self.say("The members' databases are on a PostgreSQL server that was started for them.");
+        Ok(server)
+    }
+
     /// A coalition of the four members and an ombudsman, with a roster and a coalition key, whose
     /// nodes run.
     pub async fn coalition(&self) -> Result<Coalition, DemoError> {
-        Coalition::found(self.wayhome()?, &self.options.directory).await
+        let server = match self.options.database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(self.server()?),
+        };
+        Coalition::found(self.wayhome()?, &self.options.directory, server).await
     }
 }
 

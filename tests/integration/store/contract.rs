@@ -1,5 +1,3 @@
-//! What the store promises, whatever database is behind it.
-
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -54,7 +52,7 @@ async fn fixture() -> Fixture {
 
 async fn open(home: TempDir, ambient: Ambient, signer: NoteSigner) -> Fixture {
     let ring = KeyRing::from_text(&std::fs::read_to_string(home.path().join("ring")).unwrap());
-    let address = format!("sqlite:{}", home.path().join("test.db").display());
+    let address = database(home.path());
     let store = Store::open(
         &address,
         ring.unwrap(),
@@ -501,7 +499,7 @@ async fn a_lead_is_found_by_its_handle_until_it_is_forgotten() {
 #[tokio::test]
 async fn another_master_key_opens_nothing() {
     let fixture = fixture().await;
-    let address = format!("sqlite:{}", fixture.home.path().join("test.db").display());
+    let address = database(fixture.home.path());
     let stranger = KeyRing::generate(&mut fixture.ambient.rng());
     let error = Store::open(
         &address,

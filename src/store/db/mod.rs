@@ -1,0 +1,431 @@
+//! The narrow waist between SQL and the rest of the store: values, rows, connections and named
+//! transactions. Only this folder knows the drivers.
+//!
+//! The same SQL runs on SQLite and on PostgreSQL: `$n` for values, `ON CONFLICT` for upserts, and
+//! nothing that only one of them has. Writing transactions never run side by side, neither in one
+//! process nor in several on one PostgreSQL: each begins by taking the one writer's place, so none
+//! ever has to be run again because of another, and what a transaction has read is still true when
+//! it commits. Readers wait for nobody.
+
+mod postgres;
+mod sqlite;
+
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Executor as _, Row as _, Transaction};
+
+use super::StoreError;
+use postgres::PostgresPools;
+use sqlite::SqlitePools;
+
+/// A value bound to a statement.
+#[derive(Clone)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// Octets.
+    Blob(Vec<u8>),
+    /// Text.
+    Text(String),
+    /// Nothing.
+    Null,
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        // Row numbers, sizes and milliseconds stay far below 2^63.
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(value)
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Blob(value.to_vec())
+    }
+}
+
+impl<const N: usize> From<[u8; N]> for Value {
+    fn from(value: [u8; N]) -> Self {
+        Self::Blob(value.to_vec())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Binds values in a row: `values![a, b, c]`.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::db::Value::from($value)),*] };
+}
+pub(super) use values;
+
+/// A row of a result.
+pub struct Row(Inner);
+
+enum Inner {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// Reads a column from whichever row it is.
+macro_rules! column {
+    ($row:expr, $index:expr) => {
+        match &$row.0 {
+            Inner::Sqlite(row) => row.try_get($index),
+            Inner::Postgres(row) => row.try_get($index),
+        }
+        .map_err(|error| StoreError::damaged(format!("column {}", $index), error.to_string()))
+    };
+}
+
+impl Row {
+    /// The whole number in column `index`.
+    pub fn int(&self, index: usize) -> Result<i64, StoreError> {
+        let wide: Result<i64, StoreError> = column!(self, index);
+        if wide.is_err()
+            && let Inner::Postgres(row) = &self.0
+            // A literal such as `SELECT 1` is narrower there than any column of ours.
+            && let Ok(narrow) = row.try_get::<i32, _>(index)
+        {
+            return Ok(i64::from(narrow));
+        }
+        wide
+    }
+
+    /// The whole number in column `index`, which is never negative.
+    pub fn uint(&self, index: usize) -> Result<u64, StoreError> {
+        u64::try_from(self.int(index)?)
+            .map_err(|_| StoreError::damaged(format!("column {index}"), "a negative number"))
+    }
+
+    /// The octets in column `index`.
+    pub fn blob(&self, index: usize) -> Result<Vec<u8>, StoreError> {
+        column!(self, index)
+    }
+
+    /// The octets in column `index`, or nothing.
+    pub fn blob_or_null(&self, index: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        column!(self, index)
+    }
+
+    /// The `N` octets in column `index`.
+    pub fn array<const N: usize>(&self, index: usize) -> Result<[u8; N], StoreError> {
+        self.blob(index)?.try_into().map_err(|found: Vec<u8>| {
+            StoreError::damaged(
+                format!("column {index}"),
+                format!("{} octets in place of {N}", found.len()),
+            )
+        })
+    }
+
+    /// The text in column `index`.
+    pub fn text(&self, index: usize) -> Result<String, StoreError> {
+        column!(self, index)
+    }
+}
+
+/// The database: one writer, several readers. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pools: Pools,
+    #[cfg(test)]
+    pub(super) faults: std::sync::Arc<super::faults::Faults>,
+}
+
+#[derive(Clone)]
+enum Pools {
+    Sqlite(SqlitePools),
+    Postgres(PostgresPools),
+}
+
+/// Which database is behind a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A file of the node's own.
+    Sqlite,
+    /// A server, which several processes of one node may share.
+    Postgres,
+}
+
+impl Db {
+    /// Opens `sqlite:PATH`, creating the file if need be, or `postgres://...`.
+    pub async fn open(address: &str) -> Result<Self, StoreError> {
+        let pools = if let Some(path) = address.strip_prefix("sqlite:") {
+            Pools::Sqlite(SqlitePools::open(path).await?)
+        } else if address.starts_with("postgres://") || address.starts_with("postgresql://") {
+            Pools::Postgres(PostgresPools::open(address).await?)
+        } else {
+            return Err(StoreError::Address {
+                address: address
+                    .split('@')
+                    .next_back()
+                    .unwrap_or_default()
+                    .to_owned(),
+            });
+        };
+        Ok(Self {
+            pools,
+            #[cfg(test)]
+            faults: std::sync::Arc::default(),
+        })
+    }
+
+    /// Which database this is.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        match &self.pools {
+            Pools::Sqlite(_) => Backend::Sqlite,
+            Pools::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Begins a writing transaction, as soon as no other is under way. `name` labels its errors
+    /// and its metric.
+    pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
+        let inner = match &self.pools {
+            Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin(name).await?),
+            Pools::Postgres(pools) => TxInner::Postgres(pools.begin(name).await?),
+        };
+        Ok(Tx {
+            inner,
+            name,
+            #[cfg(test)]
+            faults: std::sync::Arc::clone(&self.faults),
+        })
+    }
+
+    /// Begins the transaction that brings the schema up to date. It needs no table to be there,
+    /// and keeps other processes from doing the same.
+    pub async fn begin_migration(&self) -> Result<Tx, StoreError> {
+        let name = "migrate";
+        let inner = match &self.pools {
+            Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin(name).await?),
+            Pools::Postgres(pools) => TxInner::Postgres(pools.begin_migration(name).await?),
+        };
+        Ok(Tx {
+            inner,
+            name,
+            #[cfg(test)]
+            faults: std::sync::Arc::clone(&self.faults),
+        })
+    }
+
+    /// Reads rows outside a transaction.
+    pub async fn read(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match &self.pools {
+            Pools::Sqlite(pools) => sqlite::bound(sqlx::query(sql), values)
+                .fetch_all(&pools.readers)
+                .await
+                .map(sqlite_rows)
+                .map_err(|error| sqlite::failed(name, &error)),
+            Pools::Postgres(pools) => postgres::bound(sqlx::query(sql), values)
+                .fetch_all(&pools.readers)
+                .await
+                .map(postgres_rows)
+                .map_err(|error| postgres::failed(name, &error)),
+        }
+    }
+
+    /// As [`Db::read`], for a statement put together at run time from constant parts.
+    pub async fn read_built(
+        &self,
+        name: &'static str,
+        sql: String,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(sql);
+        match &self.pools {
+            Pools::Sqlite(pools) => sqlite::bound(sqlx::query(sql), values)
+                .fetch_all(&pools.readers)
+                .await
+                .map(sqlite_rows)
+                .map_err(|error| sqlite::failed(name, &error)),
+            Pools::Postgres(pools) => postgres::bound(sqlx::query(sql), values)
+                .fetch_all(&pools.readers)
+                .await
+                .map(postgres_rows)
+                .map_err(|error| postgres::failed(name, &error)),
+        }
+    }
+
+    /// Reads at most one row outside a transaction.
+    pub async fn read_one(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.read(name, sql, values).await?.into_iter().next())
+    }
+
+    /// Closes all connections; waits for those in use.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite(pools) => {
+                pools.readers.close().await;
+                pools.writer.close().await;
+            }
+            Pools::Postgres(pools) => {
+                pools.readers.close().await;
+                pools.writer.close().await;
+            }
+        }
+    }
+}
+
+/// A writing transaction; dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx {
+    inner: TxInner,
+    name: &'static str,
+    #[cfg(test)]
+    faults: std::sync::Arc<super::faults::Faults>,
+}
+
+enum TxInner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    /// Runs a statement and returns how many rows it touched.
+    pub async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
+        #[cfg(test)]
+        let fault = self.faults.at_write(self.name)?;
+        let done = match &mut self.inner {
+            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
+                .execute(&mut **tx)
+                .await
+                .map(|result| result.rows_affected())
+                .map_err(|error| sqlite::failed(self.name, &error)),
+            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
+                .execute(&mut **tx)
+                .await
+                .map(|result| result.rows_affected())
+                .map_err(|error| postgres::failed(self.name, &error)),
+        };
+        #[cfg(test)]
+        fault.strike()?;
+        done
+    }
+
+    /// As [`Tx::run`], for a statement put together at run time from constant parts.
+    pub async fn run_built(&mut self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
+        let sql = sqlx::AssertSqlSafe(sql);
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
+                .execute(&mut **tx)
+                .await
+                .map(|result| result.rows_affected())
+                .map_err(|error| sqlite::failed(self.name, &error)),
+            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
+                .execute(&mut **tx)
+                .await
+                .map(|result| result.rows_affected())
+                .map_err(|error| postgres::failed(self.name, &error)),
+        }
+    }
+
+    /// Runs several statements without values, such as a migration.
+    pub async fn run_script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => (**tx)
+                .execute(sqlx::raw_sql(sql))
+                .await
+                .map(|_| ())
+                .map_err(|error| sqlite::failed(self.name, &error)),
+            TxInner::Postgres(tx) => (**tx)
+                .execute(sqlx::raw_sql(sql))
+                .await
+                .map(|_| ())
+                .map_err(|error| postgres::failed(self.name, &error)),
+        }
+    }
+
+    /// Reads rows within the transaction.
+    pub async fn read(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
+                .fetch_all(&mut **tx)
+                .await
+                .map(sqlite_rows)
+                .map_err(|error| sqlite::failed(self.name, &error)),
+            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
+                .fetch_all(&mut **tx)
+                .await
+                .map(postgres_rows)
+                .map_err(|error| postgres::failed(self.name, &error)),
+        }
+    }
+
+    /// Reads at most one row within the transaction.
+    pub async fn read_one(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.read(sql, values).await?.into_iter().next())
+    }
+
+    /// Makes everything durable.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let fault = self.faults.at_write(self.name)?;
+        let done = match self.inner {
+            TxInner::Sqlite(tx) => tx
+                .commit()
+                .await
+                .map_err(|error| sqlite::failed(self.name, &error)),
+            TxInner::Postgres(tx) => tx
+                .commit()
+                .await
+                .map_err(|error| postgres::failed(self.name, &error)),
+        };
+        #[cfg(test)]
+        fault.strike()?;
+        done
+    }
+}
+
+fn sqlite_rows(rows: Vec<SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(Inner::Sqlite).map(Row).collect()
+}
+
+fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
+    rows.into_iter().map(Inner::Postgres).map(Row).collect()
+}

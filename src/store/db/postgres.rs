@@ -1,0 +1,266 @@
+//! PostgreSQL: a server, which several processes of one node may share.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgTypeInfo, Postgres,
+};
+use sqlx::{ConnectOptions as _, Encode, Executor as _, Row as _, Transaction, Type};
+
+use super::Value;
+use crate::store::StoreError;
+
+/// One writing connection, so that the writers of a process queue here, in order, and hold no
+/// connection while they wait; several readers.
+#[derive(Clone)]
+pub(super) struct PostgresPools {
+    pub(super) writer: PgPool,
+    pub(super) readers: PgPool,
+}
+
+const READERS: u32 = 8;
+
+/// How long a caller waits for a connection before it is told that the database is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The oldest server this program is tested with, as `server_version_num` states it.
+const OLDEST: i32 = 140_000;
+
+/// Identifies the lock under which one process at a time brings the schema up to date: the first
+/// octets of "wayhome".
+const MIGRATION_LOCK: i64 = 0x7761_7968_6f6d;
+
+impl PostgresPools {
+    pub(super) async fn open(address: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(address)
+            .map_err(|_| StoreError::Open {
+                location: "postgres://".to_owned(),
+                // The driver's own words might hold the password.
+                reason: "the address cannot be read".to_owned(),
+                remedy: "write it as postgres://USER@HOST:PORT/DATABASE, or \
+                         postgres:///DATABASE?host=/run/postgresql&user=USER for a socket",
+            })?
+            .application_name("wayhome")
+            .options([
+                // A process that is stopped while it holds the writer's place must not hold up
+                // the others: the server ends its transaction.
+                ("idle_in_transaction_session_timeout", "5s"),
+                ("lock_timeout", "20s"),
+                ("statement_timeout", "600s"),
+                // Nested loops over keys are always right for these statements.
+                ("jit", "off"),
+            ])
+            .disable_statement_logging();
+        let location = location(&options);
+        let opening = |error: sqlx::Error| StoreError::Open {
+            location: location.clone(),
+            reason: error.to_string(),
+            remedy: remedy(&error),
+        };
+        let pool = || {
+            PgPoolOptions::new()
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        // An answer rests on its commit being on the disk. A server that waits for
+                        // its standbys besides goes on doing so.
+                        connection
+                            .execute(
+                                "SELECT set_config('synchronous_commit', 'on', false)
+                                 WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+                            )
+                            .await
+                            .map(|_| ())
+                    })
+                })
+        };
+        // The first connection is made by itself: a pool would try a server that is not there
+        // until its time-out, and tell less.
+        let mut first = options.connect().await.map_err(&opening)?;
+        let version: i32 = sqlx::query("SELECT current_setting('server_version_num')::int4")
+            .fetch_one(&mut first)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(&opening)?;
+        sqlx::Connection::close(first).await.map_err(&opening)?;
+        if version < OLDEST {
+            return Err(StoreError::Open {
+                location,
+                reason: format!("its server is PostgreSQL {}", version / 10_000),
+                remedy: "upgrade the server to PostgreSQL 14 or newer",
+            });
+        }
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(&opening)?;
+        let readers = pool()
+            .max_connections(READERS)
+            .connect_with(options)
+            .await
+            .map_err(&opening)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// The lock is taken by a command that takes no snapshot, so the transaction's snapshot, which
+    /// its first statement takes, already shows what the writer before has committed.
+    pub(super) async fn begin(
+        &self,
+        name: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self
+            .writer
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            .await
+            .map_err(|error| failed(name, &error))?;
+        (*tx)
+            .execute("LOCK TABLE writer IN EXCLUSIVE MODE")
+            .await
+            .map_err(|error| failed(name, &error))?;
+        Ok(tx)
+    }
+
+    pub(super) async fn begin_migration(
+        &self,
+        name: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self
+            .writer
+            .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+            .await
+            .map_err(|error| failed(name, &error))?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(MIGRATION_LOCK)
+            .execute(&mut *tx)
+            .await
+            .map_err(|error| failed(name, &error))?;
+        Ok(tx)
+    }
+}
+
+/// Host and database, without user or password.
+fn location(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or("(default)");
+    match options.get_socket() {
+        Some(socket) => format!("{database} at {}", socket.display()),
+        None => format!(
+            "{database} at {}:{}",
+            options.get_host(),
+            options.get_port()
+        ),
+    }
+}
+
+pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+pub(super) fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
+    for value in values {
+        query = match value {
+            Value::Int(value) => query.bind(value),
+            Value::Blob(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Null => query.bind(Null),
+        };
+    }
+    query
+}
+
+/// Nothing, of whatever type the statement has at that place.
+struct Null;
+
+impl Type<Postgres> for Null {
+    fn type_info() -> PgTypeInfo {
+        // Zero leaves the type to the server.
+        PgTypeInfo::with_oid(Oid(0))
+    }
+}
+
+impl Encode<'_, Postgres> for Null {
+    fn encode_by_ref(&self, _: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Ok(IsNull::Yes)
+    }
+}
+
+pub(super) fn failed(transaction: &'static str, error: &sqlx::Error) -> StoreError {
+    let away = match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_away(&code)),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed => true,
+        _ => false,
+    };
+    let reason = message(error);
+    if away {
+        StoreError::Away {
+            transaction,
+            reason,
+            remedy: remedy(error),
+        }
+    } else {
+        StoreError::Statement {
+            transaction,
+            reason,
+        }
+    }
+}
+
+/// What the server says, without its details, which may repeat values.
+fn message(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} ({code})", error.message()),
+            None => error.message().to_owned(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Whether a state of the server means that it may work again later, without a change here:
+/// connection lost, out of resources, being shut down, a standby in its place, a lock not had.
+fn is_away(code: &str) -> bool {
+    matches!(&code[..code.len().min(2)], "08" | "53" | "57" | "58" | "40")
+        || matches!(code, "25006" | "25P03" | "55P03")
+}
+
+/// What to do, by the server's SQLSTATE (PostgreSQL, appendix A) or the kind of failure.
+fn remedy(error: &sqlx::Error) -> &'static str {
+    let code = match error {
+        sqlx::Error::Database(error) => error.code().unwrap_or_default().into_owned(),
+        sqlx::Error::Io(_) => {
+            return "check that PostgreSQL runs and listens there, and that the address, the port \
+                    and the firewall are right";
+        }
+        sqlx::Error::Tls(_) => {
+            return "check the server's certificate, and sslmode and sslrootcert in the address";
+        }
+        sqlx::Error::PoolTimedOut => {
+            return "the server did not answer in time: check that it runs and is not overloaded";
+        }
+        _ => return "check the server's own log",
+    };
+    match code.as_str() {
+        "28P01" | "28000" => {
+            "check the user and its password: set PGPASSWORD, or write ~/.pgpass, and see pg_hba.conf"
+        }
+        "3D000" => "create it: createdb --owner USER DATABASE",
+        "42501" => "make the node's user the owner of the database: ALTER DATABASE ... OWNER TO",
+        "53100" => "the server's disk is full: free space; the node goes on by itself then",
+        "53300" => "raise max_connections: each process of the node uses up to 9",
+        "25006" => {
+            "this server is a standby: address the primary, or both with \
+             target_session_attrs=read-write through a proxy"
+        }
+        "57P03" => "the server is starting or shutting down: wait",
+        "55P03" | "25P03" => {
+            "another process of this node holds the writer's place: check that none is stopped"
+        }
+        _ => "check the server's own log",
+    }
+}

@@ -1,0 +1,87 @@
+//! SQLite: a file of the node's own.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Transaction};
+
+use super::Value;
+use crate::store::StoreError;
+
+/// SQLite lets one transaction write at a time; a single writing connection makes writers queue
+/// here, in order, rather than poll the file's lock.
+#[derive(Clone)]
+pub(super) struct SqlitePools {
+    pub(super) writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+}
+
+const READERS: u32 = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl SqlitePools {
+    pub(super) async fn open(path: &str) -> Result<Self, StoreError> {
+        let opening = |error: sqlx::Error| StoreError::Open {
+            location: path.to_owned(),
+            reason: error.to_string(),
+            remedy: "check that the directory exists and is writable, and that the disk is not full",
+        };
+        let options = SqliteConnectOptions::from_str(&format!("sqlite:{path}"))
+            .map_err(opening)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // The log lives here: a commit that was acknowledged survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", "-16000")
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(opening)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options)
+            .await
+            .map_err(opening)?;
+        Ok(Self { writer, readers })
+    }
+
+    pub(super) async fn begin(
+        &self,
+        name: &'static str,
+    ) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|error| failed(name, &error))
+    }
+}
+
+pub(super) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+pub(super) fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
+    for value in values {
+        query = match value {
+            Value::Int(value) => query.bind(value),
+            Value::Blob(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Null => query.bind(None::<Vec<u8>>),
+        };
+    }
+    query
+}
+
+pub(super) fn failed(transaction: &'static str, error: &sqlx::Error) -> StoreError {
+    StoreError::Statement {
+        transaction,
+        reason: error.to_string(),
+    }
+}
