@@ -13,7 +13,7 @@ use crate::node::OperatorChannel;
 use crate::node::accounts::make_first_code;
 use crate::proto::operator::account_service_client::AccountServiceClient;
 use crate::proto::operator::{
-    Account, AccountCodeResponse, AddAccountRequest, ChangeAccountRequest, ClaimAccountRequest,
+    Account, AccountCode, AddAccountRequest, ChangeAccountRequest, ClaimAccountRequest,
     ListAccountsRequest, ResetAccountRequest, SignInRequest, SignOutRequest, WhoAmIRequest,
 };
 
@@ -246,8 +246,9 @@ async fn add(context: &Context, mut client: Client, args: AddArgs) -> Result<(),
             roles: args.roles,
         })
         .await?
-        .into_inner();
-    code(context, &args.name, &made);
+        .into_inner()
+        .code;
+    code(context, &args.name, made);
     Ok(())
 }
 
@@ -255,12 +256,14 @@ async fn reset(context: &Context, mut client: Client, name: String) -> Result<()
     let made = client
         .reset_account(ResetAccountRequest { name: name.clone() })
         .await?
-        .into_inner();
-    code(context, &name, &made);
+        .into_inner()
+        .code;
+    code(context, &name, made);
     Ok(())
 }
 
-fn code(context: &Context, name: &str, made: &AccountCodeResponse) {
+fn code(context: &Context, name: &str, made: Option<AccountCode>) {
+    let made = made.unwrap_or_default();
     context.output.say(format_args!(
         "Give {name} this code by a safe way; it is good once:\n  {}\nThey run: wayhome accounts claim {name} --code CODE",
         made.code

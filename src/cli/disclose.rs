@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
-use crate::node::OperatorChannel;
+use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use crate::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use crate::proto::operator::{
     AskAgainRequest, Asked, DiscloseRequest, DiscloseResponse, ListAskedRequest, ShowAskedRequest,
@@ -97,39 +97,35 @@ struct WatchArgs {
 type Client = DisclosureServiceClient<OperatorChannel>;
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
-    let mut client =
-        DisclosureServiceClient::new(context.operator().await?).max_decoding_message_size(64 << 20);
+    let mut client = DisclosureServiceClient::new(context.operator().await?)
+        .max_decoding_message_size(MAX_OPERATOR_MESSAGE);
     match (args.command, args.ask) {
         (Some(Command::Ask(ask)), _) | (None, Some(ask)) => self::ask(context, client, ask).await,
         (Some(Command::Poll(args)), _) => {
-            let answer = again(&mut client, &args.request).await?;
+            let answer = poll(&mut client, &args.request).await?;
             told(context, &answer);
             context.output.object(&object(&answer));
             Ok(())
         }
         (Some(Command::Amend(args)), _) => {
-            let answer = client
-                .ask_again(AskAgainRequest {
-                    request: args.request,
-                    fields: args.fields,
-                    justification: args.justification,
-                    take_back: false,
-                })
-                .await?
-                .into_inner();
+            let amended = AskAgainRequest {
+                request: args.request,
+                fields: args.fields,
+                justification: args.justification,
+                take_back: false,
+            };
+            let answer = again(&mut client, amended).await?;
             told(context, &answer);
             context.output.object(&object(&answer));
             Ok(())
         }
         (Some(Command::TakeBack(args)), _) => {
-            let answer = client
-                .ask_again(AskAgainRequest {
-                    request: args.request,
-                    take_back: true,
-                    ..AskAgainRequest::default()
-                })
-                .await?
-                .into_inner();
+            let taken_back = AskAgainRequest {
+                request: args.request,
+                take_back: true,
+                ..AskAgainRequest::default()
+            };
+            let answer = again(&mut client, taken_back).await?;
             context
                 .output
                 .say(format_args!("The request is {}.", answer.state));
@@ -164,14 +160,20 @@ async fn ask(context: &Context, mut client: Client, args: Ask) -> Result<(), Cli
     Ok(())
 }
 
-async fn again(client: &mut Client, request: &str) -> Result<DiscloseResponse, CliError> {
-    Ok(client
-        .ask_again(AskAgainRequest {
-            request: request.to_owned(),
-            ..AskAgainRequest::default()
-        })
-        .await?
-        .into_inner())
+async fn poll(client: &mut Client, request: &str) -> Result<DiscloseResponse, CliError> {
+    let same = AskAgainRequest {
+        request: request.to_owned(),
+        ..AskAgainRequest::default()
+    };
+    again(client, same).await
+}
+
+async fn again(
+    client: &mut Client,
+    request: AskAgainRequest,
+) -> Result<DiscloseResponse, CliError> {
+    let answer = client.ask_again(request).await?.into_inner().answer;
+    Ok(answer.unwrap_or_default())
 }
 
 async fn watch(context: &Context, mut client: Client, request: &str) -> Result<(), CliError> {
@@ -181,7 +183,7 @@ async fn watch(context: &Context, mut client: Client, request: &str) -> Result<(
         .watch_asked(WatchAskedRequest { member })
         .await?
         .into_inner();
-    let mut answer = again(&mut client, request).await?;
+    let mut answer = poll(&mut client, request).await?;
     while !answer.waiting.is_empty() {
         context.output.say(format_args!(
             "{}: {} wait for people.",
@@ -199,7 +201,7 @@ async fn watch(context: &Context, mut client: Client, request: &str) -> Result<(
                 break;
             }
         }
-        answer = again(&mut client, request).await?;
+        answer = poll(&mut client, request).await?;
     }
     told(context, &answer);
     context.output.object(&object(&answer));

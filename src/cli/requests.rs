@@ -6,11 +6,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
-use crate::node::OperatorChannel;
+use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use crate::proto::operator::request_service_client::RequestServiceClient;
 use crate::proto::operator::{
-    DecideRequest, DecideResponse, ListRequestsRequest, RequestSummary, ReviewReleaseRequest,
-    ShowRequestRequest, WithdrawRequestRequest,
+    ApproveRequestRequest, Decided, Decision, DenyRequestRequest, ListRequestsRequest,
+    RequestSummary, ReviewReleaseRequest, ShowRequestRequest, WithdrawRequestRequest,
 };
 
 /// Arguments of `wayhome requests`.
@@ -92,8 +92,8 @@ struct ReviewArgs {
 type Client = RequestServiceClient<OperatorChannel>;
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
-    let client =
-        RequestServiceClient::new(context.operator().await?).max_decoding_message_size(64 << 20);
+    let client = RequestServiceClient::new(context.operator().await?)
+        .max_decoding_message_size(MAX_OPERATOR_MESSAGE);
     match args.command {
         Command::List(args) => list(context, client, args).await,
         Command::Show(args) => show(context, client, args).await,
@@ -197,18 +197,23 @@ async fn decide(
             "--break-glass releases: a denial needs nobody else",
         ));
     }
-    let request = DecideRequest {
+    let decision = Some(Decision {
         request: args.request,
         digest: args.digest,
         fields: args.fields,
-        break_glass: args.break_glass,
-    };
+    });
     let decided = if approve {
-        client.approve_request(request).await?
+        let break_glass = args.break_glass;
+        let request = ApproveRequestRequest {
+            decision,
+            break_glass,
+        };
+        client.approve_request(request).await?.into_inner().decided
     } else {
-        client.deny_request(request).await?
+        let request = DenyRequestRequest { decision };
+        client.deny_request(request).await?.into_inner().decided
     };
-    decided_on(context, decided.into_inner());
+    decided_on(context, decided);
     Ok(())
 }
 
@@ -228,7 +233,7 @@ async fn withdraw(
             request: args.request,
         })
         .await?;
-    decided_on(context, decided.into_inner());
+    decided_on(context, decided.into_inner().decided);
     Ok(())
 }
 
@@ -239,11 +244,12 @@ async fn review(context: &Context, mut client: Client, args: ReviewArgs) -> Resu
             upheld: args.found == "right",
         })
         .await?;
-    decided_on(context, decided.into_inner());
+    decided_on(context, decided.into_inner().decided);
     Ok(())
 }
 
-fn decided_on(context: &Context, decided: DecideResponse) {
+fn decided_on(context: &Context, decided: Option<Decided>) {
+    let decided = decided.unwrap_or_default();
     let summary = decided.summary.unwrap_or_default();
     say(context, &summary);
     context.output.say(format_args!(

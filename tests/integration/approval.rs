@@ -9,7 +9,7 @@ use wayhome::proto::operator as pb;
 use crate::coalition::Coalition;
 use crate::exchange::search_as;
 use crate::forge::{DAY_MS, Sent, disclosure, standing_clock};
-use crate::office::{ADMINISTRATOR, Office, PASSWORD, reason};
+use crate::office::{ADMINISTRATOR, Office, PASSWORD, decision, reason};
 
 const ASKED: [(&str, &str); 7] = [
     ("record_ref", "UA-1"),
@@ -121,6 +121,8 @@ impl Scene {
             .await
             .unwrap()
             .into_inner()
+            .answer
+            .unwrap()
     }
 
     pub async fn kept(&self, request: &str) -> pb::ShowAskedResponse {
@@ -317,10 +319,9 @@ async fn a_decision_is_refused_to_whoever_may_not_make_it() {
     let mut nobody =
         wayhome::proto::operator::request_service_client::RequestServiceClient::new(nobody);
     let unsigned = nobody
-        .approve_request(pb::DecideRequest {
-            request: request.clone(),
-            digest: digest.clone(),
-            ..pb::DecideRequest::default()
+        .approve_request(pb::ApproveRequestRequest {
+            decision: decision(&request, &digest, &[]),
+            break_glass: false,
         })
         .await;
     assert_eq!(reason(unsigned), "SIGN_IN_NEEDED");
@@ -434,7 +435,9 @@ async fn an_approval_is_of_what_was_shown_and_of_nothing_else() {
         })
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .answer
+        .unwrap();
     assert_eq!(amended.request, answer.request);
     assert_eq!(amended.waiting.len(), 2);
     assert_eq!(
@@ -701,7 +704,9 @@ async fn a_request_that_was_taken_back_is_decided_no_more() {
         })
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .answer
+        .unwrap();
     assert_eq!(taken.state, "withdrawn");
     assert_eq!(
         reason(
@@ -811,10 +816,9 @@ async fn accounts_are_claimed_once_and_nobody_else_knows_a_password() {
         coalition.operator("pl").await,
     );
     let decided = requests
-        .approve_request(pb::DecideRequest {
-            request: "0".repeat(32),
-            digest: "0".repeat(64),
-            ..pb::DecideRequest::default()
+        .approve_request(pb::ApproveRequestRequest {
+            decision: decision(&"0".repeat(32), &"0".repeat(64), &[]),
+            break_glass: false,
         })
         .await;
     assert_eq!(reason(decided), "SIGN_IN_NEEDED");
@@ -871,7 +875,9 @@ async fn accounts_are_claimed_once_and_nobody_else_knows_a_password() {
         })
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .code
+        .unwrap();
     let ended = office
         .requests("anna")
         .await

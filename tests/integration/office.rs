@@ -54,7 +54,9 @@ impl Office {
                 })
                 .await
                 .unwrap()
-                .into_inner();
+                .into_inner()
+                .code
+                .unwrap();
             office.claim(name, &made.code).await.unwrap();
             office.sign_in(coalition, name).await.unwrap();
         }
@@ -180,9 +182,12 @@ impl Office {
         let decided = self
             .requests(name)
             .await
-            .approve_request(decision(request, digest, fields, break_glass))
+            .approve_request(pb::ApproveRequestRequest {
+                decision: decision(request, digest, fields),
+                break_glass,
+            })
             .await?;
-        Ok(decided.into_inner().summary.unwrap())
+        Ok(decided.into_inner().decided.unwrap().summary.unwrap())
     }
 
     /// A person denies what waits, as they see it now.
@@ -191,9 +196,11 @@ impl Office {
         let decided = self
             .requests(name)
             .await
-            .deny_request(decision(request, &digest, &[], false))
+            .deny_request(pb::DenyRequestRequest {
+                decision: decision(request, &digest, &[]),
+            })
             .await?;
-        Ok(decided.into_inner().summary.unwrap())
+        Ok(decided.into_inner().decided.unwrap().summary.unwrap())
     }
 
     /// Ids of the requests that wait.
@@ -242,13 +249,12 @@ impl Office {
     }
 }
 
-fn decision(request: &str, digest: &str, fields: &[&str], break_glass: bool) -> pb::DecideRequest {
-    pb::DecideRequest {
+pub fn decision(request: &str, digest: &str, fields: &[&str]) -> Option<pb::Decision> {
+    Some(pb::Decision {
         request: request.to_owned(),
         digest: digest.to_owned(),
         fields: fields.iter().map(|&field| field.to_owned()).collect(),
-        break_glass,
-    }
+    })
 }
 
 /// The code of an authenticator (RFC 6238) at this moment.

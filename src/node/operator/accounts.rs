@@ -101,7 +101,7 @@ impl AccountService for Operator {
     async fn add_account(
         &self,
         request: Request<pb::AddAccountRequest>,
-    ) -> Result<Response<pb::AccountCodeResponse>, Status> {
+    ) -> Result<Response<pb::AddAccountResponse>, Status> {
         let caller = self.caller(&request, Duty::Administer).await?;
         let asked = request.into_inner();
         let roles = roles(&asked.roles)?;
@@ -109,9 +109,8 @@ impl AccountService for Operator {
             .does(accounts::add(&self.party, &asked.name, roles))
             .await
             .map_err(|error| told(&error))?;
-        Ok(Response::new(pb::AccountCodeResponse {
-            code,
-            account: hex::encode(id),
+        Ok(Response::new(pb::AddAccountResponse {
+            code: Some(account_code(id, code)),
         }))
     }
 
@@ -141,16 +140,22 @@ impl AccountService for Operator {
     async fn reset_account(
         &self,
         request: Request<pb::ResetAccountRequest>,
-    ) -> Result<Response<pb::AccountCodeResponse>, Status> {
+    ) -> Result<Response<pb::ResetAccountResponse>, Status> {
         let caller = self.caller(&request, Duty::Administer).await?;
         let (id, code) = caller
             .does(accounts::reset(&self.party, &request.into_inner().name))
             .await
             .map_err(|error| told(&error))?;
-        Ok(Response::new(pb::AccountCodeResponse {
-            code,
-            account: hex::encode(id),
+        Ok(Response::new(pb::ResetAccountResponse {
+            code: Some(account_code(id, code)),
         }))
+    }
+}
+
+fn account_code(id: [u8; 16], code: String) -> pb::AccountCode {
+    pb::AccountCode {
+        code,
+        account: hex::encode(id),
     }
 }
 

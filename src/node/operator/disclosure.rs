@@ -61,7 +61,7 @@ impl DisclosureService for Operator {
     async fn ask_again(
         &self,
         request: Request<pb::AskAgainRequest>,
-    ) -> Result<Response<pb::DiscloseResponse>, Status> {
+    ) -> Result<Response<pb::AskAgainResponse>, Status> {
         let caller = self.caller(&request, Duty::Ask).await?;
         let asked = request.into_inner();
         let (member, request_id) = handle(&asked.request, "REQUEST", REQUEST_FORM)?;
@@ -79,15 +79,13 @@ impl DisclosureService for Operator {
             .does(ask_again(&self.party, &holder, again))
             .await
             .map_err(|error| told(&error))?;
-        Ok(Response::new(response(
-            &member,
-            known.purpose,
-            known.legal_basis,
-            &disclosed,
-        )))
+        let answer = response(&member, known.purpose, known.legal_basis, &disclosed);
+        Ok(Response::new(pb::AskAgainResponse {
+            answer: Some(answer),
+        }))
     }
 
-    type WatchAskedStream = ReceiverStream<Result<pb::AskedChanged, Status>>;
+    type WatchAskedStream = ReceiverStream<Result<pb::WatchAskedResponse, Status>>;
 
     async fn watch_asked(
         &self,
@@ -128,7 +126,7 @@ impl DisclosureService for Operator {
                 if !known {
                     continue;
                 }
-                let changed = pb::AskedChanged {
+                let changed = pb::WatchAskedResponse {
                     request: format!("{member}:{}", hex::encode(change.request_id)),
                     state: change.state.as_str().to_owned(),
                 };

@@ -80,12 +80,12 @@ impl RequestService for Operator {
 
     async fn approve_request(
         &self,
-        request: Request<pb::DecideRequest>,
-    ) -> Result<Response<pb::DecideResponse>, Status> {
+        request: Request<pb::ApproveRequestRequest>,
+    ) -> Result<Response<pb::ApproveRequestResponse>, Status> {
         let caller = self.caller(&request, Duty::Decide).await?;
         let actor = self.actor(&caller).await?;
         let asked = request.into_inner();
-        let (id, digest, fields) = decision(&asked)?;
+        let (id, digest, fields) = decision(asked.decision)?;
         let decided = caller
             .does(disclose::approve(
                 &self.party,
@@ -96,39 +96,45 @@ impl RequestService for Operator {
                 asked.break_glass,
             ))
             .await;
-        decided_response(decided)
+        Ok(Response::new(pb::ApproveRequestResponse {
+            decided: outcome(decided)?,
+        }))
     }
 
     async fn deny_request(
         &self,
-        request: Request<pb::DecideRequest>,
-    ) -> Result<Response<pb::DecideResponse>, Status> {
+        request: Request<pb::DenyRequestRequest>,
+    ) -> Result<Response<pb::DenyRequestResponse>, Status> {
         let caller = self.caller(&request, Duty::Decide).await?;
         let actor = self.actor(&caller).await?;
-        let (id, digest, fields) = decision(&request.into_inner())?;
+        let (id, digest, fields) = decision(request.into_inner().decision)?;
         let decided = caller
             .does(disclose::deny(&self.party, &actor, &id, digest, &fields))
             .await;
-        decided_response(decided)
+        Ok(Response::new(pb::DenyRequestResponse {
+            decided: outcome(decided)?,
+        }))
     }
 
     async fn withdraw_request(
         &self,
         request: Request<pb::WithdrawRequestRequest>,
-    ) -> Result<Response<pb::DecideResponse>, Status> {
+    ) -> Result<Response<pb::WithdrawRequestResponse>, Status> {
         let caller = self.caller(&request, Duty::Decide).await?;
         let actor = self.actor(&caller).await?;
         let id = id(&request.into_inner().request)?;
         let decided = caller
             .does(disclose::withdraw(&self.party, &actor, &id))
             .await;
-        decided_response(decided)
+        Ok(Response::new(pb::WithdrawRequestResponse {
+            decided: outcome(decided)?,
+        }))
     }
 
     async fn review_release(
         &self,
         request: Request<pb::ReviewReleaseRequest>,
-    ) -> Result<Response<pb::DecideResponse>, Status> {
+    ) -> Result<Response<pb::ReviewReleaseResponse>, Status> {
         let caller = self.caller(&request, Duty::Review).await?;
         let actor = self.actor(&caller).await?;
         let asked = request.into_inner();
@@ -136,7 +142,9 @@ impl RequestService for Operator {
         let decided = caller
             .does(disclose::review(&self.party, &actor, &id, asked.upheld))
             .await;
-        decided_response(decided)
+        Ok(Response::new(pb::ReviewReleaseResponse {
+            decided: outcome(decided)?,
+        }))
     }
 }
 
@@ -207,11 +215,9 @@ impl Operator {
     }
 }
 
-fn decided_response(
-    decided: Result<Decided, DecideError>,
-) -> Result<Response<pb::DecideResponse>, Status> {
+fn outcome(decided: Result<Decided, DecideError>) -> Result<Option<pb::Decided>, Status> {
     let decided = decided.map_err(|error| told(&error))?;
-    Ok(Response::new(pb::DecideResponse {
+    Ok(Some(pb::Decided {
         summary: Some(summary(&decided.shown)),
         leaf_index: decided.leaf_index,
     }))
@@ -240,7 +246,8 @@ fn id(text: &str) -> Result<[u8; 16], Status> {
 
 type Decision = ([u8; 16], [u8; 32], Vec<Column>);
 
-fn decision(asked: &pb::DecideRequest) -> Result<Decision, Status> {
+fn decision(asked: Option<pb::Decision>) -> Result<Decision, Status> {
+    let asked = asked.unwrap_or_default();
     let mut digest = [0; 32];
     hex::decode_to_slice(&asked.digest, &mut digest).map_err(|_| {
         invalid(
