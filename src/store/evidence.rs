@@ -188,11 +188,8 @@ impl Store {
                 error.to_string(),
             )
         };
-        let key = self
-            .keys
-            .data_key(wrapped, place(table, "data_key", at))
-            .map_err(|error| damaged(&error))?;
-        key.open(place(table, "sealed", at), sealed)
+        self.keys
+            .open_row("evidence", table, at, wrapped, sealed)
             .map_err(|error| damaged(&error))
     }
 
@@ -255,15 +252,7 @@ impl Store {
         at: &[u8],
         plaintext: &[u8],
     ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-        let (key, wrapped) = self
-            .keys
-            .new_data_key(place(table, "data_key", at), &self.ambient)?;
-        let sealed = key.seal(
-            place(table, "sealed", at),
-            plaintext,
-            &mut self.ambient.rng(),
-        );
-        Ok((wrapped, sealed))
+        self.keys.seal_row(table, at, plaintext, &self.ambient)
     }
 }
 

@@ -162,11 +162,7 @@ impl Store {
                 .read_in("read-held", HELD, "t.epoch", epoch, size, bound)
                 .await?;
             for row in rows {
-                let family_tag = row
-                    .blob_or_null(2)?
-                    .map(|tag| Tag::try_from(tag.as_slice()))
-                    .transpose()
-                    .map_err(|_| StoreError::damaged("family tag", "not 16 octets"))?;
+                let family_tag: Option<Tag> = row.array_or_null(2)?;
                 let record_id = row.uint(0)?;
                 let presence = row.uint(1)? as u16;
                 let columns = (record_id.to_be_bytes(), (row.uint(3)? as u32).to_be_bytes());

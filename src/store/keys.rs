@@ -145,6 +145,38 @@ impl StoreKeys {
             .map_err(|source| sealed("data key", source))
     }
 
+    /// A row's content under a fresh data key: the key, wrapped, and the content, sealed. Both are
+    /// bound to the row, as the columns `data_key` and `sealed` of `table`.
+    pub fn seal_row(
+        &self,
+        table: &'static str,
+        row: &[u8],
+        plaintext: &[u8],
+        ambient: &Ambient,
+    ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let (key, wrapped) = self.new_data_key(Place::new(table, "data_key", row), ambient)?;
+        let sealed = key.seal(
+            Place::new(table, "sealed", row),
+            plaintext,
+            &mut ambient.rng(),
+        );
+        Ok((wrapped, sealed))
+    }
+
+    /// Opens what [`StoreKeys::seal_row`] sealed; `what` names it in an error.
+    pub fn open_row(
+        &self,
+        what: &'static str,
+        table: &'static str,
+        row: &[u8],
+        wrapped: &[u8],
+        content: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        self.data_key(wrapped, Place::new(table, "data_key", row))?
+            .open(Place::new(table, "sealed", row), content)
+            .map_err(|source| sealed(what, source))
+    }
+
     /// A data key wrapped anew, if the current wrapping key does not wrap it yet.
     pub(super) fn rewrapped(
         &self,

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::db::{Row, Tx, values};
 use super::evidence::{Evidence, EvidencePart};
-use super::keys::{Tag, TagKind, sealed};
+use super::keys::{Tag, TagKind};
 use super::{Store, StoreError};
 use crate::vault::Place;
 
@@ -42,6 +42,7 @@ pub struct NoticeRow {
     pub due_ms: u64,
 }
 
+const TABLE: &str = "received_disclosures";
 const COLUMNS: &str = "ask_id, origin_tag, data_key, sealed, state, version, due_ms, updated_ms";
 
 impl Store {
@@ -104,20 +105,16 @@ impl Store {
 
     fn open_received(&self, row: &Row) -> Result<ReceivedRow, StoreError> {
         let ask_id: [u8; 16] = row.array(0)?;
-        let data_key = self
-            .keys
-            .data_key(&row.blob(2)?, place("data_key", &ask_id))?;
-        let plaintext = data_key
-            .open(place("sealed", &ask_id), &row.blob(3)?)
-            .map_err(|source| sealed("received disclosure", source))?;
-        let origin_tag = row
-            .blob_or_null(1)?
-            .map(|tag| Tag::try_from(tag.as_slice()))
-            .transpose()
-            .map_err(|_| StoreError::damaged("origin tag", "not 16 octets"))?;
+        let plaintext = self.keys.open_row(
+            "received disclosure",
+            TABLE,
+            &ask_id,
+            &row.blob(2)?,
+            &row.blob(3)?,
+        )?;
         Ok(ReceivedRow {
             ask_id,
-            origin_tag,
+            origin_tag: row.array_or_null(1)?,
             plaintext,
             state: u8::try_from(row.uint(4)?)
                 .map_err(|_| StoreError::damaged("received disclosure", "an unknown state"))?,
@@ -176,14 +173,9 @@ impl Store {
         tx: &mut Tx,
         row: &ReceivedRow,
     ) -> Result<(), StoreError> {
-        let (key, wrapped) = self
-            .keys
-            .new_data_key(place("data_key", &row.ask_id), &self.ambient)?;
-        let sealed = key.seal(
-            place("sealed", &row.ask_id),
-            &row.plaintext,
-            &mut self.ambient.rng(),
-        );
+        let (wrapped, sealed) =
+            self.keys
+                .seal_row(TABLE, &row.ask_id, &row.plaintext, &self.ambient)?;
         tx.run(
             "INSERT INTO received_disclosures
                  (ask_id, origin_tag, data_key, sealed, state, version, due_ms, updated_ms)
@@ -312,14 +304,6 @@ impl Store {
         )
         .await?;
         tx.commit().await
-    }
-}
-
-fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "received_disclosures",
-        column,
-        row,
     }
 }
 

@@ -147,14 +147,9 @@ impl Store {
                 .family_ref
                 .as_ref()
                 .map(|family| self.keys.tag(TagKind::Family, &[family.as_bytes()]));
-            let (data_key, wrapped) = self
-                .keys
-                .new_data_key(place("data_key", &ref_tag), &self.ambient)?;
-            let sealed = data_key.seal(
-                place("sealed", &ref_tag),
-                &record.plaintext,
-                &mut self.ambient.rng(),
-            );
+            let (wrapped, sealed) =
+                self.keys
+                    .seal_row("records", &ref_tag, &record.plaintext, &self.ambient)?;
             let state = match record.findable {
                 Findable::Yes => RecordState::Pending,
                 Findable::Silently => RecordState::SilentPending,
@@ -579,21 +574,15 @@ impl Store {
 
     pub(super) fn open_record(&self, row: &Row) -> Result<StoredRecord, StoreError> {
         let ref_tag: Tag = row.array(3)?;
-        let data_key = self
-            .keys
-            .data_key(&row.blob(4)?, place("data_key", &ref_tag))?;
+        let place = |column| Place::new("records", column, &ref_tag);
+        let data_key = self.keys.data_key(&row.blob(4)?, place("data_key"))?;
         let plaintext = data_key
-            .open(place("sealed", &ref_tag), &row.blob(5)?)
+            .open(place("sealed"), &row.blob(5)?)
             .map_err(|source| sealed("record", source))?;
-        let family_tag = row
-            .blob_or_null(2)?
-            .map(|tag| Tag::try_from(tag.as_slice()))
-            .transpose()
-            .map_err(|_| StoreError::damaged("family tag", "not 16 octets"))?;
         Ok(StoredRecord {
             record_id: row.uint(0)?,
             state: RecordState::from_int(row.int(1)?)?,
-            family_tag,
+            family_tag: row.array_or_null(2)?,
             plaintext,
             ref_tag,
             data_key,
@@ -606,14 +595,6 @@ impl StoredRecord {
     #[must_use]
     pub fn ref_tag(&self) -> Tag {
         self.ref_tag
-    }
-}
-
-fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "records",
-        column,
-        row,
     }
 }
 

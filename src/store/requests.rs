@@ -4,9 +4,8 @@
 use zeroize::Zeroizing;
 
 use super::db::{Row, Tx, values};
-use super::keys::{Tag, TagKind, sealed};
+use super::keys::{Tag, TagKind};
 use super::{Store, StoreError};
-use crate::vault::Place;
 
 /// A request as it is kept. What it says is the caller's; the store only seals it.
 #[derive(Clone)]
@@ -29,6 +28,7 @@ pub struct RequestRow {
     pub updated_ms: u64,
 }
 
+const TABLE: &str = "disclosure_requests";
 const COLUMNS: &str =
     "request_id, party_tag, ref_tag, data_key, sealed, state, version, due_ms, updated_ms";
 
@@ -114,12 +114,13 @@ impl Store {
 
     fn open_request(&self, row: &Row) -> Result<RequestRow, StoreError> {
         let request_id: [u8; 16] = row.array(0)?;
-        let data_key = self
-            .keys
-            .data_key(&row.blob(3)?, place("data_key", &request_id))?;
-        let plaintext = data_key
-            .open(place("sealed", &request_id), &row.blob(4)?)
-            .map_err(|source| sealed("disclosure request", source))?;
+        let plaintext = self.keys.open_row(
+            "disclosure request",
+            TABLE,
+            &request_id,
+            &row.blob(3)?,
+            &row.blob(4)?,
+        )?;
         Ok(RequestRow {
             request_id,
             party_tag: row.array(1)?,
@@ -153,14 +154,9 @@ impl Store {
         tx: &mut Tx,
         row: &RequestRow,
     ) -> Result<(), StoreError> {
-        let (key, wrapped) = self
-            .keys
-            .new_data_key(place("data_key", &row.request_id), &self.ambient)?;
-        let sealed = key.seal(
-            place("sealed", &row.request_id),
-            &row.plaintext,
-            &mut self.ambient.rng(),
-        );
+        let (wrapped, sealed) =
+            self.keys
+                .seal_row(TABLE, &row.request_id, &row.plaintext, &self.ambient)?;
         tx.run(
             "INSERT INTO disclosure_requests
                  (request_id, party_tag, ref_tag, data_key, sealed, state, version, stale, due_ms,
@@ -228,13 +224,5 @@ impl Store {
         )
         .await?;
         Ok(())
-    }
-}
-
-fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
-    Place {
-        table: "disclosure_requests",
-        column,
-        row,
     }
 }

@@ -12,7 +12,7 @@ mod sqlite;
 
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Executor as _, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr, Transaction};
 
 use super::StoreError;
 use postgres::PostgresPools;
@@ -135,20 +135,34 @@ impl Row {
         column!(self, index)
     }
 
+    /// The `N` octets in column `index`, or nothing.
+    pub fn array_or_null<const N: usize>(
+        &self,
+        index: usize,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        self.blob_or_null(index)?
+            .map(|found| exactly(index, found))
+            .transpose()
+    }
+
     /// The `N` octets in column `index`.
     pub fn array<const N: usize>(&self, index: usize) -> Result<[u8; N], StoreError> {
-        self.blob(index)?.try_into().map_err(|found: Vec<u8>| {
-            StoreError::damaged(
-                format!("column {index}"),
-                format!("{} octets in place of {N}", found.len()),
-            )
-        })
+        exactly(index, self.blob(index)?)
     }
 
     /// The text in column `index`.
     pub fn text(&self, index: usize) -> Result<String, StoreError> {
         column!(self, index)
     }
+}
+
+fn exactly<const N: usize>(index: usize, found: Vec<u8>) -> Result<[u8; N], StoreError> {
+    found.try_into().map_err(|found: Vec<u8>| {
+        StoreError::damaged(
+            format!("column {index}"),
+            format!("{} octets in place of {N}", found.len()),
+        )
+    })
 }
 
 /// The database: one writer, several readers. Cheap to clone.
@@ -244,18 +258,7 @@ impl Db {
         sql: &'static str,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
-        match &self.pools {
-            Pools::Sqlite(pools) => sqlite::bound(sqlx::query(sql), values)
-                .fetch_all(&pools.readers)
-                .await
-                .map(sqlite_rows)
-                .map_err(|error| sqlite::failed(name, &error)),
-            Pools::Postgres(pools) => postgres::bound(sqlx::query(sql), values)
-                .fetch_all(&pools.readers)
-                .await
-                .map(postgres_rows)
-                .map_err(|error| postgres::failed(name, &error)),
-        }
+        self.fetch(name, sql, values).await
     }
 
     /// As [`Db::read`], for a statement put together at run time from constant parts.
@@ -265,18 +268,18 @@ impl Db {
         sql: String,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(sql);
+        self.fetch(name, AssertSqlSafe(sql), values).await
+    }
+
+    async fn fetch(
+        &self,
+        name: &'static str,
+        sql: impl SqlSafeStr,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
         match &self.pools {
-            Pools::Sqlite(pools) => sqlite::bound(sqlx::query(sql), values)
-                .fetch_all(&pools.readers)
-                .await
-                .map(sqlite_rows)
-                .map_err(|error| sqlite::failed(name, &error)),
-            Pools::Postgres(pools) => postgres::bound(sqlx::query(sql), values)
-                .fetch_all(&pools.readers)
-                .await
-                .map(postgres_rows)
-                .map_err(|error| postgres::failed(name, &error)),
+            Pools::Sqlite(pools) => sqlite::fetch(&pools.readers, name, sql, values).await,
+            Pools::Postgres(pools) => postgres::fetch(&pools.readers, name, sql, values).await,
         }
     }
 
@@ -293,14 +296,8 @@ impl Db {
     /// Closes all connections; waits for those in use.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite(pools) => {
-                pools.readers.close().await;
-                pools.writer.close().await;
-            }
-            Pools::Postgres(pools) => {
-                pools.readers.close().await;
-                pools.writer.close().await;
-            }
+            Pools::Sqlite(pools) => pools.close().await,
+            Pools::Postgres(pools) => pools.close().await,
         }
     }
 }
@@ -323,18 +320,7 @@ impl Tx {
     pub async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
         #[cfg(test)]
         let fault = self.faults.at_write(self.name)?;
-        let done = match &mut self.inner {
-            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
-                .execute(&mut **tx)
-                .await
-                .map(|result| result.rows_affected())
-                .map_err(|error| sqlite::failed(self.name, &error)),
-            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
-                .execute(&mut **tx)
-                .await
-                .map(|result| result.rows_affected())
-                .map_err(|error| postgres::failed(self.name, &error)),
-        };
+        let done = self.execute(sql, values).await;
         #[cfg(test)]
         fault.strike()?;
         done
@@ -342,18 +328,17 @@ impl Tx {
 
     /// As [`Tx::run`], for a statement put together at run time from constant parts.
     pub async fn run_built(&mut self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
-        let sql = sqlx::AssertSqlSafe(sql);
+        self.execute(AssertSqlSafe(sql), values).await
+    }
+
+    async fn execute(
+        &mut self,
+        sql: impl SqlSafeStr,
+        values: Vec<Value>,
+    ) -> Result<u64, StoreError> {
         match &mut self.inner {
-            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
-                .execute(&mut **tx)
-                .await
-                .map(|result| result.rows_affected())
-                .map_err(|error| sqlite::failed(self.name, &error)),
-            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
-                .execute(&mut **tx)
-                .await
-                .map(|result| result.rows_affected())
-                .map_err(|error| postgres::failed(self.name, &error)),
+            TxInner::Sqlite(tx) => sqlite::execute(&mut **tx, self.name, sql, values).await,
+            TxInner::Postgres(tx) => postgres::execute(&mut **tx, self.name, sql, values).await,
         }
     }
 
@@ -380,16 +365,8 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
         match &mut self.inner {
-            TxInner::Sqlite(tx) => sqlite::bound(sqlx::query(sql), values)
-                .fetch_all(&mut **tx)
-                .await
-                .map(sqlite_rows)
-                .map_err(|error| sqlite::failed(self.name, &error)),
-            TxInner::Postgres(tx) => postgres::bound(sqlx::query(sql), values)
-                .fetch_all(&mut **tx)
-                .await
-                .map(postgres_rows)
-                .map_err(|error| postgres::failed(self.name, &error)),
+            TxInner::Sqlite(tx) => sqlite::fetch(&mut **tx, self.name, sql, values).await,
+            TxInner::Postgres(tx) => postgres::fetch(&mut **tx, self.name, sql, values).await,
         }
     }
 
@@ -420,12 +397,4 @@ impl Tx {
         fault.strike()?;
         done
     }
-}
-
-fn sqlite_rows(rows: Vec<SqliteRow>) -> Vec<Row> {
-    rows.into_iter().map(Inner::Sqlite).map(Row).collect()
-}
-
-fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
-    rows.into_iter().map(Inner::Postgres).map(Row).collect()
 }

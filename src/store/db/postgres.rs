@@ -9,16 +9,16 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
     PgArgumentBuffer, PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgTypeInfo, Postgres,
 };
-use sqlx::{ConnectOptions as _, Encode, Executor as _, Row as _, Transaction, Type};
+use sqlx::{ConnectOptions as _, Encode, Executor, Row as _, SqlSafeStr, Transaction, Type};
 
-use super::Value;
+use super::{Inner, Row, Value};
 use crate::store::StoreError;
 
 /// One writing connection, so that the writers of a process queue here, in order, and hold no
 /// connection while they wait; several readers.
 #[derive(Clone)]
 pub(super) struct PostgresPools {
-    pub(super) writer: PgPool,
+    writer: PgPool,
     pub(super) readers: PgPool,
 }
 
@@ -107,6 +107,11 @@ impl PostgresPools {
         Ok(Self { writer, readers })
     }
 
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
     /// The lock is taken by a command that takes no snapshot, so the transaction's snapshot, which
     /// its first statement takes, already shows what the writer before has committed.
     pub(super) async fn begin(
@@ -156,9 +161,35 @@ fn location(options: &PgConnectOptions) -> String {
     }
 }
 
-pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+pub(super) async fn fetch<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    name: &'static str,
+    sql: impl SqlSafeStr,
+    values: Vec<Value>,
+) -> Result<Vec<Row>, StoreError> {
+    bound(sqlx::query(sql), values)
+        .fetch_all(on)
+        .await
+        .map(|rows| rows.into_iter().map(Inner::Postgres).map(Row).collect())
+        .map_err(|error| failed(name, &error))
+}
 
-pub(super) fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
+pub(super) async fn execute<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    name: &'static str,
+    sql: impl SqlSafeStr,
+    values: Vec<Value>,
+) -> Result<u64, StoreError> {
+    bound(sqlx::query(sql), values)
+        .execute(on)
+        .await
+        .map(|result| result.rows_affected())
+        .map_err(|error| failed(name, &error))
+}
+
+type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
     for value in values {
         query = match value {
             Value::Int(value) => query.bind(value),

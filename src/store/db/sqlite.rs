@@ -7,16 +7,16 @@ use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Transaction};
+use sqlx::{ConnectOptions as _, Executor, SqlSafeStr, Transaction};
 
-use super::Value;
+use super::{Inner, Row, Value};
 use crate::store::StoreError;
 
 /// SQLite lets one transaction write at a time; a single writing connection makes writers queue
 /// here, in order, rather than poll the file's lock.
 #[derive(Clone)]
 pub(super) struct SqlitePools {
-    pub(super) writer: SqlitePool,
+    writer: SqlitePool,
     pub(super) readers: SqlitePool,
 }
 
@@ -54,6 +54,11 @@ impl SqlitePools {
         Ok(Self { writer, readers })
     }
 
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
     pub(super) async fn begin(
         &self,
         name: &'static str,
@@ -65,9 +70,35 @@ impl SqlitePools {
     }
 }
 
-pub(super) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+pub(super) async fn fetch<'c>(
+    on: impl Executor<'c, Database = Sqlite>,
+    name: &'static str,
+    sql: impl SqlSafeStr,
+    values: Vec<Value>,
+) -> Result<Vec<Row>, StoreError> {
+    bound(sqlx::query(sql), values)
+        .fetch_all(on)
+        .await
+        .map(|rows| rows.into_iter().map(Inner::Sqlite).map(Row).collect())
+        .map_err(|error| failed(name, &error))
+}
 
-pub(super) fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
+pub(super) async fn execute<'c>(
+    on: impl Executor<'c, Database = Sqlite>,
+    name: &'static str,
+    sql: impl SqlSafeStr,
+    values: Vec<Value>,
+) -> Result<u64, StoreError> {
+    bound(sqlx::query(sql), values)
+        .execute(on)
+        .await
+        .map(|result| result.rows_affected())
+        .map_err(|error| failed(name, &error))
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+fn bound(mut query: Query<'static>, values: Vec<Value>) -> Query<'static> {
     for value in values {
         query = match value {
             Value::Int(value) => query.bind(value),
