@@ -348,26 +348,7 @@ impl Auditor {
             pb::audit_query::Subject::Pseudonym(true),
             &[record_ref.as_bytes()],
         )?;
-        let mut client = self.client(member).await?;
-        let request = pb::ResolveSubjectRequest {
-            message: Some(query.message.clone()),
-        };
-        let reply_message = self
-            .in_time(member, client.resolve_subject(request))
-            .await?
-            .into_inner()
-            .message;
-        let answer: Answer<pb::SubjectAnswer> = open_answer_to(
-            self.signer(),
-            self.rosters.newest(),
-            member,
-            &query,
-            reply_message,
-        )
-        .map_err(|why: AnswerError| PeerError::BadAnswer {
-            member: member.id.to_string(),
-            why,
-        })?;
+        let answer = self.resolve(member, &query).await?;
         let subject = answer
             .payload
             .subject
@@ -395,23 +376,7 @@ impl Auditor {
             pb::audit_query::Subject::ChildEpoch(epoch),
             &[&child.encode_to_vec()],
         )?;
-        let mut client = self.client(member).await?;
-        let request = pb::ResolveSubjectRequest {
-            message: Some(query.message.clone()),
-        };
-        let reply_message = self
-            .in_time(member, client.resolve_subject(request))
-            .await?
-            .into_inner()
-            .message;
-        let roster = self.rosters.newest();
-        let answer: Answer<pb::SubjectAnswer> =
-            open_answer_to(self.signer(), roster, member, &query, reply_message).map_err(
-                |why: AnswerError| PeerError::BadAnswer {
-                    member: member.id.to_string(),
-                    why,
-                },
-            )?;
+        let answer = self.resolve(member, &query).await?;
         let records = answer
             .items
             .iter()
@@ -434,6 +399,34 @@ impl Auditor {
             leaf_index: answer.receipt.leaf_index,
             query_digest: query.digest,
         })
+    }
+
+    async fn resolve(
+        &self,
+        member: &Member,
+        query: &Outgoing,
+    ) -> Result<Answer<pb::SubjectAnswer>, AuditError> {
+        let mut client = self.client(member).await?;
+        let request = pb::ResolveSubjectRequest {
+            message: Some(query.message.clone()),
+        };
+        let reply_message = self
+            .in_time(member, client.resolve_subject(request))
+            .await?
+            .into_inner()
+            .message;
+        let answer = open_answer_to(
+            self.signer(),
+            self.rosters.newest(),
+            member,
+            query,
+            reply_message,
+        )
+        .map_err(|why: AnswerError| PeerError::BadAnswer {
+            member: member.id.to_string(),
+            why,
+        })?;
+        Ok(answer)
     }
 
     pub(super) fn signer(&self) -> Signer<'_> {

@@ -7,6 +7,7 @@ mod figure;
 mod log;
 mod machine;
 mod oracle;
+mod place;
 
 use std::future::Future;
 use std::pin::Pin;

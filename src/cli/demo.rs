@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::stop::asked_to_stop;
 use super::{CliError, Context};
 use crate::demo::{self, Database, DemoError, Options, Story};
 
@@ -43,14 +42,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         log: args.log,
         database: args.database,
     };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let stopped = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    };
+    let stopped = asked_to_stop()?;
     tokio::pin!(stopped);
     let output = context.output;
     let say = move |line: String| output.say(line);

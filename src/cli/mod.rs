@@ -26,6 +26,7 @@ mod roster;
 mod run;
 mod search;
 mod status;
+mod stop;
 mod witness;
 
 use std::path::PathBuf;

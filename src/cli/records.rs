@@ -2,7 +2,7 @@
 
 mod import;
 
-use crate::node::OperatorChannel;
+use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -88,7 +88,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
 
 async fn client(context: &Context) -> Result<RecordServiceClient<OperatorChannel>, CliError> {
     let channel = context.operator().await?;
-    Ok(RecordServiceClient::new(channel).max_decoding_message_size(64 << 20))
+    Ok(RecordServiceClient::new(channel).max_decoding_message_size(MAX_OPERATOR_MESSAGE))
 }
 
 async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {

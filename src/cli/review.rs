@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
-use crate::node::OperatorChannel;
+use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use crate::proto::operator::review_service_client::ReviewServiceClient;
 use crate::proto::operator::{Finding, FindingInFull, ListFindingsRequest, ShowFindingsRequest};
 use crate::records::FIELDS;
@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
 
 async fn client(context: &Context) -> Result<ReviewServiceClient<OperatorChannel>, CliError> {
     let channel = context.operator().await?;
-    Ok(ReviewServiceClient::new(channel).max_decoding_message_size(64 << 20))
+    Ok(ReviewServiceClient::new(channel).max_decoding_message_size(MAX_OPERATOR_MESSAGE))
 }
 
 async fn list(context: &Context, args: ListArgs) -> Result<(), CliError> {

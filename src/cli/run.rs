@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::stop::asked_to_stop;
 use super::{CliError, Context, output};
 use crate::node;
 
@@ -18,14 +18,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     output::start_tracing(&args.log);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let shutdown = asked_to_stop()?;
     let output = context.output;
     let directory = context.directory.clone();
     let told = directory.clone();

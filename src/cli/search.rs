@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
+use crate::node::MAX_OPERATOR_MESSAGE;
 use crate::proto::operator::search_service_client::SearchServiceClient;
 use crate::proto::operator::{Record, SearchRequest, SearchResponse};
 use crate::records::import::{Format, Import, ImportOptions, Row};
@@ -41,8 +42,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let names: Vec<String> = args.records.iter().cloned().chain(described).collect();
     let channel = context.operator().await?;
     let mut results = SearchServiceClient::new(channel)
-        .max_encoding_message_size(64 << 20)
-        .max_decoding_message_size(64 << 20)
+        .max_encoding_message_size(MAX_OPERATOR_MESSAGE)
+        .max_decoding_message_size(MAX_OPERATOR_MESSAGE)
         .search(SearchRequest {
             record_refs: args.records,
             subjects,

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::stop::asked_to_stop;
 use super::{CliError, Context, output};
 use crate::node;
 
@@ -31,14 +31,7 @@ struct Run {
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let Command::Run(args) = args.command;
     output::start_tracing(&args.log);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
+    let shutdown = asked_to_stop()?;
     let output = context.output;
     node::run_witness(
         context.directory.clone(),

@@ -241,10 +241,9 @@ pub fn open_query<P: Payload>(
             payload,
         }),
         (admitted, message_id) => Err(Rejected {
-            refusal: admitted.err().unwrap_or(Refusal::Malformed {
-                what: "message_id",
-                why: "it has not 16 octets".to_owned(),
-            }),
+            refusal: admitted
+                .err()
+                .unwrap_or_else(|| not_sixteen_octets("message_id")),
             signed: Some(Box::new(SignedQuery {
                 message_id,
                 digest,
@@ -827,6 +826,18 @@ pub fn milliseconds(
         return Err(malformed("it is no time of the calendar"));
     }
     Ok(seconds * 1000 + nanos / 1_000_000)
+}
+
+/// The sixteen octets of an id in a message; `what` names it in the refusal.
+pub(super) fn sixteen_octets(what: &'static str, octets: &[u8]) -> Result<[u8; 16], Refusal> {
+    octets.try_into().map_err(|_| not_sixteen_octets(what))
+}
+
+fn not_sixteen_octets(what: &'static str) -> Refusal {
+    Refusal::Malformed {
+        what,
+        why: "it has not 16 octets".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub use directory::{Directory, DirectoryError};
 pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
 pub use operator::{
-    AsPerson, OperatorChannel, client as operator_client, client_as as operator_client_as,
+    AsPerson, MAX_OPERATOR_MESSAGE, OperatorChannel, client as operator_client,
+    client_as as operator_client_as,
 };
 pub use policies::FILE as POLICY_FILE;
 pub use run::{NodeError, open_party, run};

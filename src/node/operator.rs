@@ -47,7 +47,7 @@ use crate::records::{Column, ReadingRules, Record, RecordRef};
 use crate::store::StoreError;
 
 /// Largest message of an operator, in octets: a part of an import has 500 records, a search 1,000.
-const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
+pub const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
 
 /// The services for operators.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
-use super::{Bench, Figure, Measured, Measuring, Options};
+use super::{Bench, Figure, Measured, Measuring, Options, place::Place};
 use crate::ambient::Ambient;
 use crate::audit::Entry;
 use crate::cli::{CliError, Context};
@@ -73,10 +73,11 @@ async fn measure(context: &Context, leaves: u64) -> Result<Measured, CliError> {
             "a log of so few leaves says nothing: give --count 100 or more",
         ));
     }
-    let place = Place::make(context)?;
+    // A temporary folder is often in memory, where nothing is durable.
+    let place = Place::within(context, context.directory.path())?;
     let acts = (leaves / 100 * ACTS_PER_HUNDRED).clamp(200, 50_000);
-    let appended = append(context, &place.0, acts).await?;
-    let folder = place.0.clone();
+    let appended = append(context, place.path(), acts).await?;
+    let folder = place.path().to_owned();
     let ambient = context.ambient.clone();
     let verified = tokio::task::spawn_blocking(move || verify(&ambient, &folder, leaves))
         .await
@@ -454,27 +455,5 @@ impl Written {
         }
         std::fs::write(path, bytes)?;
         Ok(())
-    }
-}
-
-/// A directory for the benchmark, removed at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn make(context: &Context) -> Result<Self, CliError> {
-        let name = format!(
-            "wayhome-bench-{}",
-            hex::encode(context.ambient.random::<6>())
-        );
-        // A temporary folder is often in memory, where nothing is durable.
-        let place = Self(context.directory.path().join(name));
-        std::fs::create_dir_all(&place.0)?;
-        Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -7,7 +7,7 @@
 //! once. What is timed is the call: from the query on the wire to the whole answer.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +16,9 @@ use prost::Message as _;
 use rand_core::RngCore as _;
 use tonic::transport::Channel;
 
-use super::{Bench, Figure, Measured, Measuring, Options, mean_and_variance, median, welch_t};
+use super::{
+    Bench, Figure, Measured, Measuring, Options, mean_and_variance, median, place::Place, welch_t,
+};
 use crate::ambient::Ambient;
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
@@ -79,9 +81,9 @@ async fn measure(context: &Context, count: u64) -> Result<Measured, CliError> {
             "there is nothing to compare in so few lookups: give --count 6 or more",
         ));
     }
-    let place = Place::make(context)?;
-    let coalition = Coalition::found(Wayhome::this("warn")?, &place.0, None).await?;
-    let outcome = measure_at(context, &coalition, &place.0, count).await;
+    let place = Place::within(context, &std::env::temp_dir())?;
+    let coalition = Coalition::found(Wayhome::this("warn")?, place.path(), None).await?;
+    let outcome = measure_at(context, &coalition, place.path(), count).await;
     coalition.stop().await?;
     Ok(report(&outcome?))
 }
@@ -405,25 +407,4 @@ fn synthetic_register() -> String {
         );
     }
     text
-}
-
-/// A directory for the benchmark, removed at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn make(context: &Context) -> Result<Self, CliError> {
-        let name = format!(
-            "wayhome-bench-{}",
-            hex::encode(context.ambient.random::<6>())
-        );
-        let place = Self(std::env::temp_dir().join(name));
-        std::fs::create_dir_all(&place.0)?;
-        Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -10,7 +10,7 @@ use totp_rs::{Algorithm, Builder, Secret};
 use super::super::DemoError;
 use super::super::coalition::Coalition;
 use super::found::{Found, bring_registers_in, find_a_child, subject_access, verify_logs};
-use super::{Stage, state, text};
+use super::{Stage, ask_about, state, text};
 
 /// A field that is told at once, one that two people decide on, one that is refused.
 const FIELDS: [&str; 3] = ["current_place", "current_carer", "note"];
@@ -64,21 +64,7 @@ struct Asked {
 }
 
 async fn ask(stage: &Stage<'_>, coalition: &Coalition, found: &Found) -> Result<Asked, DemoError> {
-    let told = coalition
-        .run(
-            "ua",
-            &[
-                "disclose",
-                &found.lead,
-                "--fields",
-                &FIELDS.join(","),
-                "--case",
-                "DEMO-1",
-                "--justification",
-                "The family asks where the child is and who cares for it.",
-            ],
-        )
-        .await?;
+    let told = ask_about(coalition, &found.lead, &FIELDS).await?;
     let at = state(&found.pair.member);
     stage.say("");
     stage.say(format!(

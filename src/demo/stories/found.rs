@@ -7,7 +7,7 @@ use super::super::DemoError;
 use super::super::case::{draw, draw_negative, line};
 use super::super::coalition::{Coalition, OMBUDSMAN, THRESHOLD};
 use super::super::registers::{MEMBERS, Registers, TruePair};
-use super::{Stage, state, text};
+use super::{Stage, ask_about, state, text};
 use crate::ambient::Ambient;
 
 /// How many children are drawn at most until one is found.
@@ -201,21 +201,7 @@ pub(super) async fn ask_for_fields(
     found: &Found,
     say: &(dyn Fn(String) + Sync),
 ) -> Result<(Vec<String>, Vec<String>), DemoError> {
-    let told = coalition
-        .run(
-            "ua",
-            &[
-                "disclose",
-                &found.lead,
-                "--fields",
-                &FIELDS.join(","),
-                "--case",
-                "DEMO-1",
-                "--justification",
-                "The family asks where the child is and who cares for it.",
-            ],
-        )
-        .await?;
+    let told = ask_about(coalition, &found.lead, &FIELDS).await?;
     say(String::new());
     say(format!(
         "Ukraine asks {} for two fields: {}.",

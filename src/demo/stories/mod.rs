@@ -137,6 +137,25 @@ impl Stage<'_> {
     }
 }
 
+/// Ukraine asks for fields behind a lead.
+async fn ask_about(coalition: &Coalition, lead: &str, fields: &[&str]) -> Result<Value, DemoError> {
+    coalition
+        .run(
+            "ua",
+            &[
+                "disclose",
+                lead,
+                "--fields",
+                &fields.join(","),
+                "--case",
+                "DEMO-1",
+                "--justification",
+                "The family asks where the child is and who cares for it.",
+            ],
+        )
+        .await
+}
+
 /// How sentences name a member's state.
 pub(super) fn state(member: &str) -> &'static str {
     MEMBERS

@@ -10,7 +10,7 @@ use super::asked::Asked;
 use super::case::{Case, State};
 use crate::exchange::ask::{self, Asking, Changes, OnAnswer, ask_keeping, client};
 use crate::exchange::leaf::Leaf;
-use crate::exchange::message::{Answer, AnswerItems, AnswerTo, Query, sign_query};
+use crate::exchange::message::{Answer, AnswerItems, AnswerTo, Query, sign_query, sixteen_octets};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{Party, PeerError, Refusal};
 use crate::proto::exchange as pb;
@@ -230,15 +230,7 @@ async fn act_on(
             why: "it has items".to_owned(),
         });
     }
-    let request_id: [u8; 16] = query
-        .payload
-        .request_id
-        .as_slice()
-        .try_into()
-        .map_err(|_| Refusal::Malformed {
-            what: "request_id",
-            why: "it has not 16 octets".to_owned(),
-        })?;
+    let request_id = sixteen_octets("request_id", &query.payload.request_id)?;
     let holder = query.issuer.id.as_str();
     let failed = |error: StoreError| party.unavailable(&error);
     let row = party

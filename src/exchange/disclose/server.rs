@@ -12,7 +12,9 @@ use super::{
 };
 use crate::exchange::leaf::Leaf;
 use crate::exchange::lookup::check_case_reference;
-use crate::exchange::message::{AnswerItems, AnswerTo, Query, milliseconds, timestamp};
+use crate::exchange::message::{
+    AnswerItems, AnswerTo, Query, milliseconds, sixteen_octets, timestamp,
+};
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{
     Party, Refusal, enrol, legal_basis_from, legal_basis_to, purpose_from, purpose_to,
@@ -184,15 +186,7 @@ struct Known {
 }
 
 async fn known(party: &Party, query: &Query<pb::DisclosureQuery>) -> Result<Known, Refusal> {
-    let request_id: [u8; 16] = query
-        .payload
-        .request_id
-        .as_slice()
-        .try_into()
-        .map_err(|_| Refusal::Malformed {
-            what: "request_id",
-            why: "it has not 16 octets".to_owned(),
-        })?;
+    let request_id = sixteen_octets("request_id", &query.payload.request_id)?;
     let row = party
         .store()
         .request(&request_id)
@@ -483,16 +477,8 @@ pub(super) struct Newest {
 
 async fn behind(party: &Party, query: &Query<pb::DisclosureQuery>) -> Result<Behind, Refusal> {
     let failed = |error: StoreError| party.unavailable(&error);
-    let lead_id = query
-        .payload
-        .lead_id
-        .as_slice()
-        .try_into()
-        .map_err(|_| Refusal::Malformed {
-            what: "lead_id",
-            why: "it has not 16 octets".to_owned(),
-        })?;
-    let lead = party.store().lead(lead_id).await.map_err(failed)?;
+    let lead_id = sixteen_octets("lead_id", &query.payload.lead_id)?;
+    let lead = party.store().lead(&lead_id).await.map_err(failed)?;
     let lead = lead
         .filter(|lead| lead.party == query.issuer.id.as_str())
         .ok_or(Refusal::LeadUnknown)?;
