@@ -40,7 +40,7 @@ pub struct Args {
     /// The node's database: `sqlite:PATH` (a relative path counts from the directory), or
     /// `postgres://USER@HOST/DATABASE`.
     #[arg(long, value_name = "ADDRESS", default_value = "sqlite:wayhome.db")]
-    database: DatabaseAddress,
+    database: String,
     /// Make the party a keyholder with this number (1 to 255).
     #[arg(long, value_name = "NUMBER")]
     keyholder: Option<u16>,
@@ -59,12 +59,17 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
             ),
         ));
     }
+    // Not read by the parser of arguments, which repeats what it cannot read: a password may be in it.
+    let database: DatabaseAddress = args
+        .database
+        .parse()
+        .map_err(|error| CliError::input("DATABASE_ADDRESS", format!("--database: {error}")))?;
     let scope = args.ombudsman.as_deref().map(scope).transpose()?;
     let identity = Identity::create(&context.directory, &args.member, &context.ambient)?;
     let config = Config {
         member: args.member.clone(),
         listen: args.listen,
-        database: args.database.clone(),
+        database,
         rederive_per_minute: default_rederive_per_minute(),
         log: LogConfig::default(),
         routes: Routes::new(),
