@@ -3,7 +3,8 @@
 //!
 //! The leaves go by once and are not kept. What one leaf has to be held against another for is
 //! remembered as long as the two can lie apart: the leaves of one query lie within the validity of
-//! its message, which the evidence behind each of them shows, and a lead ends after thirty days.
+//! its message, which the evidence behind each of them shows, and a lead, with the requests made on
+//! it and what was granted to them, ends after ninety days.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::behind::{Insight, QuerySays};
 use super::entry::Entry;
 use super::finding::{Fault, Place};
+use crate::exchange::disclose::{GRANT_LIFETIME_MS, REQUEST_LIFETIME_MS};
 use crate::exchange::lookup::LEAD_LIFETIME_MS;
 use crate::exchange::message::{CLOCK_SKEW_MS, MAX_LIFETIME_MS};
 use crate::oprf::pseudonym::PseudonymPublicKey;
@@ -26,8 +28,15 @@ pub(super) const DISORDER_MS: u64 = 5 * CLOCK_SKEW_MS;
 /// most a lifetime and the clocks' skew outside of it.
 const APART_MS: u64 = 3 * MAX_LIFETIME_MS + 2 * CLOCK_SKEW_MS + DISORDER_MS;
 
-/// How long a lead is remembered.
-const LEAD_MS: u64 = LEAD_LIFETIME_MS + MAX_LIFETIME_MS + CLOCK_SKEW_MS + DISORDER_MS;
+/// How long a lead is remembered after it was handed out or last made use of: on its last day fields
+/// may be asked for, the request may wait to its end for people, and what they granted be fetched as
+/// late as it counts.
+const LEAD_MS: u64 = LEAD_LIFETIME_MS
+    + REQUEST_LIFETIME_MS
+    + GRANT_LIFETIME_MS
+    + MAX_LIFETIME_MS
+    + CLOCK_SKEW_MS
+    + DISORDER_MS;
 
 /// The first half of a digest: 128 bits are enough to tell queries apart.
 type Half = [u8; 16];
@@ -42,12 +51,15 @@ pub(super) struct Shape {
     pseudonym_key: Option<PseudonymPublicKey>,
     /// Whether something could not be read, that may be what is looked for.
     torn: bool,
+    /// When the log began, if it continues one that was given up: leads may stand in that one.
+    continued_ms: Option<u64>,
 }
 
 /// Things that are forgotten once they are too old to matter.
 #[derive(Clone)]
 struct Recent<K, V> {
-    known: HashMap<K, V>,
+    /// With the time at which each was last put in.
+    known: HashMap<K, (u64, V)>,
     order: VecDeque<(u64, K)>,
 }
 
@@ -63,7 +75,30 @@ impl<K, V> Default for Recent<K, V> {
 impl<K: Copy + Eq + std::hash::Hash, V> Recent<K, V> {
     fn insert(&mut self, time_ms: u64, key: K, value: V) -> Option<V> {
         self.order.push_back((time_ms, key));
-        self.known.insert(key, value)
+        let before = self.known.insert(key, (time_ms, value))?;
+        Some(before.1)
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.known.get(key).map(|(_, value)| value)
+    }
+
+    /// Remembers from now on what is known already.
+    fn refresh(&mut self, time_ms: u64, key: K) {
+        if let Some((at, _)) = self.known.get_mut(&key)
+            && *at < time_ms
+        {
+            *at = time_ms;
+            self.order.push_back((time_ms, key));
+        }
+    }
+
+    /// All that is known, in the order in which it is forgotten.
+    fn all(&self) -> impl Iterator<Item = (u64, &K, &V)> {
+        self.order.iter().filter_map(|(at, key)| {
+            let (last, value) = self.known.get(key)?;
+            (last == at).then_some((*at, key, value))
+        })
     }
 
     fn forget_before(&mut self, time_ms: u64) {
@@ -71,7 +106,9 @@ impl<K: Copy + Eq + std::hash::Hash, V> Recent<K, V> {
             if *at >= time_ms {
                 return;
             }
-            self.known.remove(key);
+            if self.known.get(key).is_some_and(|(last, _)| last == at) {
+                self.known.remove(key);
+            }
             self.order.pop_front();
         }
     }
@@ -97,6 +134,7 @@ impl Shape {
             if self.pseudonym_key.is_none() {
                 fault(Fault::NoBeginning);
             }
+            self.continued_ms = continues(entry).then_some(entry.time_ms);
         } else if entry.act == pb::Act::LogStarted {
             fault(Fault::SecondBeginning);
         }
@@ -147,6 +185,9 @@ impl Shape {
         entry: &Entry,
         insight: &Insight,
     ) -> Option<(Place, Fault)> {
+        // By the leaf's own time: those of a whole part go by before the evidence behind the first.
+        self.leads
+            .forget_before(entry.time_ms.saturating_sub(LEAD_MS));
         match (entry.act, &insight.outcome, &insight.query) {
             (pb::Act::LookupAnswered, None, _) => {
                 self.torn = true;
@@ -167,8 +208,11 @@ impl Shape {
             }
             (pb::Act::DisclosureAnswered, _, QuerySays::Disclosure { lead_id, .. }) => {
                 let lead: Option<Half> = lead_id.as_slice().try_into().ok();
-                let fault = match lead.and_then(|lead| self.leads.known.get(&lead)) {
-                    None if self.torn => return None,
+                if let Some(lead) = lead {
+                    self.leads.refresh(entry.time_ms, lead);
+                }
+                let fault = match lead.and_then(|lead| self.leads.get(&lead)) {
+                    None if self.torn || self.may_be_of_before(entry) => return None,
                     None => Fault::UnknownLead,
                     Some((peer, _)) if *peer != entry.peer => Fault::UnknownLead,
                     Some((_, subject)) if entry.subject.as_ref() != Some(subject) => {
@@ -186,9 +230,19 @@ impl Shape {
         let before = self.newest_ms.saturating_sub(APART_MS);
         self.asked.forget_before(before);
         self.answered.forget_before(before);
-        self.leads
-            .forget_before(self.newest_ms.saturating_sub(LEAD_MS));
     }
+
+    /// Whether a lead made use of at a leaf may have been handed out in a log that was given up.
+    fn may_be_of_before(&self, entry: &Entry) -> bool {
+        self.continued_ms
+            .is_some_and(|began| entry.time_ms <= began.saturating_add(LEAD_MS))
+    }
+}
+
+/// Whether a log's first leaf says that it continues one that was given up.
+fn continues(entry: &Entry) -> bool {
+    let mut words = entry.reference.split(' ').skip(1);
+    entry.act == pb::Act::LogStarted && words.any(|word| word.starts_with("after="))
 }
 
 fn first_key(entry: &Entry) -> Option<PseudonymPublicKey> {
@@ -219,15 +273,16 @@ pub(super) struct ShapeText {
     answered: Vec<(u64, String, u64)>,
     /// Time, lead, party, pseudonym.
     leads: Vec<(u64, String, Option<MemberId>, String)>,
+    #[serde(default)]
+    continued_ms: Option<u64>,
 }
 
 impl Shape {
     pub(super) fn to_text(&self) -> ShapeText {
         let digests = |recent: &Recent<Half, u64>| {
             recent
-                .order
-                .iter()
-                .filter_map(|(at, key)| Some((*at, hex::encode(key), *recent.known.get(key)?)))
+                .all()
+                .map(|(at, key, index)| (at, hex::encode(key), *index))
                 .collect()
         };
         ShapeText {
@@ -237,13 +292,12 @@ impl Shape {
             answered: digests(&self.answered),
             leads: self
                 .leads
-                .order
-                .iter()
-                .filter_map(|(at, lead)| {
-                    let (peer, subject) = self.leads.known.get(lead)?;
-                    Some((*at, hex::encode(lead), peer.clone(), hex::encode(subject)))
+                .all()
+                .map(|(at, lead, (peer, subject))| {
+                    (at, hex::encode(lead), peer.clone(), hex::encode(subject))
                 })
                 .collect(),
+            continued_ms: self.continued_ms,
         }
     }
 
@@ -276,6 +330,7 @@ impl Shape {
             leads,
             pseudonym_key,
             torn: false,
+            continued_ms: text.continued_ms,
         })
     }
 }

@@ -77,17 +77,28 @@ fn each_query_is_answered_once_and_each_answer_was_asked_for() {
 
 fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16], days: u64) -> Option<&'static str> {
     let mut shape = Shape::default();
+    hand_out(&mut shape);
+    told(&mut shape, peer, lead_id, subject, days)
+}
+
+fn hand_out(shape: &mut Shape) {
     let looked_up = Insight {
         outcome: Some(outcome()),
         answer: AnswerSays::Lookup(Vec::new()),
         ..Insight::default()
     };
-    let entry_of = |act| entry(act, "ua", 1);
-    assert!(
-        shape
-            .evidence(1, &entry_of(pb::Act::LookupAnswered), &looked_up)
-            .is_none()
-    );
+    let answered = entry(pb::Act::LookupAnswered, "ua", 1);
+    assert!(shape.evidence(1, &answered, &looked_up).is_none());
+}
+
+/// Fields are told on a lead so many days after it was handed out.
+fn told(
+    shape: &mut Shape,
+    peer: &str,
+    lead_id: [u8; 16],
+    subject: [u8; 16],
+    days: u64,
+) -> Option<&'static str> {
     let disclosed = Insight {
         query: QuerySays::Disclosure {
             case_reference: String::new(),
@@ -103,7 +114,7 @@ fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16], days: u64) -> Optio
     };
     shape.leaf(2, &told);
     let text = serde_json::to_string(&shape.to_text()).unwrap();
-    shape = Shape::from_text(serde_json::from_str(&text).unwrap()).unwrap();
+    *shape = Shape::from_text(serde_json::from_str(&text).unwrap()).unwrap();
     shape
         .evidence(2, &told, &disclosed)
         .map(|(_, fault)| fault.code())
@@ -112,10 +123,57 @@ fn on_lead(peer: &str, lead_id: [u8; 16], subject: [u8; 16], days: u64) -> Optio
 #[test]
 fn fields_are_told_only_on_a_lead_and_of_the_record_it_led_to() {
     assert_eq!(on_lead("ua", LEAD, RECORD, 30), None);
-    assert_eq!(on_lead("ua", LEAD, RECORD, 31), Some("UNKNOWN_LEAD"));
+    // Asked on the lead's last day, decided on the request's, fetched on the grant's.
+    assert_eq!(on_lead("ua", LEAD, RECORD, 90), None);
+    assert_eq!(on_lead("ua", LEAD, RECORD, 91), Some("UNKNOWN_LEAD"));
     assert_eq!(on_lead("ua", [1; 16], RECORD, 1), Some("UNKNOWN_LEAD"));
     assert_eq!(on_lead("de", LEAD, RECORD, 1), Some("UNKNOWN_LEAD"));
     assert_eq!(on_lead("ua", LEAD, [1; 16], 1), Some("OTHER_RECORD"));
+}
+
+#[test]
+fn a_lead_that_is_made_use_of_is_remembered_from_then_on() {
+    let mut shape = Shape::default();
+    hand_out(&mut shape);
+    for days in [29, 59, 118] {
+        assert_eq!(told(&mut shape, "ua", LEAD, RECORD, days), None);
+    }
+    assert_eq!(
+        told(&mut shape, "ua", LEAD, RECORD, 118 + 91),
+        Some("UNKNOWN_LEAD")
+    );
+}
+
+#[test]
+fn a_quiet_log_whose_leaves_go_by_before_their_evidence_forgets_no_lead() {
+    let mut shape = Shape::default();
+    hand_out(&mut shape);
+    let later = Entry {
+        time_ms: NOW_MS + 200 * 86_400_000,
+        ..entry(pb::Act::RecordsImported, "", 1)
+    };
+    shape.leaf(3, &later);
+    assert_eq!(told(&mut shape, "ua", LEAD, RECORD, 10), None);
+}
+
+#[test]
+fn a_log_that_continues_another_may_tell_on_leads_of_that_one() {
+    let mut first = beginning();
+    let after = format!("{} after=pl.example/log size=9 root=00", first.reference);
+    first.reference = after.into();
+    let mut shape = Shape::default();
+    assert!(shape.leaf(0, &first).is_empty());
+    assert_eq!(told(&mut shape, "ua", LEAD, RECORD, 50), None);
+    // Not for ever, and not on leads of its own that went to another party.
+    assert_eq!(
+        told(&mut shape, "ua", LEAD, RECORD, 91),
+        Some("UNKNOWN_LEAD")
+    );
+    hand_out(&mut shape);
+    assert_eq!(
+        told(&mut shape, "de", LEAD, RECORD, 1),
+        Some("UNKNOWN_LEAD")
+    );
 }
 
 #[test]
