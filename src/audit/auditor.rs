@@ -201,16 +201,19 @@ impl EvidenceRun<'_> {
 }
 
 impl Auditor {
-    /// The newest checkpoint of a node, as it came.
+    /// The newest checkpoint of a node, and the one that its witnesses cosigned, as they came.
     ///
     /// # Errors
-    /// [`AuditError`] says why there is none.
-    pub async fn checkpoint(&self, member: &Member) -> Result<String, AuditError> {
+    /// [`AuditError`] says why there are none.
+    pub async fn checkpoints(
+        &self,
+        member: &Member,
+    ) -> Result<pb::GetCheckpointResponse, AuditError> {
         let mut client = self.client(member).await?;
         let reply = self
             .in_time(member, client.get_checkpoint(pb::GetCheckpointRequest {}))
             .await?;
-        Ok(reply.into_inner().checkpoint)
+        Ok(reply.into_inner())
     }
 
     /// The roots and the roster of a node that are newer than these versions, as they came.

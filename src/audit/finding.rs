@@ -134,6 +134,16 @@ pub enum Fault {
         /// How many must.
         needed: usize,
     },
+    /// Leaves that should have been under a cosigned checkpoint by now.
+    #[error(
+        "the witnesses that are required have cosigned the first {size} leaves alone, and this one is {seconds} seconds old"
+    )]
+    NotCosigned {
+        /// The leaves under the newest checkpoint with enough cosignatures.
+        size: u64,
+        /// The leaf's age.
+        seconds: u64,
+    },
     /// A cosignature by nobody that the roster or the policy names.
     #[error(
         "{name} has cosigned the checkpoint, and neither roster nor policy knows that witness or its key"
@@ -358,6 +368,7 @@ impl Fault {
             Self::Proof { .. } => "BAD_PROOF",
             Self::Rewritten { .. } => "REWRITTEN",
             Self::TooFewWitnesses { .. } => "TOO_FEW_WITNESSES",
+            Self::NotCosigned { .. } => "NOT_COSIGNED",
             Self::UnknownWitness { .. } => "UNKNOWN_WITNESS",
             Self::Cosignature { .. } => "BAD_COSIGNATURE",
             Self::MoreFindings { .. } => "MORE_FINDINGS",

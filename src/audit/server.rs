@@ -79,7 +79,18 @@ where
     ) -> Result<Response<pb::GetCheckpointResponse>, Status> {
         self.caller(&request)?;
         let (_, checkpoint) = newest_checkpoint(&self.party).await?;
-        Ok(Response::new(pb::GetCheckpointResponse { checkpoint }))
+        let cosigned = self
+            .party
+            .store()
+            .published_checkpoint()
+            .await
+            .map_err(|error| self.party.unavailable(&error))?
+            .map(|(_, cosigned)| cosigned)
+            .unwrap_or_default();
+        Ok(Response::new(pb::GetCheckpointResponse {
+            checkpoint,
+            cosigned,
+        }))
     }
 
     async fn prove_consistency(

@@ -46,7 +46,7 @@ pub struct Reading<'a> {
     pub keep: bool,
     /// Keys of the witnesses that count.
     pub witnesses: &'a [NoteKey],
-    /// How many of them must have cosigned the newest checkpoint.
+    /// How many of them must have cosigned the log, up to the leaves of the last minutes.
     pub quorum: usize,
 }
 
@@ -58,8 +58,10 @@ pub struct Verification {
     pub start: u64,
     /// The checkpoint that covers what was read, if it holds.
     pub checkpoint: Option<VerifiedCheckpoint>,
-    /// Names of the known witnesses that cosigned the newest checkpoint.
+    /// Names of the known witnesses that cosigned the log.
     pub cosigned: Vec<String>,
+    /// The leaves under the checkpoint that they cosigned.
+    pub cosigned_size: u64,
     /// Leaves whose evidence was checked.
     pub evidence: u64,
     /// Everything that does not hold.
@@ -83,6 +85,7 @@ impl Verification {
             start,
             checkpoint: None,
             cosigned: Vec::new(),
+            cosigned_size: 0,
             evidence: 0,
             findings: Vec::new(),
             last: None,
@@ -125,6 +128,7 @@ impl Verification {
             member: self.member.clone(),
             start: self.start,
             cosigned: Vec::new(),
+            cosigned_size: 0,
             evidence: 0,
             findings: Vec::new(),
             last: None,

@@ -4,6 +4,18 @@ use super::finding::Fault;
 use crate::envelope::NoteKey;
 use crate::tlog::VerifiedCheckpoint;
 
+/// How old a leaf may be that no witness has seen: they are shown the log every few seconds.
+const LATE_MS: u64 = 3 * 60_000;
+
+/// What is wrong with a leaf that stands beyond the `size` leaves that were cosigned.
+pub(super) fn late(size: u64, time_ms: u64, now_ms: u64) -> Option<Fault> {
+    let age = now_ms.saturating_sub(time_ms);
+    (age > LATE_MS).then_some(Fault::NotCosigned {
+        size,
+        seconds: age / 1000,
+    })
+}
+
 /// Counts the cosignatures on a checkpoint that a log's own key signed.
 ///
 /// `known` are the witnesses that rosters name; `asked` are those that the ombudsman's policy names

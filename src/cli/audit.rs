@@ -32,7 +32,7 @@ struct Policy {
     /// Key of a witness that counts (C2SP vkey); those that the roster names if none is given.
     #[arg(long, global = true, value_name = "VKEY")]
     witness: Vec<String>,
-    /// How many of the witnesses must have cosigned the newest checkpoint.
+    /// How many of the witnesses must have cosigned the log, up to the leaves of the last minutes.
     #[arg(long, global = true, value_name = "K", default_value_t = 0)]
     quorum: usize,
 }

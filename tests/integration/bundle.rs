@@ -304,11 +304,90 @@ async fn witnesses_are_counted_and_strangers_named() {
         })
         .await;
     assert_found(&another, "BAD_COSIGNATURE", None);
+    // What the witnesses of another tree saw says nothing of a leaf that is proved in this one.
+    let one = Bundle::make(&coalition, &[HOLDER, "--leaf", "1"]).await;
+    let elsewhere = one
+        .verify_in(&directory, &policy, |one| {
+            let mut earlier = bundle.sound.clone();
+            cosign(&mut earlier, None);
+            let seen = earlier["logs"][0]["checkpoints"][0].take();
+            one["logs"][0]["checkpoints"]
+                .as_array_mut()
+                .unwrap()
+                .push(seen);
+        })
+        .await;
+    assert_found(&elsewhere, "TOO_FEW_WITNESSES", None);
     // The same policy holds for a node.
     let mut command = vec!["--json", "audit", "verify", HOLDER];
     command.extend(policy);
     let said = run(&coalition.path(OMBUDSMAN), &command).await;
     assert_found(&said, "TOO_FEW_WITNESSES", None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_log_has_its_quorum_and_its_unseen_leaves_grow_late() {
+    let coalition = Coalition::start_witnessing().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import(HOLDER, &[ABROAD]).await;
+    find_and_ask(&coalition).await;
+    let check = run(&coalition.path(HOLDER), &["--json", "log", "check"]).await;
+    assert_eq!(check.object()["cosignatures"], 2, "{check:?}");
+
+    let verify = ["--json", "audit", "verify", HOLDER, "--quorum", "2"];
+    let said = run(&coalition.path(OMBUDSMAN), &verify).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let log = &said.object()["logs"][0];
+    assert_eq!(log["cosigned"].as_array().unwrap().len(), 2);
+    let (size, leaves) = (&log["cosigned_leaves"], &log["leaves"]);
+    assert!(size.as_u64() > Some(0) && size.as_u64() < leaves.as_u64());
+    let said = run(
+        &coalition.path(OMBUDSMAN),
+        &["--json", "audit", "verify", HOLDER, "--quorum", "3"],
+    )
+    .await;
+    assert_found(&said, "TOO_FEW_WITNESSES", None);
+
+    // So has a whole log in a file, whose last leaf is the request for it.
+    let bundle = Bundle::make(&coalition, &[HOLDER]).await;
+    let quorum = ["--quorum", "2"];
+    let said = bundle.verify_in(&bundle.stranger(), &quorum, |_| {}).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let size = said.object()["logs"][0]["cosigned_leaves"].as_u64();
+    // Had it been made later, that leaf would have been seen by then.
+    let late = bundle
+        .verify_in(&bundle.stranger(), &quorum, |bundle| {
+            bundle["made_at"] = json!("2099-01-01T00:00:00Z");
+        })
+        .await;
+    assert_found(&late, "NOT_COSIGNED", size);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_that_speaks_of_leaves_without_end_is_refused() {
+    let coalition = after_an_exchange().await;
+    let whole = Bundle::make(&coalition, &[HOLDER]).await;
+    for index in [1_000_000_000_000, u64::MAX] {
+        let said = whole
+            .verify(|bundle| {
+                leaves(bundle).truncate(1);
+                leaves(bundle)[0]["index"] = json!(index);
+            })
+            .await;
+        assert_eq!(said.object()["error"]["code"], "BUNDLE_UNREADABLE");
+    }
+    let one = Bundle::make(&coalition, &[HOLDER, "--leaf", "1"]).await;
+    let said = one
+        .verify(|bundle| leaves(bundle)[0]["index"] = json!(u64::MAX))
+        .await;
+    assert_found(&said, "LEAF_ADDED", Some(u64::MAX));
+    let said = one
+        .verify(|bundle| {
+            bundle["logs"][0]["checkpoints"] = json!([]);
+            leaves(bundle)[0]["index"] = json!(u64::MAX);
+        })
+        .await;
+    assert_found(&said, "LEAF_ADDED", Some(u64::MAX));
 }
 
 #[tokio::test(flavor = "multi_thread")]

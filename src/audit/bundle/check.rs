@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Bundle, BundleError, LeafPart, LogPart};
+use super::{Bundle, BundleError, LeafPart, LogPart, MOST_LEAVES};
 use crate::audit::behind::{self, Insight, PromiseOf};
 use crate::audit::entry::Entry;
 use crate::audit::finding::{Fault, Part, Place};
@@ -79,13 +79,14 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
     let mut logs = Vec::new();
     let mut promises = Vec::new();
     for part in &bundle.logs {
+        bounded(part)?;
         let member = rosters
             .member(part.member.as_str())
             .filter(|member| member.log.is_some())
             .ok_or_else(|| BundleError::NoMember {
                 member: part.member.clone(),
             })?;
-        let work = Work::new(&rosters, member, part);
+        let work = Work::new(&rosters, member, part, bundle.made_at);
         logs.push((part, work.run(anchors, &mut promises)));
     }
     let story = story(&logs, &promises);
@@ -97,6 +98,27 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
         logs: logs.into_iter().map(|(_, log)| log).collect(),
         story,
     })
+}
+
+/// What a log of a bundle takes to check is in proportion to the leaves that it holds.
+fn bounded(part: &LogPart) -> Result<(), BundleError> {
+    let present = part.leaves.len() as u64;
+    let Some(last) = part.leaves.iter().map(|leaf| leaf.index).max() else {
+        return Ok(());
+    };
+    let most = present
+        .saturating_mul(2)
+        .saturating_add(MOST_MISSING)
+        .min(MOST_LEAVES);
+    if part.whole && last >= most {
+        let member = &part.member;
+        return Err(BundleError::Form {
+            why: format!(
+                "the log of {member} is said to be whole, and has {present} leaves up to leaf {last}"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// The rosters of a bundle, as far as they lead back to the trusted root.
@@ -144,6 +166,8 @@ struct Work<'a> {
     rosters: &'a Rosters,
     member: &'a Member,
     part: &'a LogPart,
+    /// When the bundle was made, as it says.
+    made_ms: u64,
     found: Verification,
     shape: Shape,
     /// Where the next leaf belongs.
@@ -154,7 +178,12 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(rosters: &'a Rosters, member: &'a Member, part: &'a LogPart) -> Self {
+    fn new(
+        rosters: &'a Rosters,
+        member: &'a Member,
+        part: &'a LogPart,
+        made_at: Timestamp,
+    ) -> Self {
         let mut shape = Shape::default();
         if !part.whole {
             shape.missed_leaf();
@@ -163,6 +192,7 @@ impl<'a> Work<'a> {
             rosters,
             member,
             part,
+            made_ms: made_at.unix().saturating_mul(1000),
             found: Verification::new(member, 0),
             shape,
             next: 0,
@@ -177,7 +207,7 @@ impl<'a> Work<'a> {
         anchors: &Anchors<'_>,
         promises: &mut Vec<(MemberId, u64, PromiseOf)>,
     ) -> CheckedLog {
-        let seen = self.checkpoints(anchors);
+        let seen = self.checkpoints();
         let checkpoint = seen.first().cloned().flatten();
         for leaf in &self.part.leaves {
             self.leaf(leaf, checkpoint.as_ref(), promises);
@@ -199,11 +229,9 @@ impl<'a> Work<'a> {
                 }
             }
             let findings = std::mem::take(&mut self.found.findings);
-            let cosigned = std::mem::take(&mut self.found.cosigned);
             let evidence = self.found.evidence;
             self.found = Verification::of_leaves(self.member, kept, hashes, checkpoint.clone());
             self.found.findings = findings;
-            self.found.cosigned = cosigned;
             self.found.evidence = evidence;
         } else {
             self.found.checkpoint.clone_from(&checkpoint);
@@ -213,6 +241,7 @@ impl<'a> Work<'a> {
                     .map_or(0, |checkpoint| checkpoint.head().size),
             );
         }
+        self.cosigned(&seen, anchors);
         self.trees(seen.into_iter().flatten(), anchors);
         CheckedLog {
             whole: self.part.whole,
@@ -226,14 +255,12 @@ impl<'a> Work<'a> {
     }
 
     /// The checkpoints, those that do not hold as nothing.
-    fn checkpoints(&mut self, anchors: &Anchors<'_>) -> Vec<Option<VerifiedCheckpoint>> {
+    fn checkpoints(&mut self) -> Vec<Option<VerifiedCheckpoint>> {
         if self.part.checkpoints.is_empty() {
             let why = "the bundle has none".to_owned();
             self.find(Place::Checkpoint, Fault::Checkpoint { why });
         }
-        let known = self.rosters.witnesses();
         let mut seen = Vec::new();
-        let mut most = Vec::new();
         for note in &self.part.checkpoints {
             let verified = match verify_checkpoint(self.member, note) {
                 Ok(verified) => Some(verified),
@@ -242,26 +269,56 @@ impl<'a> Work<'a> {
                     None
                 }
             };
-            if let Some(verified) = &verified {
-                let (cosigned, faults) = witnesses::check(verified, &known, (anchors.witnesses, 0));
-                if cosigned.len() > most.len() {
-                    most = cosigned;
-                }
-                for fault in faults {
-                    self.find(Place::Checkpoint, fault);
-                }
-            }
             seen.push(verified);
         }
-        if most.len() < anchors.quorum {
-            let fault = Fault::TooFewWitnesses {
-                found: most.len(),
-                needed: anchors.quorum,
-            };
-            self.find(Place::Checkpoint, fault);
-        }
-        self.found.cosigned = most;
         seen
+    }
+
+    /// Counts the witnesses of the tree that the leaves are proved to be in: of the checkpoint that
+    /// the proofs lead to, and, where the leaves are all there, of those that they lead to as well.
+    fn cosigned(&mut self, seen: &[Option<VerifiedCheckpoint>], anchors: &Anchors<'_>) {
+        let known = self.rosters.witnesses();
+        let proving = seen.first().and_then(Option::as_ref);
+        let proving = proving.map(VerifiedCheckpoint::head);
+        let roots = if self.part.whole && !self.found.torn() {
+            let sizes = seen.iter().flatten().map(|seen| seen.head().size);
+            self.found.roots(&sizes.collect())
+        } else {
+            BTreeMap::new()
+        };
+        // Enough before few, and then the longest.
+        let mut best = (0, 0, Vec::new());
+        for checkpoint in seen.iter().flatten() {
+            let (names, faults) = witnesses::check(checkpoint, &known, (anchors.witnesses, 0));
+            for fault in faults {
+                self.find(Place::Checkpoint, fault);
+            }
+            let head = checkpoint.head();
+            let proved = Some(head) == proving || roots.get(&head.size) == Some(&head.root);
+            let candidate = (names.len().min(anchors.quorum.max(1)), head.size, names);
+            if proved && !candidate.2.is_empty() && candidate > best {
+                best = candidate;
+            }
+        }
+        let (_, size, names) = best;
+        let (found, needed) = (names.len(), anchors.quorum);
+        self.found.cosigned = names;
+        self.found.cosigned_size = size;
+        if found < needed {
+            let fault = Fault::TooFewWitnesses { found, needed };
+            return self.find(Place::Checkpoint, fault);
+        }
+        if needed > 0 {
+            let beyond = self.entries.range(size..);
+            let late = beyond.filter_map(|(index, (entry, _))| {
+                let fault = witnesses::late(size, entry.time_ms, self.made_ms)?;
+                Some((*index, fault))
+            });
+            let late = late.min_by_key(|(index, _)| *index);
+            if let Some((index, fault)) = late {
+                self.find(Place::Leaf(index), fault);
+            }
+        }
     }
 
     fn leaf(
@@ -272,6 +329,14 @@ impl<'a> Work<'a> {
     ) {
         let index = part.index;
         let place = Place::Leaf(index);
+        if let Some(size) = checkpoint.map(|checkpoint| checkpoint.head().size)
+            && index >= size
+        {
+            return self.find(place, Fault::LeafAdded { size });
+        }
+        let Some(next) = index.checked_add(1) else {
+            return self.find(place, Fault::LeafAdded { size: self.next });
+        };
         if index < self.next {
             return self.find(
                 place,
@@ -283,7 +348,7 @@ impl<'a> Work<'a> {
         if self.part.whole {
             self.missing(index);
         }
-        self.next = index + 1;
+        self.next = next;
         let leaf = match part.leaf() {
             Ok(leaf) => leaf,
             Err(why) => {
@@ -390,19 +455,11 @@ impl<'a> Work<'a> {
         insight
     }
 
-    /// All leaves under the checkpoint came, and none besides.
+    /// All leaves under the checkpoint came. Those besides were found one by one.
     fn ended(&mut self, checkpoint: &VerifiedCheckpoint) {
-        let size = checkpoint.head().size;
-        if !self.part.whole || self.next == size {
-            return;
-        }
-        if self.next < size {
-            let (before, now) = (size, self.next);
+        let (before, now) = (checkpoint.head().size, self.next);
+        if self.part.whole && now < before {
             self.find(Place::Log, Fault::CutBack { before, now });
-        } else {
-            for index in size..self.next.min(size.saturating_add(MOST_MISSING)) {
-                self.find(Place::Leaf(index), Fault::LeafAdded { size });
-            }
         }
     }
 

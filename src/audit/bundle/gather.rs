@@ -33,13 +33,24 @@ pub async fn gather(
         settled.push(newest(auditor, member).await?);
     }
     let mut parts = Vec::with_capacity(logs.len());
-    for ((member, choice, last), newest) in logs.iter().zip(settled) {
+    for ((member, choice, last), mut newest) in logs.iter().zip(settled) {
+        let cosigned = newest.cosigned.take();
         let mut part = match choice {
             Choice::Whole => whole(auditor, member, newest.head.size).await?,
-            Choice::Leaves(leaves) => some(auditor, member, leaves, &newest).await?,
+            Choice::Leaves(leaves) => {
+                let needed = leaves.iter().map(|leaf| leaf.saturating_add(1));
+                let needed = needed.chain(last.iter().map(|last| last.head.size)).max();
+                if let Some(cosigned) = &cosigned
+                    && needed.is_none_or(|needed| needed <= cosigned.head.size)
+                {
+                    newest = cosigned.as_ref().clone();
+                }
+                some(auditor, member, leaves, &newest).await?
+            }
         };
         let seen = last.iter().map(|last| last.checkpoint.clone());
-        for note in seen.chain([newest.note]) {
+        let cosigned = cosigned.map(|cosigned| cosigned.note);
+        for note in seen.chain([newest.note]).chain(cosigned) {
             if !part.checkpoints.contains(&note) {
                 part.checkpoints.push(note);
             }
@@ -60,15 +71,22 @@ pub async fn gather(
     })
 }
 
+#[derive(Clone)]
 struct Newest {
     note: String,
     head: TreeHead,
     signed: SignedCheckpoint,
+    /// The one that the witnesses cosigned.
+    cosigned: Option<Box<Newest>>,
 }
 
 async fn newest(auditor: &Auditor, member: &Member) -> Result<Newest, AuditError> {
-    let note = auditor.checkpoint(member).await?;
-    signed(member, note)
+    let reply = auditor.checkpoints(member).await?;
+    let mut newest = signed(member, reply.checkpoint)?;
+    if !reply.cosigned.is_empty() {
+        newest.cosigned = Some(Box::new(signed(member, reply.cosigned)?));
+    }
+    Ok(newest)
 }
 
 fn signed(member: &Member, note: String) -> Result<Newest, AuditError> {
@@ -78,10 +96,12 @@ fn signed(member: &Member, note: String) -> Result<Newest, AuditError> {
         head: verified.head(),
         signed: verified.signed().clone(),
         note,
+        cosigned: None,
     })
 }
 
-/// Some leaves, each with its inclusion proof under the newest checkpoint.
+/// Some leaves, each with its inclusion proof under a checkpoint: the cosigned one if it covers them
+/// and what was verified before, else the newest.
 async fn some(
     auditor: &Auditor,
     member: &Member,

@@ -20,6 +20,7 @@ use crate::tlog::{Frontier, TreeHead, VerifiedCheckpoint, proof};
 const AHEAD: u64 = 100_000;
 
 /// A tree that the node is known to have signed.
+#[derive(Clone)]
 struct Signed {
     head: TreeHead,
     note: String,
@@ -40,6 +41,10 @@ pub(super) struct Work<'a> {
     contradicted: Vec<Signed>,
     /// The checkpoint that the node gives anyone, if it holds.
     newest: Option<VerifiedCheckpoint>,
+    /// The one that its witnesses cosigned, if it holds.
+    cosigned: Option<Signed>,
+    /// The first leaf beyond that one that is too old to stand there.
+    late: Option<(u64, Fault)>,
     /// Whether the leaves have the root that covers them.
     root_holds: bool,
 }
@@ -71,6 +76,8 @@ impl<'a> Work<'a> {
             pending: BTreeMap::new(),
             contradicted: Vec::new(),
             newest: None,
+            cosigned: None,
+            late: None,
             root_holds: false,
         }
     }
@@ -98,10 +105,12 @@ impl<'a> Work<'a> {
             note: last.checkpoint.clone(),
             place: Place::Log,
         });
-        for signed in last.into_iter().chain(newest) {
+        let cosigned = self.cosigned.clone();
+        for signed in last.into_iter().chain(newest).chain(cosigned) {
             self.expect(signed);
         }
         self.read(progress, visit).await;
+        self.check_cosigned().await;
         self.found.size = self.tree.size();
         self.found.pseudonym_key = self.shape.pseudonym_key();
         self.check_signed().await;
@@ -119,8 +128,8 @@ impl<'a> Work<'a> {
 
     /// The checkpoint that the node gives anyone. Gives whether the node is there at all.
     async fn newest(&mut self) -> bool {
-        let note = match self.auditor.checkpoint(self.member).await {
-            Ok(note) => note,
+        let reply = match self.auditor.checkpoints(self.member).await {
+            Ok(reply) => reply,
             Err(error) => {
                 let fault = Fault::from(error);
                 // A node that is there and cannot give its checkpoint may still give its leaves.
@@ -134,17 +143,35 @@ impl<'a> Work<'a> {
                 return there;
             }
         };
-        match verify_checkpoint(self.member, &note) {
+        match verify_checkpoint(self.member, &reply.checkpoint) {
+            Err(why) => self.find(Place::Checkpoint, Fault::Checkpoint { why }),
+            Ok(checkpoint) => self.newest = Some(checkpoint),
+        }
+        // Witnesses follow the log with a delay, so the checkpoint with their lines is another one.
+        let cosigned = match reply.cosigned.as_str() {
+            "" => &reply.checkpoint,
+            cosigned => cosigned,
+        };
+        match verify_checkpoint(self.member, cosigned) {
+            Err(_) if reply.cosigned.is_empty() => {}
             Err(why) => self.find(Place::Checkpoint, Fault::Checkpoint { why }),
             Ok(checkpoint) => {
                 let known = self.auditor.rosters.witnesses();
                 let asked = (self.reading.witnesses, self.reading.quorum);
                 let (cosigned, faults) = witnesses::check(&checkpoint, &known, asked);
+                self.found.cosigned_size = match cosigned.as_slice() {
+                    [] => 0,
+                    _ => checkpoint.head().size,
+                };
                 self.found.cosigned = cosigned;
                 for fault in faults {
                     self.find(Place::Checkpoint, fault);
                 }
-                self.newest = Some(checkpoint);
+                self.cosigned = Some(Signed {
+                    head: checkpoint.head(),
+                    note: checkpoint.signed().to_string(),
+                    place: Place::Checkpoint,
+                });
             }
         }
         true
@@ -157,6 +184,45 @@ impl<'a> Work<'a> {
         } else if signed.head.size > self.tree.size() {
             let slot = self.pending.entry(signed.head.size).or_default();
             slot.push(signed);
+        }
+    }
+
+    /// A leaf that no witness has seen, and that is too old for that.
+    fn look_at_age(&mut self, index: u64, time_ms: u64) {
+        let size = self.found.cosigned_size;
+        if self.reading.quorum > 0 && index >= size && self.late.is_none() {
+            let now_ms = self.auditor.ambient.now_ms();
+            self.late = witnesses::late(size, time_ms, now_ms).map(|fault| (index, fault));
+        }
+    }
+
+    /// What was cosigned is this log, and reaches as far as it must.
+    async fn check_cosigned(&mut self) {
+        let (start, size) = (self.found.start, self.found.cosigned_size);
+        if self.reading.quorum == 0 || self.found.cosigned.len() < self.reading.quorum {
+            // Too few at all is a finding already.
+            return;
+        }
+        if size < start {
+            // The leaves before this reading were read in the last one.
+            let verified_ms = self
+                .reading
+                .last
+                .map(|last| last.verified_at.saturating_mul(1000));
+            if let Some(verified_ms) = verified_ms {
+                self.look_at_age(size, verified_ms);
+            }
+            let now = self.found.checkpoint.as_ref().map(VerifiedCheckpoint::head);
+            if let (Some(cosigned), Some(now)) = (self.cosigned.clone(), now)
+                && size > 0
+                && let Err(why) = self.prove(&cosigned.head, &now).await
+            {
+                let why = format!("that its {size} leaves are of this log is not proved: {why}");
+                self.find(Place::Checkpoint, Fault::Cosignature { why });
+            }
+        }
+        if let Some((index, fault)) = self.late.take() {
+            self.find(Place::Leaf(index), fault);
         }
     }
 
@@ -238,6 +304,9 @@ impl<'a> Work<'a> {
             self.append(hash);
             chunk.hashes.push(hash);
             let entry = leaf.and_then(|leaf| self.parse(index, &leaf));
+            if let Some(entry) = &entry {
+                self.look_at_age(index, entry.time_ms);
+            }
             if self.reading.keep {
                 self.found.hashes.push(hash);
                 self.found.kept.push(entry.clone());

@@ -194,6 +194,7 @@ pub fn log_object(log: &Verification) -> Value {
         "read_from": log.start,
         "evidence": log.evidence,
         "cosigned": log.cosigned,
+        "cosigned_leaves": log.cosigned_size,
         "root": log.checkpoint.as_ref().map(|checkpoint| hex::encode(checkpoint.checkpoint().root())),
         "checkpoint": log.checkpoint.as_ref().map(|checkpoint| checkpoint.signed().to_string()),
         "findings": list(&log.findings, Finding::to_json),
@@ -211,7 +212,11 @@ pub fn say_log(output: Output, member: &Member, log: &Verification) {
     if log.holds() {
         let witnesses = match log.cosigned.as_slice() {
             [] => String::new(),
-            names => format!(" Cosigned by {}.", words::list(Lang::English, names)),
+            names => format!(
+                " The first {} leaves are cosigned by {}.",
+                log.cosigned_size,
+                words::list(Lang::English, names)
+            ),
         };
         output.say(format_args!(
             "{}: the log holds. {} leaves{new}, all under the root that the node signed; the evidence behind {} of them is whole.{witnesses}",
