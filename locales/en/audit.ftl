@@ -88,6 +88,8 @@ event-searched-abroad = { $at }: { $own } looked for this child at { $peer } { $
 event-answer-from-abroad = { $at }: { $peer } answered { $own } with { $grade }.
 event-asked-abroad = { $at }: { $own } asked { $peer } for { $fields } { $ground }{ $case }.
 event-told-from-abroad = { $at }: { $peer } told { $own } { $granted }; { $withheld } was withheld.
+event-met-silently = { $at }: { $own } compared earlier lookups with its silent records, and one of them had looked for this child; it would have been answered { $grade }. The peer learned nothing.
+event-decided = { $at }: at { $own }, on what { $peer } asked for{ $case }: { $act } ({ $fields }).
 event-erased = { $at }: { $own } erased the record.
 event-audited = { $at }: { $peer }, as ombudsman, had this record's pseudonym named, to make a report like this one.
 
@@ -167,6 +169,7 @@ report-limits = What this report cannot show
 report-limit-both = If both ends of an exchange agreed to keep it out of their logs, no log has it.
 report-limit-index = A record that its register never offered for searching left no trace to find.
 report-limit-lost = Of a question without an answer, the logs do not tell who lost it.
+report-limit-silent = Where a silent record was met afterwards, the log does not say by which lookup: the member's own alerts do.
 report-limit-own = What a member does with its own register by itself, without asking another, is not in these logs.
 report-proofs = The proofs
 report-proofs-intro = With what follows anyone can check this report again. A checkpoint is a log's size and root, signed by its node; the roster says whose keys are whose.

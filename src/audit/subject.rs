@@ -97,6 +97,18 @@ pub enum What {
         /// Names of those withheld.
         withheld: Vec<String>,
     },
+    /// A peer's lookup met the record afterwards, which no peer can find.
+    MetSilently {
+        /// The grade that was not answered, as in the protocol.
+        grade: u32,
+    },
+    /// The holder, or a person there, decided about what a peer asked for or was told.
+    Decided {
+        /// The act.
+        act: pb::Act,
+        /// Names of the fields that it concerned.
+        fields: Vec<String>,
+    },
     /// The record was erased.
     Erased,
     /// An ombudsman had the pseudonym named.
@@ -274,6 +286,22 @@ impl Scan {
                 let (granted, withheld) = fields(&insight.answer);
                 vec![What::ToldFromAbroad { granted, withheld }]
             }
+            pb::Act::SilentChecked => self.met_silently(insight),
+            pb::Act::DisclosureApproved
+            | pb::Act::DisclosureDenied
+            | pb::Act::BreakGlass
+            | pb::Act::BreakGlassReviewed
+            | pb::Act::DisclosureWithdrawn
+            | pb::Act::DisclosureCorrected
+            | pb::Act::DisclosureExpired
+            | pb::Act::DisclosureEscalated
+                if concerns =>
+            {
+                vec![What::Decided {
+                    act: entry.act,
+                    fields: decided_fields(&entry.reference),
+                }]
+            }
             pb::Act::RecordErased if concerns => vec![What::Erased],
             pb::Act::AuditAnswered if concerns => vec![What::Audited],
             _ => Vec::new(),
@@ -301,6 +329,16 @@ impl Scan {
             });
         }
         whats
+    }
+
+    /// Lookups that were compared with silent records, once for each that met this one. The leaf
+    /// does not say which lookups they were.
+    fn met_silently(&self, insight: &Insight) -> Vec<What> {
+        let lines = insight.outcome.iter().flat_map(|found| &found.subjects);
+        lines
+            .filter(|line| line.subject == self.subject)
+            .map(|line| What::MetSilently { grade: line.grade })
+            .collect()
     }
 
     fn searched(&mut self, entry: &Entry, insight: &Insight) -> Vec<What> {
@@ -336,6 +374,18 @@ impl Scan {
             grade: u32::try_from(result.grade).unwrap_or_default(),
         }]
     }
+}
+
+/// The fields that a decision's reference names.
+fn decided_fields(reference: &str) -> Vec<String> {
+    let named = reference
+        .split(' ')
+        .find_map(|word| word.strip_prefix("fields="));
+    let names = named.into_iter().flat_map(|names| names.split(','));
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn fields(answer: &AnswerSays) -> (Vec<String>, Vec<String>) {
@@ -406,6 +456,15 @@ impl Event {
                 arguments.extend([("granted", list(granted)), ("withheld", list(withheld))]);
                 "event-told-from-abroad"
             }
+            What::MetSilently { grade } => {
+                arguments.push(("grade", words::grade(lang, *grade).into()));
+                "event-met-silently"
+            }
+            What::Decided { act, fields } => {
+                arguments.push(("act", words::act(lang, *act).into()));
+                arguments.push(("fields", list(fields)));
+                "event-decided"
+            }
             What::Erased => "event-erased",
             What::Audited => "event-audited",
         };
@@ -435,6 +494,13 @@ impl Event {
                 "told_from_abroad",
                 json!({"granted": granted, "withheld": withheld}),
             ),
+            What::MetSilently { grade } => {
+                ("met_silently", json!({"grade": words::grade_name(*grade)}))
+            }
+            What::Decided { act, fields } => (
+                "decided",
+                json!({"act": words::act_name(*act), "fields": fields}),
+            ),
             What::Erased => ("erased", json!({})),
             What::Audited => ("audited", json!({})),
         };
@@ -450,3 +516,7 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "subject_tests.rs"]
+mod tests;

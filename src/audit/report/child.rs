@@ -114,6 +114,12 @@ fn row(lang: Lang, roster: &TrustedRoster, event: &Event) -> Vec<String> {
         What::LookedUp { grade, .. } | What::AnswerFromAbroad { grade } => {
             (words::grade(lang, *grade), none(), none())
         }
+        What::MetSilently { .. } => (
+            words::act(lang, crate::proto::exchange::Act::SilentChecked),
+            none(),
+            none(),
+        ),
+        What::Decided { act, .. } => (words::act(lang, *act), none(), none()),
         What::Disclosed { granted, withheld } | What::ToldFromAbroad { granted, withheld } => (
             none(),
             words::list(lang, granted),

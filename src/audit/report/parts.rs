@@ -203,7 +203,7 @@ pub(super) fn verdict(lang: Lang, findings: usize) -> String {
 
 /// What no report of this kind can show.
 pub(super) fn limits(lang: Lang) -> Vec<String> {
-    ["both", "index", "lost", "own"]
+    ["both", "index", "lost", "own", "silent"]
         .iter()
         .map(|limit| lang.text(&format!("report-limit-{limit}")))
         .collect()
