@@ -9,9 +9,13 @@ use crate::proto::operator::{GetStatusRequest, KeyEpoch};
 
 /// Arguments of `wayhome status`.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Fail (exit code 1) unless the node answers its peers now; for probes.
+    #[arg(long)]
+    ready: bool,
+}
 
-pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let channel = operator_client(&context.directory.socket()).await?;
     let status = NodeServiceClient::new(channel)
         .get_status(GetStatusRequest {})
@@ -52,8 +56,23 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
             status.open_alerts
         ));
     }
+    let reasons: Vec<String> = status
+        .not_ready
+        .iter()
+        .map(|reason| format!("{}: {}", reason.code, reason.reason))
+        .collect();
+    for reason in &reasons {
+        output.say(format_args!("It does not answer its peers now. {reason}"));
+    }
+    let ok = reasons.is_empty() || !args.ready;
     output.object(&json!({
-        "ok": true,
+        "ok": ok,
+        "ready": reasons.is_empty(),
+        "not_ready": status
+            .not_ready
+            .iter()
+            .map(|reason| json!({"code": reason.code, "reason": reason.reason}))
+            .collect::<Vec<_>>(),
         "member": status.member,
         "version": status.version,
         "roster_version": status.roster_version,
@@ -66,7 +85,10 @@ pub async fn run(context: &Context, _args: Args) -> Result<(), CliError> {
         "epochs": status.epochs.iter().map(epoch_object).collect::<Vec<_>>(),
         "open_alerts": status.open_alerts,
     }));
-    Ok(())
+    if ok {
+        return Ok(());
+    }
+    Err(CliError::failed("NOT_READY", reasons.join("; ")).told())
 }
 
 fn epoch_line(epoch: &KeyEpoch) -> String {

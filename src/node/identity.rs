@@ -152,7 +152,7 @@ impl Identity {
             log,
             pseudonym,
             encryption: read_secret(&directory.key("encryption.key"))?,
-            ring: vault::load_file(&directory.key("master.key"))?,
+            ring: master_ring(directory)?,
             certificate,
             tls_key,
         })
@@ -250,7 +250,7 @@ impl Identity {
     /// # Errors
     /// If a key file cannot be read.
     pub fn store_keys(directory: &Directory) -> Result<(KeyRing, DataKey), IdentityError> {
-        let ring = vault::load_file(&directory.key("master.key"))?;
+        let ring = master_ring(directory)?;
         let token = DataKey::from_bytes(&*read_secret(&directory.key("token.key"))?);
         Ok((ring, token))
     }
@@ -436,6 +436,18 @@ fn self_signed(member: &MemberId) -> Result<(String, Zeroizing<String>), Identit
     ];
     let certificate = params.self_signed(&key).map_err(wrong)?;
     Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
+}
+
+/// The ring that wraps data keys: the credential of the service manager where there is one
+/// (`LoadCredential=master.key:PATH`), else the directory's file.
+fn master_ring(directory: &Directory) -> Result<KeyRing, VaultError> {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(|folder| Path::new(&folder).join("master.key"))
+        .filter(|path| path.exists());
+    match credential {
+        Some(path) => vault::load_credential(&path),
+        None => vault::load_file(&directory.key("master.key")),
+    }
 }
 
 fn write_secret(path: &Path, secret: &[u8]) -> Result<(), VaultError> {

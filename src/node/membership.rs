@@ -260,6 +260,7 @@ impl Membership {
         let mut files = BTreeSet::new();
         let mut asked_all = self.party.ambient().now();
         let mut vouched = None;
+        let mut keys_may_differ = false;
         // Asking waits for peers: it must keep neither the files nor the cutting waiting.
         let mut asking = tokio::task::JoinSet::new();
         let mut hangup = signal(SignalKind::hangup())
@@ -267,7 +268,10 @@ impl Membership {
             .ok();
         loop {
             tokio::select! {
-                () = told_to_reload(&mut hangup) => files.clear(),
+                () = told_to_reload(&mut hangup) => {
+                    files.clear();
+                    keys_may_differ = true;
+                }
                 () = tokio::time::sleep(WATCH) => {}
                 Ok(()) = changes.changed() => {}
                 peer = self.party.next_ahead() => {
@@ -277,8 +281,8 @@ impl Membership {
                 Some(_) = asking.join_next() => {}
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
-            // Whether a successor's time has come is looked at only while there is one.
-            if Successors::are_there(&self.directory) {
+            // Whether a successor's time has come is looked at only while there is one, or on demand.
+            if std::mem::take(&mut keys_may_differ) || Successors::are_there(&self.directory) {
                 self.use_keys().await;
             }
             self.act_on_roster();

@@ -14,11 +14,13 @@ pub mod membership;
 mod new_origin;
 mod operator;
 mod policies;
+pub mod readiness;
 mod reminders;
 mod rounds;
 mod run;
 mod serve;
 pub mod shares;
+mod supervisor;
 #[cfg(debug_assertions)]
 mod tap;
 mod tending;

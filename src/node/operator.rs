@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -56,6 +57,7 @@ pub struct Operator {
     membership: Arc<Membership>,
     directory: Directory,
     rounds: Arc<Rounds>,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Operator {
@@ -66,12 +68,14 @@ impl Operator {
         membership: Arc<Membership>,
         rounds: Arc<Rounds>,
         directory: Directory,
+        stopped: watch::Receiver<bool>,
     ) -> Self {
         Self {
             party,
             membership,
             rounds,
             directory,
+            stopped,
         }
     }
 

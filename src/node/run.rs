@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 
@@ -23,6 +24,7 @@ use super::policies;
 use super::reminders;
 use super::rounds::{Rounds, record_alerts};
 use super::serve::{self, Connections, Door, Exchange};
+use super::supervisor::Supervisor;
 use super::tending::{self, Tending};
 use super::tls::{self, PinCheck, PinnedPeers, TlsError};
 use super::witness::{Desk, Desked};
@@ -263,6 +265,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
+    // From here on a SIGHUP that comes before the node serves does not end it.
+    let _hangup = signal(SignalKind::hangup());
+    let supervisor = Arc::new(Supervisor::from_environment());
+    supervisor.status("Opening the database");
     let opened = open_party(&directory, &ambient).await?;
     let (config, identity, party) = (&opened.config, &opened.identity, &opened.party);
     let listen = |address: &dyn std::fmt::Display| {
@@ -325,6 +331,7 @@ pub async fn run(
         Arc::clone(&membership),
         Arc::clone(&rounds),
         directory.clone(),
+        stopped.clone(),
     );
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
@@ -342,7 +349,11 @@ pub async fn run(
         config.notify.clone(),
         stopped.clone(),
     ));
+    let alive = Arc::clone(&supervisor);
+    let watched = stopped.clone();
+    let living = tokio::spawn(async move { alive.stay_alive(watched).await });
     ready(address);
+    supervisor.ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
     tokio::pin!(servers);
@@ -350,11 +361,13 @@ pub async fn run(
         outcome = &mut servers => outcome,
         () = shutdown => {
             tracing::info!("the node is stopping");
+            supervisor.stopping();
             let _ = stop.send(true);
             tokio::time::timeout(DRAIN, servers).await.unwrap_or(Ok(()))
         }
     };
     let _ = stop.send(true);
+    living.abort();
     tending.abort();
     membership.abort();
     house.abort();
@@ -386,7 +399,10 @@ fn peer_server(
     door: Door,
     stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
-    let exchange = Exchange(Arc::clone(party));
+    let exchange = Exchange {
+        party: Arc::clone(party),
+        stopped: stopped.clone(),
+    };
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service)

@@ -272,7 +272,12 @@ async fn handshake(door: &Door, stream: TcpStream) -> Option<Connection> {
 
 /// The services that a node offers its peers.
 #[derive(Clone)]
-pub struct Exchange(pub Arc<Party>);
+pub struct Exchange {
+    /// The node as a party.
+    pub party: Arc<Party>,
+    /// Whether it stops: then streams without an end come to theirs.
+    pub stopped: watch::Receiver<bool>,
+}
 
 impl Exchange {
     /// Who calls: the party behind the connection, if the roster has it active now.
@@ -281,16 +286,16 @@ impl Exchange {
     /// [`Refusal::UnknownParty`], or that there is no roster in force.
     pub fn caller<T>(&self, request: &Request<T>) -> Result<Member, Refusal> {
         let pin = pin_of(request.extensions()).ok_or(Refusal::UnknownParty)?;
-        let roster = self.0.roster()?;
-        self.0.caller(&roster, &pin).inspect_err(told)
+        let roster = self.party.roster()?;
+        self.party.caller(&roster, &pin).inspect_err(told)
     }
 
     /// Whether the caller is a party of the last roster that is known, in force or not: then it may
     /// have what is newer, and a node whose roster has expired is not left alone with it.
     fn knows<T>(&self, request: &Request<T>) -> Result<(), Refusal> {
         let pin = pin_of(request.extensions()).ok_or(Refusal::UnknownParty)?;
-        let roster = self.0.known_roster().ok_or(Refusal::UnknownParty)?;
-        self.0.caller(&roster, &pin).map(drop).inspect_err(told)
+        let roster = self.party.known_roster().ok_or(Refusal::UnknownParty)?;
+        self.party.caller(&roster, &pin).map(drop).inspect_err(told)
     }
 }
 
@@ -336,7 +341,7 @@ impl TokenService for Exchange {
     ) -> Result<Response<pb::EvaluateResponse>, Status> {
         let caller = self.caller(&request)?;
         let answer =
-            evaluate::answer(&self.0, &caller, message(request.into_inner().message)?).await?;
+            evaluate::answer(&self.party, &caller, message(request.into_inner().message)?).await?;
         Ok(Response::new(pb::EvaluateResponse {
             message: Some(answer),
         }))
@@ -351,7 +356,7 @@ impl LookupService for Exchange {
     ) -> Result<Response<pb::LookupResponse>, Status> {
         let caller = self.caller(&request)?;
         let answer =
-            lookup::answer(&self.0, &caller, message(request.into_inner().message)?).await?;
+            lookup::answer(&self.party, &caller, message(request.into_inner().message)?).await?;
         Ok(Response::new(pb::LookupResponse {
             message: Some(answer),
         }))
@@ -366,7 +371,7 @@ impl DisclosureService for Exchange {
     ) -> Result<Response<pb::RequestDisclosureResponse>, Status> {
         let caller = self.caller(&request)?;
         let answer =
-            disclose::answer(&self.0, &caller, message(request.into_inner().message)?).await?;
+            disclose::answer(&self.party, &caller, message(request.into_inner().message)?).await?;
         Ok(Response::new(pb::RequestDisclosureResponse {
             message: Some(answer),
         }))
@@ -380,12 +385,19 @@ impl DisclosureService for Exchange {
     ) -> Result<Response<Self::WatchRequestsStream>, Status> {
         let caller = self.caller(&request)?;
         let (changes, told) = mpsc::channel(16);
-        tokio::spawn(disclose::changes(
-            Arc::clone(&self.0),
+        let watching = disclose::changes(
+            Arc::clone(&self.party),
             caller.id,
             request.into_inner().since_ms,
             changes,
-        ));
+        );
+        let mut stopped = self.stopped.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watching => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+        });
         Ok(Response::new(ReceiverStream::new(told)))
     }
 
@@ -395,7 +407,7 @@ impl DisclosureService for Exchange {
     ) -> Result<Response<pb::NotifyResponse>, Status> {
         let caller = self.caller(&request)?;
         let answer =
-            disclose::answer_notice(&self.0, &caller, message(request.into_inner().message)?)
+            disclose::answer_notice(&self.party, &caller, message(request.into_inner().message)?)
                 .await?;
         Ok(Response::new(pb::NotifyResponse {
             message: Some(answer),
@@ -411,9 +423,9 @@ impl RosterService for Exchange {
     ) -> Result<Response<pb::GetRosterResponse>, Status> {
         self.knows(&request)?;
         let asked = request.into_inner();
-        let newer = rosters::newer(&self.0, asked.root_version, asked.roster_version)
+        let newer = rosters::newer(&self.party, asked.root_version, asked.roster_version)
             .await
-            .map_err(|error| self.0.unavailable(&error))?;
+            .map_err(|error| self.party.unavailable(&error))?;
         Ok(Response::new(newer))
     }
 }

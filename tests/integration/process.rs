@@ -21,6 +21,8 @@ pub fn wayhome(directory: &Path) -> Command {
         .env_remove("WAYHOME_TEST_TAP")
         .env_remove("WAYHOME_TEST_KILL_AT")
         .env_remove("WAYHOME_SESSION")
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("CREDENTIALS_DIRECTORY")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -75,11 +77,16 @@ impl NodeProcess {
     }
 
     async fn start_with(directory: &Path, die_at: Option<&str>) -> Self {
-        let log = std::fs::File::create(directory.join("node.log")).unwrap();
         let mut command = wayhome(directory);
         if let Some(place) = die_at {
             command.env("WAYHOME_TEST_KILL_AT", place);
         }
+        Self::start_as(directory, command).await
+    }
+
+    /// As [`NodeProcess::start`], from a command that was put together elsewhere.
+    pub async fn start_as(directory: &Path, mut command: Command) -> Self {
+        let log = std::fs::File::create(directory.join("node.log")).unwrap();
         let mut child = command
             .args(["--json", "run"])
             .stdout(Stdio::piped())

@@ -100,10 +100,12 @@ impl DisclosureService for Operator {
             .map_err(|error| told(&error))?;
         let (sender, receiver) = mpsc::channel(16);
         let party = Arc::clone(&self.party);
+        let mut stopped = self.stopped.clone();
         tokio::spawn(async move {
             loop {
                 let told = tokio::select! {
                     () = sender.closed() => return,
+                    _ = stopped.wait_for(|stopped| *stopped) => return,
                     told = changes.message() => told,
                 };
                 let change = match told {

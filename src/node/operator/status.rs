@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Operator, store_failed};
 use crate::exchange::epochs;
+use crate::node::readiness::not_ready;
 use crate::proto::operator as pb;
 use crate::proto::operator::node_service_server::NodeService;
 
@@ -29,6 +30,8 @@ impl NodeService for Operator {
             .map_or(0, |key| key.epoch as u32);
         let (index_records, index_tokens) = store.index_size(epoch).await.map_err(failed)?;
         let standings = epochs::standings(&self.party).await.map_err(failed)?;
+        let stopping = *self.stopped.borrow();
+        let reasons = not_ready(&self.party, stopping).await;
         Ok(Response::new(pb::GetStatusResponse {
             member: self.party.id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,6 +56,13 @@ impl NodeService for Operator {
                 })
                 .collect(),
             open_alerts,
+            not_ready: reasons
+                .into_iter()
+                .map(|reason| pb::NotReady {
+                    code: reason.code.to_owned(),
+                    reason: reason.reason,
+                })
+                .collect(),
         }))
     }
 }
