@@ -198,6 +198,12 @@ async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64,
     let count = saved.len() as u64;
     // A publication's leaf states the index as it will be: no rows come in between.
     let _register = party.register.lock().await;
+    // An epoch that a roster dropped meanwhile may have been left already: nothing comes back of it.
+    let roster = party.roster()?;
+    for (_, of_record) in &mut saved {
+        of_record.retain(|tokens| epochs::is_listed(&roster, tokens.epoch));
+    }
+    saved.retain(|(_, of_record)| !of_record.is_empty());
     party.store().save_tokens(saved).await?;
     Ok(count)
 }

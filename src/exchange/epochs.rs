@@ -98,7 +98,7 @@ fn listed(roster: &TrustedRoster) -> Vec<(u32, Place)> {
         .collect()
 }
 
-fn is_listed(roster: &TrustedRoster, epoch: u32) -> bool {
+pub(super) fn is_listed(roster: &TrustedRoster, epoch: u32) -> bool {
     listed(roster).iter().any(|(listed, _)| *listed == epoch)
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, watch};
 
 use super::policy::{Policy, PolicyInForce};
+use super::quota::watched;
 use super::{HouseRules, Peers, Refusal};
 use crate::ambient::Ambient;
 use crate::envelope::SigningKey;
@@ -13,7 +14,7 @@ use crate::linkage::RuleTable;
 use crate::oprf::pseudonym::{Pseudonym, PseudonymKey};
 use crate::oprf::{CoalitionKey, KeyShare, PublicPoint};
 use crate::proto::exchange as pb;
-use crate::roster::{self, Member, MemberId, TrustStore, TrustedRoster};
+use crate::roster::{self, Bytes32, Member, MemberId, TrustStore, TrustedRoster};
 use crate::store::{Ledger, Store, StoreError};
 
 /// How many peers with newer rosters are remembered until they are asked.
@@ -86,14 +87,15 @@ pub struct Party {
     /// The member's own rules for its node.
     house_rules: RwLock<Arc<HouseRules>>,
     /// This member's use of its quotas at others, as they last stated it.
-    own_use: Mutex<BTreeMap<(MemberId, String), OwnUse>>,
-    /// Checked coalition keys, by roster version and epoch.
-    coalition: RwLock<BTreeMap<(u32, u64), CoalitionKey>>,
+    own_use: Mutex<BTreeMap<(MemberId, &'static str), OwnUse>>,
+    /// Checked coalition keys, by the roster's digest and the epoch. Versions would not do: they
+    /// begin anew under new root keys.
+    coalition: RwLock<BTreeMap<(Bytes32, u64), CoalitionKey>>,
     shares: RwLock<Vec<Arc<Keyholding>>>,
     /// Epochs known to be open to peers, so that a lookup need not read them.
     open_epochs: RwLock<BTreeSet<u32>>,
-    /// Under which epoch a member answered last, and the roster version at that time.
-    answered_under: RwLock<BTreeMap<MemberId, (u32, u32)>>,
+    /// Under which epoch a member answered last, and the digest of the roster at that time.
+    answered_under: RwLock<BTreeMap<MemberId, (Bytes32, u32)>>,
     policy: RwLock<PolicyInForce>,
     peers: Arc<dyn Peers>,
     rules: &'static RuleTable,
@@ -293,9 +295,12 @@ impl Party {
         let mut known = self.own_use.lock().unwrap_or_else(PoisonError::into_inner);
         for quota in stated.iter().take(MOST_STATED) {
             let of = |part: u64| part.saturating_mul(100) >= quota.limit.saturating_mul(level);
-            let key = (peer.clone(), quota.quota.chars().take(40).collect());
+            // What is kept here is kept for good.
+            let Some(name) = watched(&quota.quota) else {
+                continue;
+            };
             let before = known.insert(
-                key,
+                (peer.clone(), name),
                 OwnUse {
                     used: quota.used,
                     limit: quota.limit,
@@ -315,12 +320,12 @@ impl Party {
 
     /// This member's use of its quotas at others, as they last stated it: peer, quota, figures.
     #[must_use]
-    pub fn own_use(&self) -> Vec<(MemberId, String, OwnUse)> {
+    pub fn own_use(&self) -> Vec<(MemberId, &'static str, OwnUse)> {
         self.own_use
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .map(|((peer, quota), found)| (peer.clone(), quota.clone(), *found))
+            .map(|((peer, quota), found)| (peer.clone(), *quota, *found))
             .collect()
     }
 
@@ -342,7 +347,7 @@ impl Party {
             asked: epoch.unwrap_or(0),
             ours: current,
         })?;
-        let slot = (roster.version(), stated.epoch);
+        let slot = (roster.digest(), stated.epoch);
         if let Some(key) = self
             .coalition
             .read()
@@ -356,7 +361,7 @@ impl Party {
             .coalition
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(version, _), _| *version == roster.version());
+        known.retain(|(digest, _), _| *digest == slot.0);
         known.insert(slot, key.clone());
         Ok(key)
     }
@@ -390,21 +395,21 @@ impl Party {
     }
 
     /// The epoch under which `member` answered last, if that was under the same roster.
-    pub(super) fn answered_under(&self, member: &MemberId, roster_version: u32) -> Option<u32> {
+    pub(super) fn answered_under(&self, member: &MemberId, roster: &TrustedRoster) -> Option<u32> {
         self.answered_under
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(member)
-            .filter(|(version, _)| *version == roster_version)
+            .filter(|(digest, _)| *digest == roster.digest())
             .map(|(_, epoch)| *epoch)
     }
 
     /// Notes under which epoch a member answered.
-    pub(super) fn note_answer(&self, member: &MemberId, roster_version: u32, epoch: u32) {
+    pub(super) fn note_answer(&self, member: &MemberId, roster: &TrustedRoster, epoch: u32) {
         self.answered_under
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(member.clone(), (roster_version, epoch));
+            .insert(member.clone(), (roster.digest(), epoch));
     }
 
     /// Takes the shares that a ceremony has put into the node's directory, in place of those it

@@ -25,6 +25,12 @@ pub const OMBUDSMAN_EVALUATIONS: u64 = 1_000;
 /// The quotas that an alert is raised for when they run out.
 pub const WATCHED: [&str; 3] = [SUBJECTS, EVALUATIONS, ENROLMENT];
 
+/// The quota that a peer means by `name`, if it is one: any other name is the peer's own invention.
+#[must_use]
+pub fn watched(name: &str) -> Option<&'static str> {
+    WATCHED.into_iter().find(|known| *known == name)
+}
+
 /// A draw on the subjects of a day.
 #[must_use]
 pub fn subjects(party: &Party, asker: &Member, amount: u64) -> Debit {
@@ -149,4 +155,23 @@ pub fn stated(drawn: &[Drawn]) -> Vec<pb::QuotaState> {
             limit: drawn.limit,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_invents_no_quota() {
+        assert_eq!(watched("subjects_per_day"), Some(SUBJECTS));
+        for name in [
+            "",
+            "subjects_per_day ",
+            "SUBJECTS_PER_DAY",
+            "\u{1b}[2J",
+            "x1",
+        ] {
+            assert_eq!(watched(name), None, "{name:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::roster;
 use crate::store::StoreError;
 
 /// The domain under which reason codes are unique (`google.rpc.ErrorInfo`).
@@ -345,7 +346,7 @@ impl From<Status> for RemoteRefusal {
             .filter(|info| info.domain == DOMAIN)
             .map_or_else(
                 || format!("{:?}", status.code()),
-                |info| info.reason.clone(),
+                |info| shown(&info.reason, LONGEST_CODE),
             );
         let leaf_index = info
             .as_ref()
@@ -353,16 +354,45 @@ impl From<Status> for RemoteRefusal {
             .and_then(|index| index.parse().ok());
         Self {
             code,
-            message: status.message().to_owned(),
+            message: shown(status.message(), LONGEST_MESSAGE),
             leaf_index,
             retryable: matches!(status.code(), Code::Unavailable | Code::ResourceExhausted),
         }
     }
 }
 
+/// Most characters of a peer's reason code that are shown or kept.
+const LONGEST_CODE: usize = 40;
+
+/// Most characters of a peer's message that are shown or kept.
+const LONGEST_MESSAGE: usize = 400;
+
+/// A peer's text, cut and made safe to print: it ends up in the operator's terminal and in logs.
+fn shown(text: &str, most: usize) -> String {
+    roster::printable(text, most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_peer_writes_reaches_no_terminal_as_it_is() {
+        let hostile = format!("\u{1b}[2Jgone\r\n\u{202e}{}", "x".repeat(100_000));
+        let mut details = ErrorDetails::new();
+        details.set_error_info(hostile.clone(), DOMAIN, HashMap::new());
+        let status = Status::with_error_details(Code::Internal, hostile, details);
+        let remote = RemoteRefusal::from(status);
+        for (text, most) in [
+            (&remote.code, LONGEST_CODE),
+            (&remote.message, LONGEST_MESSAGE),
+        ] {
+            assert!(text.chars().count() <= most + 1, "{}", text.len());
+            assert!(text.contains("gone"), "{text:?}");
+            let unsafe_to_print = |c: char| c.is_control() || c == '\u{202e}';
+            assert!(!text.contains(unsafe_to_print), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_refusal_travels_with_its_code() {

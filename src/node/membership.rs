@@ -13,6 +13,7 @@ use super::config::Config;
 use super::directory::{Directory, DirectoryError};
 use super::house;
 use super::identity::{Identity, Successors};
+use super::run::Opened;
 use super::serve::Connections;
 use super::tls::{self, PinCheck, PinnedPeers};
 use crate::envelope::Cosigner;
@@ -28,9 +29,15 @@ const WATCH: Duration = Duration::from_secs(1);
 /// How often every peer is asked for newer rosters, in seconds.
 const ASK_ALL_SECONDS: u64 = 600;
 
+/// How long a start waits for what the peers have, in all. A peer that is away refuses at once; one
+/// that is slow is heard later.
+const ASK_AT_START: Duration = Duration::from_secs(5);
+
 /// How long a peer that says it is ahead is not asked again, in seconds: it may say so with every
 /// message and have nothing to show for it.
 const ASK_ONE_SECONDS: u64 = 30;
+
+const CONFIG: &str = "node.toml";
 
 /// What became of a root or roster that was offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,24 +73,27 @@ pub struct Membership {
     keys: std::sync::Mutex<(Bytes32, Bytes32)>,
     /// A configuration is compared with what the log states, and recorded, by one at a time.
     configuring: tokio::sync::Mutex<()>,
+    /// The roots and the roster in the directory that were offered when the node was opened.
+    at_opening: SeenFiles,
     /// When each peer was last asked, in unix seconds.
     asked: std::sync::Mutex<HashMap<MemberId, u64>>,
 }
 
 impl Membership {
-    /// The membership of the node in `directory`.
+    /// The membership of an open node in `directory`.
     #[must_use]
     pub fn new(
         directory: Directory,
-        party: Arc<Party>,
+        opened: &Opened,
         keys: (Bytes32, Bytes32),
         reach: Reach,
     ) -> Self {
         Self {
             directory,
-            party,
+            party: Arc::clone(&opened.party),
             reach,
             keys: std::sync::Mutex::new(keys),
+            at_opening: trust_files(&opened.seen_files),
             configuring: tokio::sync::Mutex::default(),
             asked: std::sync::Mutex::default(),
         }
@@ -94,7 +104,12 @@ impl Membership {
     /// # Errors
     /// If a file cannot be read, or what is accepted cannot be kept.
     pub async fn take_files(&self) -> Result<Vec<Offer>, MembershipError> {
-        let mut offers = take_files(&self.directory, &self.party, false).await?;
+        self.take_all(false).await
+    }
+
+    /// As [`Membership::take_files`]; `known`, the roots and the roster were looked at before.
+    async fn take_all(&self, known: bool) -> Result<Vec<Offer>, MembershipError> {
+        let mut offers = take_files(&self.directory, &self.party, known).await?;
         offers.push(self.take_config().await?);
         Ok(offers)
     }
@@ -134,6 +149,17 @@ impl Membership {
             .map(|member| self.ask(member))
             .collect::<Vec<_>>();
         futures_util::future::join_all(asks).await
+    }
+
+    /// Asks every other party before this node answers anybody: since it stopped, a roster may have
+    /// suspended a member, or taken a share from this node. Nothing under way is given up when the
+    /// wait is over.
+    pub async fn ask_at_start(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let asking = tokio::spawn(async move { this.ask_peers().await });
+        if tokio::time::timeout(ASK_AT_START, asking).await.is_err() {
+            tracing::info!("not every peer said whether there is a newer roster");
+        }
     }
 
     /// Nodes other than this one, by the newest roster that is known, expired or not: one that has
@@ -258,6 +284,9 @@ impl Membership {
     pub async fn watch(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let mut changes = self.party.trust_changes();
         let mut files = BTreeSet::new();
+        // Roots and roster were offered when the node was opened: one that a newer has overtaken is no
+        // attempt at anything.
+        let mut offered = self.at_opening.clone();
         let mut asked_all = self.party.ambient().now();
         let mut vouched = None;
         let mut keys_may_differ = false;
@@ -271,6 +300,7 @@ impl Membership {
                 () = told_to_reload(&mut hangup) => {
                     files.clear();
                     keys_may_differ = true;
+                    offered.clear();
                 }
                 () = tokio::time::sleep(WATCH) => {}
                 Ok(()) = changes.changed() => {}
@@ -288,11 +318,14 @@ impl Membership {
             self.act_on_roster();
             let there = seen_files(&self.directory);
             if there != files {
-                files = there;
-                if let Err(error) = self.take_files().await {
-                    tracing::error!(%error, "the roster in the directory could not be taken");
+                let trusted = trust_files(&there);
+                match self.take_all(trusted == offered).await {
+                    Ok(_) => (files, offered) = (there, trusted),
                     // What could not be kept or recorded now is tried again at the next look.
-                    files.clear();
+                    Err(error) => {
+                        tracing::error!(%error, "the roster in the directory could not be taken");
+                        files.clear();
+                    }
                 }
             }
             let now = self.party.ambient().now();
@@ -343,12 +376,12 @@ pub enum MembershipError {
     Store(#[from] StoreError),
 }
 
-/// Takes the roots and the roster of a directory. `at_start`, a file that a newer one has overtaken
-/// since an earlier run is passed over without a record.
+/// Takes the roots and the roster of a directory. Of files that are `known`, looked at before, one
+/// that a newer has overtaken since is passed over without a record.
 pub(super) async fn take_files(
     directory: &Directory,
     party: &Party,
-    at_start: bool,
+    known: bool,
 ) -> Result<Vec<Offer>, MembershipError> {
     let mut offers = Vec::new();
     // A root that is refused must not keep the roster out, so each is tried for itself first; those
@@ -363,14 +396,14 @@ pub(super) async fn take_files(
                 good.push(note);
             }
             Err(_) => {
-                let outcome = take(party, &[note], None, at_start).await?;
+                let outcome = take(party, &[note], None, known).await?;
                 offers.push(offer(&name, Ok(outcome)));
             }
         }
     }
     let roster = directory.read_note("roster.note", Kind::Roster.max_bytes())?;
     if !good.is_empty() || roster.is_some() {
-        let outcome = take(party, &good, roster.as_deref(), at_start).await?;
+        let outcome = take(party, &good, roster.as_deref(), known).await?;
         offers.extend(roster.map(|_| offer("roster.note", Ok(outcome))));
     }
     Ok(offers)
@@ -380,9 +413,9 @@ async fn take(
     party: &Party,
     roots: &[Vec<u8>],
     roster: Option<&[u8]>,
-    at_start: bool,
+    known: bool,
 ) -> Result<Result<Update, RosterError>, StoreError> {
-    if !at_start {
+    if !known {
         return rosters::take(party, roots, roster, None).await;
     }
     let outcome = rosters::take_unrecorded(party, roots, roster).await?;
@@ -416,8 +449,17 @@ async fn told_to_reload(hangup: &mut Option<Signal>) {
     }
 }
 
+/// Names, times and sizes of the files of the directory that may change.
+pub(super) type SeenFiles = BTreeSet<(String, Option<SystemTime>, u64)>;
+
+/// Those of them that are roots or the roster.
+fn trust_files(seen: &SeenFiles) -> SeenFiles {
+    let is_trust = |(name, _, _): &&(String, _, _)| name != CONFIG;
+    seen.iter().filter(is_trust).cloned().collect()
+}
+
 /// What tells whether a file of the directory that may change has changed.
-fn seen_files(directory: &Directory) -> BTreeSet<(String, Option<SystemTime>, u64)> {
+pub(super) fn seen_files(directory: &Directory) -> SeenFiles {
     let entry = |name: String| {
         let metadata = std::fs::metadata(directory.file(&name)).ok()?;
         Some((name, metadata.modified().ok(), metadata.len()))
@@ -426,7 +468,7 @@ fn seen_files(directory: &Directory) -> BTreeSet<(String, Option<SystemTime>, u6
         .root_names()
         .unwrap_or_default()
         .into_iter()
-        .chain(["roster.note".to_owned(), "node.toml".to_owned()])
+        .chain(["roster.note".to_owned(), CONFIG.to_owned()])
         .filter_map(entry)
         .collect()
 }

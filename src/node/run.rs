@@ -18,7 +18,7 @@ use super::house;
 use super::identity::{Identity, IdentityError};
 use super::keeper::Keeper;
 use super::log_http::LogFiles;
-use super::membership::{self, Membership, MembershipError, Reach};
+use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::operator::Operator;
 use super::policies;
 use super::reminders;
@@ -199,6 +199,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
             other?;
         }
     }
+    let seen_files = membership::seen_files(directory);
     match membership::take_files(directory, &party, true).await {
         Err(MembershipError::Store(error @ StoreError::NotSigned(_))) => {
             tracing::warn!(%error, "the roster in the directory is taken later");
@@ -220,6 +221,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         identity,
         party,
         peers,
+        seen_files,
         _lock: lock,
     })
 }
@@ -234,6 +236,8 @@ pub struct Opened {
     pub party: Arc<Party>,
     /// How it reaches the others.
     pub peers: Arc<PinnedPeers>,
+    /// The files of the directory that were looked at.
+    pub(super) seen_files: SeenFiles,
     _lock: std::fs::File,
 }
 
@@ -271,6 +275,27 @@ pub async fn run(
     supervisor.status("Opening the database");
     let opened = open_party(&directory, &ambient).await?;
     let (config, identity, party) = (&opened.config, &opened.identity, &opened.party);
+    let connections = Arc::new(Connections::default());
+    let accepts = accepts(party);
+    let (shown, tls) = watch::channel(Arc::new(tls::server_config(
+        identity,
+        Arc::clone(&accepts),
+    )?));
+    let membership = Arc::new(Membership::new(
+        directory.clone(),
+        &opened,
+        identity.renewed()?,
+        Reach {
+            peers: Arc::clone(&opened.peers),
+            connections: Arc::clone(&connections),
+            accepts: Arc::clone(&accepts),
+            witness: identity.witness.clone(),
+            shown,
+        },
+    ));
+    // Before anybody is listened to: nodes that start together refuse each other at once, instead of
+    // waiting for each other.
+    membership.ask_at_start().await;
     let listen = |address: &dyn std::fmt::Display| {
         let address = address.to_string();
         move |source| NodeError::Listen { address, source }
@@ -295,30 +320,12 @@ pub async fn run(
         alarm.clone(),
     );
     let rounds = Arc::new(Rounds::new(Arc::clone(party), alarm));
-    let connections = Arc::new(Connections::default());
     // Before anybody is answered: a share that a roster took back must not answer.
     let tending = Tending::begin(directory.clone(), Arc::clone(party)).await;
     let tending = tokio::spawn(tending::go_on(
         tending,
         config.rederive_per_minute,
         stopped.clone(),
-    ));
-    let accepts = accepts(party);
-    let (shown, tls) = watch::channel(Arc::new(tls::server_config(
-        identity,
-        Arc::clone(&accepts),
-    )?));
-    let membership = Arc::new(Membership::new(
-        directory.clone(),
-        Arc::clone(party),
-        identity.renewed()?,
-        Reach {
-            peers: Arc::clone(&opened.peers),
-            connections: Arc::clone(&connections),
-            accepts: Arc::clone(&accepts),
-            witness: identity.witness.clone(),
-            shown,
-        },
     ));
     let door = Door {
         config: tls,

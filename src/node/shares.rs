@@ -3,7 +3,7 @@
 //! ```text
 //! keys/share-N-XXXXXXXXXXXXXXXX.new        made by a ceremony, and not yet named by a roster
 //! keys/share-N-XXXXXXXXXXXXXXXX.sealed     taken into use: the roster named it
-//! keys/share-N-XXXXXXXXXXXXXXXX.destroyed  overwritten; gone once the log says so
+//! keys/share-N-XXXXXXXXXXXXXXXX.destroyed  the log says it is gone; being overwritten
 //! ```
 //!
 //! N is the epoch, the digits are the beginning of the share's public counterpart. No share is ever
@@ -14,7 +14,7 @@
 //! epoch.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -247,69 +247,28 @@ impl KeptShare {
         Ok(())
     }
 
-    /// Overwrites it; what is left is a file without content, by which its end is remembered until
-    /// the log says so.
+    /// Overwrites and removes it. The log must say so by then: a database that went back refuses the
+    /// leaf, and with it the destruction that an old roster would bring about.
     ///
     /// # Errors
-    /// If the file system refuses.
-    pub fn destroy(self) -> Result<Destroyed, IdentityError> {
-        let verifying_share = self.verifying_share().to_string();
+    /// If the file system refuses; [`finish_destroying`] goes on where it stopped.
+    pub fn destroy(self) -> Result<(), IdentityError> {
         let marker = self.path.with_extension("destroyed");
         // Renamed first: a share that was overwritten in part must not be taken for one.
         fs::rename(&self.path, &marker).map_err(failed("rename", &self.path))?;
-        overwrite(&marker, &verifying_share).map_err(failed("destroy", &marker))?;
-        Ok(Destroyed {
-            epoch: self.holding.epoch,
-            verifying_share,
-            marker,
-        })
+        destroy_file(&marker)
     }
 }
 
-/// A share that is gone, until the log says so.
-#[derive(Debug)]
-pub struct Destroyed {
-    /// Its epoch.
-    pub epoch: u32,
-    /// Its public counterpart, in hexadecimal digits; only their beginning if a crash came between.
-    pub verifying_share: String,
-    marker: PathBuf,
-}
-
-impl Destroyed {
-    /// The shares that were destroyed and of which the log may not know yet. What a crash left of
-    /// one is destroyed here.
-    ///
-    /// # Errors
-    /// If the file system refuses.
-    pub fn unrecorded(directory: &Directory) -> Result<Vec<Self>, IdentityError> {
-        let mut destroyed = Vec::new();
-        for file in files(directory) {
-            let Some(name) = file.strip_suffix(".destroyed").and_then(Name::parse) else {
-                continue;
-            };
-            let marker = directory.key(&file);
-            let text = fs::read_to_string(&marker).map_err(failed("read", &marker))?;
-            let is_whole = text.len() == 64 && text.starts_with(&name.digits);
-            if !is_whole {
-                overwrite(&marker, &name.digits).map_err(failed("destroy", &marker))?;
-            }
-            destroyed.push(Self {
-                epoch: name.epoch,
-                verifying_share: if is_whole { text } else { name.digits },
-                marker,
-            });
-        }
-        Ok(destroyed)
-    }
-
-    /// Forgets it: the log knows.
-    ///
-    /// # Errors
-    /// If the file system refuses.
-    pub fn forget(self) -> Result<(), IdentityError> {
-        fs::remove_file(&self.marker).map_err(failed("remove", &self.marker))
-    }
+/// Destroys what an earlier run began to and did not end. The log has it already.
+///
+/// # Errors
+/// If the file system refuses.
+pub fn finish_destroying(directory: &Directory) -> Result<(), IdentityError> {
+    files(directory)
+        .into_iter()
+        .filter(|file| file.ends_with(".destroyed"))
+        .try_for_each(|file| destroy_file(&directory.key(&file)))
 }
 
 /// The names of the files about shares, to see a change.
@@ -366,17 +325,17 @@ fn place<'a>(column: &'a str, row: &'a [u8]) -> Place<'a> {
     }
 }
 
-/// Writes zeros over a file, then leaves a text in it. On a disk that writes elsewhere this
-/// overwrites nothing; what is left there is sealed.
-fn overwrite(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    let length = file.metadata()?.len() as usize;
-    file.write_all(&vec![b'0'; length])?;
-    file.sync_all()?;
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+/// Writes zeros over a file, then removes it. On a disk that writes elsewhere this overwrites
+/// nothing; what is left there is sealed.
+fn destroy_file(path: &Path) -> Result<(), IdentityError> {
+    let overwrite = || {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let length = file.metadata()?.len() as usize;
+        file.write_all(&vec![b'0'; length])?;
+        file.sync_all()
+    };
+    overwrite().map_err(failed("overwrite", path))?;
+    fs::remove_file(path).map_err(failed("remove", path))
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> IdentityError + 'a {
@@ -440,35 +399,38 @@ mod tests {
         let again = identity.shares(&directory).unwrap();
         assert_eq!(again.iter().filter(|share| share.in_use).count(), 1);
 
-        let sealed = fs::read(&share.path).unwrap();
-        let destroyed = share.destroy().unwrap();
-        assert_eq!(destroyed.verifying_share, public);
-        assert_eq!(identity.shares(&directory).unwrap().len(), 1);
-        // Its end is remembered until it is in the log.
-        let unrecorded = Destroyed::unrecorded(&directory).unwrap();
-        assert_eq!(unrecorded.len(), 1);
-        assert_eq!(unrecorded[0].verifying_share, public);
-        let left = fs::read(&unrecorded[0].marker).unwrap();
-        assert_ne!(left, sealed);
-        for destroyed in unrecorded {
-            destroyed.forget().unwrap();
-        }
+        let other = kept.remove(0);
+        share.destroy().unwrap();
+        let left = identity.shares(&directory).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_ne!(left[0].verifying_share().to_string(), public);
+        assert_eq!(left[0].verifying_share(), other.verifying_share());
+        // Nothing of it is left, not even a name.
         assert_eq!(files(&directory).len(), 1);
     }
 
     #[test]
     fn what_a_crash_left_of_a_share_is_destroyed() {
-        let (_home, directory, identity) = with_shares(&[1]);
+        let (_home, directory, identity) = with_shares(&[1, 2]);
         let share = identity.shares(&directory).unwrap().remove(0);
-        let public = share.verifying_share().to_string();
         // The process died between the first step and the second.
         let marker = share.path.with_extension("destroyed");
         fs::rename(&share.path, &marker).unwrap();
-        assert!(identity.shares(&directory).unwrap().is_empty());
-        let unrecorded = Destroyed::unrecorded(&directory).unwrap();
-        assert!(public.starts_with(&unrecorded[0].verifying_share));
-        let left = fs::read_to_string(&marker).unwrap();
-        assert_eq!(left, unrecorded[0].verifying_share);
+        // A second name of the same file shows what becomes of its content.
+        let content = directory.key("seen-by-the-test");
+        fs::hard_link(&marker, &content).unwrap();
+        assert_eq!(identity.shares(&directory).unwrap().len(), 1);
+        finish_destroying(&directory).unwrap();
+        assert!(!marker.exists());
+        assert!(
+            fs::read(&content)
+                .unwrap()
+                .iter()
+                .all(|octet| *octet == b'0')
+        );
+        // The other one is not touched, and there is nothing to do a second time.
+        finish_destroying(&directory).unwrap();
+        assert_eq!(identity.shares(&directory).unwrap().len(), 1);
     }
 
     #[test]

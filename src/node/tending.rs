@@ -9,11 +9,12 @@ use tokio::sync::watch;
 
 use super::directory::Directory;
 use super::identity::{Identity, IdentityError};
-use super::shares::{self, Destroyed, Verdict};
+use super::shares::{self, Verdict};
 use crate::exchange::epochs::{self, Step, Way};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::{Party, PeerError};
 use crate::proto::exchange as pb;
+use crate::roster::{Bytes32, TrustStore};
 use crate::store::{Act, StoreError};
 
 /// How often roster and directory are looked at.
@@ -40,8 +41,19 @@ enum TendingError {
 pub struct Tending {
     directory: Directory,
     party: Arc<Party>,
-    /// Version of the roster, and the files with shares.
-    seen: Option<(u32, Vec<String>)>,
+    seen: Option<Seen>,
+}
+
+/// What decides about shares and epochs.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    /// Digest of the roster: under new root keys another one may have the same version.
+    roster: Option<Bytes32>,
+    /// The files with shares.
+    files: Vec<String>,
+    /// Whether the log is signed. While it is not, the database may have gone back, and nothing is
+    /// destroyed for the sake of an old roster.
+    signed: bool,
 }
 
 impl Tending {
@@ -58,15 +70,26 @@ impl Tending {
 
     /// Does what a new roster, or a ceremony, makes necessary.
     async fn look(&mut self) {
-        let version = self.party.with_trust(|trust| trust.versions().roster);
-        let now = Some((version, shares::files(&self.directory)));
-        if self.seen == now {
+        let before = self.see();
+        if self.seen.as_ref() == Some(&before) {
             return;
         }
-        match tend_keys(&self.directory, &self.party).await {
+        match tend_keys(&self.directory, &self.party, before.signed).await {
             // What was done changed the files once more.
-            Ok(()) => self.seen = Some((version, shares::files(&self.directory))),
+            Ok(()) => {
+                let files = shares::files(&self.directory);
+                self.seen = Some(Seen { files, ..before });
+            }
             Err(error) => tracing::error!(%error, "the node's shares could not be tended"),
+        }
+    }
+
+    fn see(&self) -> Seen {
+        let digest = |trust: &TrustStore| trust.roster().map(|roster| roster.digest());
+        Seen {
+            roster: self.party.with_trust(digest),
+            files: shares::files(&self.directory),
+            signed: matches!(self.party.ledger().standing(), Some(Ok(()))),
         }
     }
 }
@@ -112,15 +135,22 @@ pub async fn go_on(
     }
 }
 
-async fn tend_keys(directory: &Directory, party: &Party) -> Result<(), TendingError> {
-    tend_shares(directory, party).await?;
-    for epoch in epochs::leave(party).await? {
-        tracing::info!(epoch, "what was kept under an old key epoch is destroyed");
+async fn tend_keys(directory: &Directory, party: &Party, signed: bool) -> Result<(), TendingError> {
+    tend_shares(directory, party, signed).await?;
+    if signed {
+        for epoch in epochs::leave(party).await? {
+            tracing::info!(epoch, "what was kept under an old key epoch is destroyed");
+        }
     }
     Ok(())
 }
 
-async fn tend_shares(directory: &Directory, party: &Party) -> Result<(), TendingError> {
+async fn tend_shares(
+    directory: &Directory,
+    party: &Party,
+    signed: bool,
+) -> Result<(), TendingError> {
+    shares::finish_destroying(directory)?;
     let identity = Identity::load(directory)?;
     let mut kept = Vec::new();
     let mut doomed = Vec::new();
@@ -144,16 +174,19 @@ async fn tend_shares(directory: &Directory, party: &Party) -> Result<(), Tending
         }
         kept.push(share.holding);
     }
+    // Those to be destroyed answer no more, whether or not they can be now.
     party.replace_shares(kept);
-    for share in doomed {
-        share.destroy()?;
+    if !signed {
+        return Ok(());
     }
-    // Those of an earlier run too that ended before its log knew.
-    for destroyed in Destroyed::unrecorded(directory)? {
-        let reference = reference(destroyed.epoch, &destroyed.verifying_share);
+    for share in doomed {
+        // The leaf comes first: a database that went back cannot commit it. A crash in between
+        // leaves the share to be judged, recorded and destroyed at the next start.
+        let epoch = share.holding.epoch;
+        let reference = reference(epoch, &share.verifying_share());
         record(party, pb::Act::ShareDestroyed, reference).await?;
-        tracing::info!(epoch = destroyed.epoch, "a share is destroyed");
-        destroyed.forget()?;
+        share.destroy()?;
+        tracing::info!(epoch, "a share is destroyed");
     }
     Ok(())
 }

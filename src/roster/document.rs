@@ -158,7 +158,8 @@ pub(super) fn parse_json<T: DeserializeOwned>(
 }
 
 /// Cuts a foreign text to `most` characters and makes it safe to print on one line.
-pub(super) fn printable(text: &str, most: usize) -> String {
+#[must_use]
+pub fn printable(text: &str, most: usize) -> String {
     let shown = |c: char| match c {
         readable if super::validate::is_readable(readable) => readable,
         _ => char::REPLACEMENT_CHARACTER,

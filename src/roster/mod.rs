@@ -60,7 +60,7 @@ mod sample;
 pub use bytes32::{Bytes32, HexError};
 pub use coalition_key::{CoalitionKey, CoalitionKeys, Keyholder};
 pub use diff::{Change, diff_roots, diff_rosters};
-pub use document::Kind;
+pub use document::{Kind, printable};
 pub use draft::{SignatureReport, add_signature, merge_signatures};
 pub use error::{Authority, RosterError};
 pub use freshness::{

@@ -400,20 +400,22 @@ impl Store {
     /// searchable from the next publication mark on.
     ///
     /// A record that lacks the tokens of an epoch that is open is left as it was, to be enrolled
-    /// anew: it must not be missing where peers ask.
+    /// anew: it must not be missing where peers ask. Tokens of an epoch that was left while they were
+    /// made are dropped.
     pub async fn save_tokens(
         &self,
         tokens: Vec<(&StoredRecord, Vec<RecordTokens>)>,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("save-tokens").await?;
-        let open = Self::open_epochs_in(&mut tx).await?;
+        let mut open = Self::open_epochs_in(&mut tx).await?;
         if open.is_empty() && !Self::has_enrolled(&mut tx).await? {
             // The first that this index ever has: there is nothing else to wait for.
             let given = tokens.iter().flat_map(|(_, of_record)| of_record);
             let given: BTreeSet<u32> = given.map(|tokens| tokens.epoch).collect();
-            for epoch in given {
-                Self::open_epoch(&mut tx, epoch).await?;
+            for epoch in &given {
+                Self::open_epoch(&mut tx, *epoch).await?;
             }
+            open = given;
         }
         let (mut index, mut silent_index) = (Vec::new(), Vec::new());
         for (record, of_record) in tokens {
@@ -437,7 +439,10 @@ impl Store {
                 &mut index
             };
             for tokens in of_record {
-                self.put_tokens(&mut tx, record, tokens, rows).await?;
+                // None is open on the way from an epoch that was left to the first one after it.
+                if open.is_empty() || open.contains(&tokens.epoch) {
+                    self.put_tokens(&mut tx, record, tokens, rows).await?;
+                }
             }
         }
         insert_index(&self.keys, &mut tx, Index::Published, index).await?;

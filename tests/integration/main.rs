@@ -30,6 +30,7 @@ mod process;
 mod protection;
 mod quota;
 mod report;
+mod restored_shares;
 mod review;
 mod roster_attacks;
 mod rotation;

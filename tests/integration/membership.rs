@@ -149,6 +149,89 @@ async fn who_hears_of_a_newer_roster_asks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_off_has_the_newest_roster_before_it_answers() {
+    let mut coalition = Coalition::start().await;
+    coalition.stop_node("pl").await;
+    coalition.roster.version = 2;
+    coalition.publish_roster_at("ua");
+    coalition.roster_in_force("ua", 2).await;
+    coalition.start_node("pl").await;
+    assert_eq!(membership(&coalition, "pl").await.roster_version, 2);
+
+    // The older one still lies in its directory. That is nobody's attempt at anything, neither at the
+    // start nor when another file changes.
+    let directory = Directory::new(coalition.path("pl"));
+    let mut config = Config::load(&directory).unwrap();
+    config.refuse = vec![Refused {
+        member: Some("de".parse().unwrap()),
+        purposes: Vec::new(),
+    }];
+    directory.write("node.toml", &config.to_text()).unwrap();
+    let looked = async {
+        loop {
+            let leaves = coalition.leaves("pl", 0).await;
+            if leaves
+                .iter()
+                .any(|leaf| leaf.act() == pb::Act::HouseRulesSet)
+            {
+                return leaves;
+            }
+        }
+    };
+    let leaves = tokio::time::timeout(Duration::from_secs(60), looked)
+        .await
+        .expect("the configuration was not taken");
+    let refused = |leaf: &pb::LogEntry| leaf.act() == pb::Act::RosterRefused;
+    assert!(!leaves.iter().any(refused));
+    // One that is put there now is another matter.
+    coalition.roster.version = 1;
+    coalition.roster.members[0].index_cap += 1;
+    coalition.publish_roster_at("pl");
+    let noticed = async {
+        while !coalition
+            .leaves("pl", 0)
+            .await
+            .iter()
+            .any(|leaf| leaf.act() == pb::Act::RosterRefused && leaf.reference == "ROLLBACK")
+        {
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), noticed)
+        .await
+        .expect("the rollback was not recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_new_root_keys_a_version_that_was_there_before_is_another_roster() {
+    let mut coalition = Coalition::start().await;
+    crate::exchange::search_described(&coalition, "ua").await;
+    // The version is counted anew, and the key is another one under the same number.
+    let root = coalition.rotate_roots();
+    let key = coalition.make_key(1);
+    coalition.roster.coalition_key.current = Some(key);
+    for id in ["pl", "de"] {
+        coalition.stop_node(id).await;
+    }
+    for id in MEMBERS {
+        let directory = Directory::new(coalition.path(id));
+        directory.write_root(2, &root).unwrap();
+    }
+    coalition.publish_roster();
+    for id in ["pl", "de"] {
+        coalition.start_node(id).await;
+    }
+    take_files(&coalition, "ua").await;
+    for id in MEMBERS {
+        let found = membership(&coalition, id).await;
+        assert_eq!((found.root_version, found.roster_version), (2, 1), "{id}");
+    }
+    // One node ran through it, the others begin anew: they agree on the key.
+    for answer in crate::exchange::search_described(&coalition, "ua").await {
+        assert_eq!(answer.error_message, "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_member_is_cut_off_at_once_and_nobody_else() {
     let mut coalition = Coalition::start().await;
     let mut suspended = held_open(&coalition, "ua", "pl").await;

@@ -71,7 +71,7 @@ impl Subjects {
     ) -> Result<MemberAnswer, PeerError> {
         let roster = party.roster()?;
         let mut epochs = self.epochs(party, &roster).await?;
-        if let Some(known) = party.answered_under(&holder.id, roster.version())
+        if let Some(known) = party.answered_under(&holder.id, &roster)
             && let Some(at) = epochs.iter().position(|epoch| *epoch == known)
         {
             epochs[..=at].rotate_right(1);
@@ -84,7 +84,7 @@ impl Subjects {
                     refused = PeerError::Refused { member, refusal };
                 }
                 Ok(answer) => {
-                    party.note_answer(&holder.id, roster.version(), epoch);
+                    party.note_answer(&holder.id, &roster, epoch);
                     return Ok(answer);
                 }
                 Err(error) => return Err(error),

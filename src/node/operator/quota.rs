@@ -46,7 +46,7 @@ impl QuotaService for Operator {
             .into_iter()
             .map(|(member, quota, found)| pb::QuotaUse {
                 member: member.to_string(),
-                quota,
+                quota: quota.to_owned(),
                 used: found.used,
                 limit: found.limit,
                 stated_ms: found.at_ms,

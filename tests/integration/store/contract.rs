@@ -166,6 +166,36 @@ fn seen(store: &Store, id: &[u8], digest: u8) -> Seen {
 }
 
 #[tokio::test]
+async fn tokens_of_an_epoch_that_is_not_open_do_not_come_back() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A", "first")]).await;
+    fixture.enrol().await;
+    fixture.import(vec![staged("B", "second")]).await;
+    let records = fixture.store.records_to_enrol(100).await.unwrap();
+    let under = |epoch| RecordTokens {
+        epoch,
+        presence: 3,
+        tokens: Zeroizing::new(vec![1, 2, 3]),
+        index: vec![(7, token(b"second"))],
+    };
+    // Made under two epochs, of which one was left in the meantime.
+    let tokens = records
+        .iter()
+        .map(|record| (record, vec![under(1), under(2)]))
+        .collect();
+    fixture.store.save_tokens(tokens).await.unwrap();
+    assert!(
+        fixture
+            .store
+            .records_to_enrol(100)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(fixture.store.kept_epochs().await.unwrap(), [1].into());
+}
+
+#[tokio::test]
 async fn a_query_is_answered_once_also_after_a_restart() {
     let fixture = fixture().await;
     let first = seen(&fixture.store, b"id", 1);
