@@ -23,6 +23,8 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/policy.proto",
     "wayhome/operator/v1/requests.proto",
     "wayhome/operator/v1/accounts.proto",
+    "wayhome/operator/v1/keys.proto",
+    "wayhome/operator/v1/backup.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -50,6 +50,9 @@ act-OPERATOR_SIGNED_IN = person signed in
 act-OPERATOR_REFUSED = sign-in refused
 act-OPERATOR_SIGNED_OUT = person signed out
 act-ACCOUNT_CHANGED = account changed
+act-WRAPPING_KEY_MADE = wrapping key made
+act-WRAPPING_KEY_DESTROYED = wrapping key destroyed
+act-BACKUP_CREATED = backup made
 
 # After "for".
 purpose-family_tracing = tracing the family

@@ -50,6 +50,9 @@ act-OPERATOR_SIGNED_IN = особа ввійшла
 act-OPERATOR_REFUSED = у вході відмовлено
 act-OPERATOR_SIGNED_OUT = особа вийшла
 act-ACCOUNT_CHANGED = обліковий запис змінено
+act-WRAPPING_KEY_MADE = створено ключ обгортання
+act-WRAPPING_KEY_DESTROYED = ключ обгортання знищено
+act-BACKUP_CREATED = створено резервну копію
 
 # After "for".
 purpose-family_tracing = розшук родини

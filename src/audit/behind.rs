@@ -170,6 +170,9 @@ fn expected(entry: &Entry) -> Expected {
         | Act::RecordsPublished
         | Act::RecordErased
         | Act::SilentChecked
+        | Act::BackupCreated
+        | Act::WrappingKeyMade
+        | Act::WrappingKeyDestroyed
         | Act::LeavesRead => Expected {
             query: false,
             answer: false,

@@ -9,7 +9,8 @@ use crate::exchange::{Thresholds, policy};
 use crate::node::accounts::make_first_code;
 use crate::node::config::Notify;
 use crate::node::{
-    Config, DatabaseAddress, Identity, LogConfig, POLICY_FILE, Routes, default_rederive_per_minute,
+    BackupConfig, Config, DatabaseAddress, Identity, KeysConfig, LogConfig, POLICY_FILE, Routes,
+    default_rederive_per_minute,
 };
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
@@ -76,6 +77,8 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         refuse: Vec::new(),
         alerts: Thresholds::default(),
         notify: Notify::default(),
+        keys: KeysConfig::default(),
+        backup: BackupConfig::default(),
     };
     let member = public_entry(context, &args, scope.clone(), &identity)?;
     let entry =

@@ -1,10 +1,12 @@
 //! `wayhome keys`: the keys of a party that are renewed, the one that signs its messages and that of
-//! its TLS certificate.
+//! its TLS certificate, and the keys that guard what is at rest.
 //!
 //! Old and new overlap: the roster first lists both, the node changes over when the new one's time
 //! has come, and the old one is destroyed once nothing rests on it.
 
-use serde_json::json;
+mod at_rest;
+
+use serde_json::{Value, json};
 
 use super::roster::trust;
 use super::{CliError, Context};
@@ -32,6 +34,9 @@ enum Command {
     Status,
     /// Put the successors in the place of the keys they follow, and destroy those.
     Retire,
+    /// Make a new master key and a new wrapping key; everything at rest is wrapped anew in the
+    /// background.
+    Rotate(at_rest::RotateArgs),
 }
 
 #[derive(clap::Args)]
@@ -44,11 +49,12 @@ struct RenewArgs {
     overlap_days: u64,
 }
 
-pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Renew(args) => renew(context, &args),
-        Command::Status => status(context),
+        Command::Status => status(context).await,
         Command::Retire => retire(context),
+        Command::Rotate(args) => at_rest::rotate(context, &args).await,
     }
 }
 
@@ -125,7 +131,7 @@ fn own_entry(context: &Context) -> Result<Member, CliError> {
         .map_err(|error| CliError::input("MALFORMED", format!("member.json: {error}")))
 }
 
-fn status(context: &Context) -> Result<(), CliError> {
+async fn status(context: &Context) -> Result<(), CliError> {
     let directory = &context.directory;
     let now = context.ambient.now();
     let entry = own_entry(context)?;
@@ -158,7 +164,8 @@ fn status(context: &Context) -> Result<(), CliError> {
             "not_after": until.map(|(_, until)| until.to_string()),
         }));
     }
-    output.object(&json!({"ok": true, "keys": list}));
+    let at_rest = at_rest::status(context).await?.unwrap_or(Value::Null);
+    output.object(&json!({"ok": true, "keys": list, "at_rest": at_rest}));
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod alerts;
 mod audit;
+mod backup;
 mod bench;
 mod ceremony;
 mod demo;
@@ -67,12 +68,14 @@ enum Command {
     Run(run::Args),
     /// Say how the node is.
     Status(status::Args),
-    /// Renew the node's signing key and TLS certificate.
+    /// Renew the node's signing key and TLS certificate, and rotate its keys at rest.
     Keys(keys::Args),
     /// Say who used how much of its quotas, and what was unusual.
     Quotas(quotas::Args),
     /// Bring the register in, list, publish, erase.
     Records(records::Args),
+    /// Make, check and restore backups.
+    Backup(backup::Args),
     /// Say who looked for protected records.
     Alerts(alerts::Args),
     /// Look children up at the other members.
@@ -178,9 +181,10 @@ pub fn main() -> ExitCode {
             Command::Init(args) => init::run(&context, args),
             Command::Run(args) => run::run(&context, args).await,
             Command::Status(args) => status::run(&context, args).await,
-            Command::Keys(args) => keys::run(&context, args),
             Command::Quotas(args) => quotas::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,
+            Command::Backup(args) => backup::run(&context, args).await,
+            Command::Keys(args) => keys::run(&context, args).await,
             Command::Alerts(args) => alerts::run(&context, args).await,
             Command::Search(args) => search::run(&context, args).await,
             Command::Review(args) => review::run(&context, args).await,

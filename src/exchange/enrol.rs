@@ -16,7 +16,7 @@ use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::store::{
     Act, Committed, Effect, Evidence, EvidencePart, Findable, ImportCounts, IndexSize,
-    RecordTokens, StagedRecord, StoreError, StoredRecord, Tag,
+    RecordTokens, SiblingTokens, StagedRecord, StoreError, StoredRecord, Tag,
 };
 
 /// How many records are enrolled at a time: their keys fill a few batches.
@@ -41,6 +41,7 @@ pub fn staged(party: &Party, record: &Record) -> StagedRecord {
             .as_ref()
             .map(|family| family.as_str().to_owned()),
         findable,
+        guarded: !matches!(record.protection, Protection::None) || !record.consent.permits_search(),
     }
 }
 
@@ -386,7 +387,9 @@ pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
     Ok(size)
 }
 
-/// Erases a record at once: its rows, its tokens, its data key.
+/// Erases a record at once: its rows, its tokens, its data key, and what is kept about it. Its
+/// siblings stay in the index, without the keys that they shared with it, and the log says what the
+/// index is from then on.
 ///
 /// # Errors
 /// If the store fails. `None` if there is no such record.
@@ -396,6 +399,7 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
         return Ok(None);
     };
     let subject = party.pseudonym(record_ref)?;
+    let siblings = siblings_without(party, &stored).await?;
     let (leaf, opening) = Leaf::new(
         pb::Act::RecordErased,
         party.ambient(),
@@ -409,15 +413,117 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
     let act = Act::alone(leaf)
         .with(Effect::Erase {
             ref_tag: stored.ref_tag(),
+            siblings,
         })
         .with(Effect::Keep(
             EvidencePart::Opening,
             Evidence::plain(opening),
         ));
     match party.ledger().commit(act).await? {
-        Committed::Done { position, .. } => Ok(Some(position.leaf_index)),
+        Committed::Done { position, .. } => {
+            mark_if_changed(party).await?;
+            scrub(party).await?;
+            Ok(Some(position.leaf_index))
+        }
         _ => Err(PeerError::Store(StoreError::Closed)),
     }
+}
+
+/// How often old pages are tried to be emptied before it is left to the node's housekeeping.
+const SCRUBS: usize = 5;
+
+/// Empties the database's old pages of what was erased.
+async fn scrub(party: &Party) -> Result<(), StoreError> {
+    for _ in 0..SCRUBS {
+        if party.store().scrub().await? {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    tracing::warn!("old pages of the database are still read; they are emptied later");
+    Ok(())
+}
+
+/// The tokens of a record's siblings without those that they share with it. A sibling whose tokens
+/// do not fit the family as it is known now is left out: its tokens are made anew.
+async fn siblings_without(
+    party: &Party,
+    erased: &StoredRecord,
+) -> Result<Vec<SiblingTokens>, PeerError> {
+    let Some(tag) = erased.family_tag else {
+        return Ok(Vec::new());
+    };
+    let open = epochs::open(party).await?;
+    let before = findable_family(party, tag).await?;
+    let gone = parse(erased)?;
+    let stays = |record: &Record| record.record_ref.as_str() != gone.record_ref.as_str();
+    let mut after = findable_family(party, tag).await?;
+    after.retain(stays);
+    let mut siblings = Vec::new();
+    for stored in party.store().family(tag).await? {
+        let record = parse(&stored)?;
+        if !stays(&record) {
+            continue;
+        }
+        let (_, had) = keys(party, &record, &before);
+        let (_, left) = keys(party, &record, &after);
+        let mut tokens = Vec::with_capacity(open.len());
+        for epoch in &open {
+            tokens.extend(tokens_left(party, &stored, *epoch, &had, &left).await?);
+        }
+        if tokens.len() == open.len() && !tokens.is_empty() {
+            siblings.push(SiblingTokens {
+                record: stored,
+                tokens,
+            });
+        }
+    }
+    Ok(siblings)
+}
+
+/// The tokens of a record under an epoch that belong to the keys that are left of those it had.
+/// Nothing if its tokens do not fit those keys.
+async fn tokens_left(
+    party: &Party,
+    stored: &StoredRecord,
+    epoch: u32,
+    had: &[LinkageKey],
+    left: &[LinkageKey],
+) -> Result<Option<RecordTokens>, StoreError> {
+    let kept = party.store().tokens(stored, epoch).await?;
+    let Some((presence, bytes)) = kept else {
+        return Ok(None);
+    };
+    let Some(tokens) = SubjectTokens::from_bytes(presence, &bytes) else {
+        return Ok(None);
+    };
+    let fits = had.len() == tokens.tokens.len()
+        && had
+            .iter()
+            .zip(&tokens.tokens)
+            .all(|(key, (rule, _))| key.rule == *rule);
+    if !fits {
+        return Ok(None);
+    }
+    let of_key = |key: &LinkageKey| {
+        let at = had
+            .iter()
+            .position(|known| known.rule == key.rule && known.text == key.text)?;
+        tokens.tokens.get(at).cloned()
+    };
+    let kept: Option<Vec<_>> = left.iter().map(of_key).collect();
+    Ok(kept.map(|kept| {
+        let kept = SubjectTokens {
+            presence: tokens.presence,
+            tokens: kept,
+        };
+        RecordTokens {
+            epoch,
+            presence,
+            index: kept.index_rows(epoch, party.id().as_str()),
+            tokens: kept.to_bytes(),
+        }
+    }))
 }
 
 /// The record behind a published row as the register has it now: protection and ground count from

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupConfig;
 use super::database::DatabaseAddress;
 use super::directory::{Directory, DirectoryError};
+use super::keys::KeysConfig;
 use super::tls::Routes;
 use crate::exchange::{HouseRules, HouseRulesError, Refused, Thresholds};
 use crate::roster::MemberId;
@@ -40,6 +42,12 @@ pub struct Config {
     /// How this member's people are told that something waits for them.
     #[serde(default, skip_serializing_if = "Notify::is_silent")]
     pub notify: Notify,
+    /// Keys at rest.
+    #[serde(default, skip_serializing_if = "KeysConfig::is_default")]
+    pub keys: KeysConfig,
+    /// Backups.
+    #[serde(default, skip_serializing_if = "BackupConfig::is_default")]
+    pub backup: BackupConfig,
 }
 
 /// How people are told that something waits for them.
@@ -169,6 +177,8 @@ mod tests {
                 ..Thresholds::default()
             },
             notify: Notify::default(),
+            keys: KeysConfig::default(),
+            backup: BackupConfig::default(),
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

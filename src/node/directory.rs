@@ -6,7 +6,8 @@
 //! DIR/root.note            the pinned root document
 //! DIR/roots/N.note         roots that followed it, by version
 //! DIR/roster.note          the newest roster given as a file
-//! DIR/keys/master.key      wraps data keys (vault)
+//! DIR/keys/master.key      wraps wrapping keys and what else stands above data keys (vault)
+//! DIR/keys/wrapping.keys   wrap data keys; in no backup of the database
 //! DIR/keys/token.key       second seal on coalition tokens; never backed up
 //! DIR/keys/signing.key     signs messages
 //! DIR/log.guard            the newest state of the log that was signed; never backed up

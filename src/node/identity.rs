@@ -1,6 +1,7 @@
 //! A party's keys: made once by `wayhome init`, loaded by every command that speaks for the party.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rand_core::RngCore as _;
 use ring::digest::{SHA256, digest};
@@ -11,11 +12,12 @@ use zeroize::Zeroizing;
 
 use super::directory::{Directory, DirectoryError};
 use super::guard::Guard;
+use super::keys::{self, KeysConfig};
 use crate::ambient::Ambient;
 use crate::envelope::{Cosigner, KeyName, NoteSigner, SigningKey};
 use crate::oprf::pseudonym::PseudonymKey;
 use crate::roster::{Bytes32, Member, MemberId, Timestamp};
-use crate::vault::{self, DataKey, KeyRing, VaultError};
+use crate::vault::{self, DataKey, KeyRing, KeyWrapper, VaultError, VaultKeys};
 
 /// The keys of one party.
 pub struct Identity {
@@ -29,8 +31,8 @@ pub struct Identity {
     pub pseudonym: PseudonymKey,
     /// Opens ceremony packages (X25519, RFC 9180).
     pub encryption: Zeroizing<[u8; 32]>,
-    /// Wraps data keys.
-    pub ring: KeyRing,
+    /// Wraps what stands above data keys: wrapping keys, shares, the store's own key.
+    pub master: Arc<dyn KeyWrapper>,
     /// TLS certificate.
     pub certificate: CertificateDer<'static>,
     /// Its key.
@@ -75,6 +77,16 @@ pub enum IdentityError {
         /// What is wrong.
         why: String,
     },
+    /// The service manager gives no credentials.
+    #[error(
+        "the master key is to be the credential {name:?}, and there are no credentials here: run \
+         the node as a systemd service with LoadCredential={name}:FILE, or set \
+         CREDENTIALS_DIRECTORY"
+    )]
+    NoCredentials {
+        /// The credential's name.
+        name: String,
+    },
     /// The certificate could not be made.
     #[error("the TLS certificate could not be made: {0}")]
     Certificate(String),
@@ -97,10 +109,9 @@ impl Identity {
             write_secret(&directory.key(name), &*bytes)?;
             Ok(bytes)
         };
-        vault::create_file(
-            &KeyRing::generate(&mut ambient.rng()),
-            &directory.key("master.key"),
-        )?;
+        let master = KeyRing::generate(&mut ambient.rng());
+        vault::create_file(&master, &directory.key("master.key"))?;
+        keys::create_wrapping(directory, &master, ambient)?;
         secret("token.key")?;
         secret("signing.key")?;
         secret("encryption.key")?;
@@ -152,7 +163,7 @@ impl Identity {
             log,
             pseudonym,
             encryption: read_secret(&directory.key("encryption.key"))?,
-            ring: master_ring(directory)?,
+            master: master(directory)?,
             certificate,
             tls_key,
         })
@@ -249,10 +260,11 @@ impl Identity {
     ///
     /// # Errors
     /// If a key file cannot be read.
-    pub fn store_keys(directory: &Directory) -> Result<(KeyRing, DataKey), IdentityError> {
-        let ring = master_ring(directory)?;
+    pub fn store_keys(directory: &Directory) -> Result<(VaultKeys, DataKey), IdentityError> {
+        let master = master(directory)?;
+        let wrapping = Some(keys::load_wrapping(directory, master.as_ref())?);
         let token = DataKey::from_bytes(&*read_secret(&directory.key("token.key"))?);
-        Ok((ring, token))
+        Ok((VaultKeys { master, wrapping }, token))
     }
 
     /// The public half.
@@ -390,6 +402,23 @@ fn load_tls(
     Ok((shown, secret))
 }
 
+/// The master key, from where the configuration says; a directory that has none yet has it in its
+/// file.
+fn master(directory: &Directory) -> Result<Arc<dyn KeyWrapper>, IdentityError> {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default)]
+        keys: KeysConfig,
+    }
+    let text = directory.read_if_there("node.toml")?.unwrap_or_default();
+    let only: Only = toml::from_str(&text).map_err(|error| IdentityError::Damaged {
+        path: directory.file("node.toml").display().to_string(),
+        what: "[keys]",
+        why: error.to_string(),
+    })?;
+    only.keys.master.load(directory)
+}
+
 /// SHA-256 of a certificate's SubjectPublicKeyInfo: its pin.
 ///
 /// # Errors
@@ -436,18 +465,6 @@ fn self_signed(member: &MemberId) -> Result<(String, Zeroizing<String>), Identit
     ];
     let certificate = params.self_signed(&key).map_err(wrong)?;
     Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
-}
-
-/// The ring that wraps data keys: the credential of the service manager where there is one
-/// (`LoadCredential=master.key:PATH`), else the directory's file.
-fn master_ring(directory: &Directory) -> Result<KeyRing, VaultError> {
-    let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .map(|folder| Path::new(&folder).join("master.key"))
-        .filter(|path| path.exists());
-    match credential {
-        Some(path) => vault::load_credential(&path),
-        None => vault::load_file(&directory.key("master.key")),
-    }
 }
 
 fn write_secret(path: &Path, secret: &[u8]) -> Result<(), VaultError> {

@@ -3,7 +3,7 @@
 //!
 //! 1. **Nobody contradicts.** Every witness in the roster is asked for the newest checkpoint of this
 //!    log that it has cosigned. One that the database does not extend stops the node, whatever else
-//!    speaks for it. So does a guard that is ahead of the database.
+//!    speaks for it. So does a guard, or a journal, that is ahead of the database.
 //! 2. **Somebody vouches.** Either the guard is intact, is of no earlier term than the one in which
 //!    the database was signed last, and the database extends it; or as many witnesses as the quorum
 //!    says have answered. The guard is of a new term before anything is signed in it, so a node that
@@ -108,6 +108,14 @@ impl Keeper {
         guarded: Guarded,
         witnesses: &[(MemberId, Held)],
     ) -> Result<(), TermRefused> {
+        // The node's own journal, which no backup of the database holds, contradicts as well.
+        match store.head_in_journal(self.key.name().as_str()) {
+            Ok(Some((size, root))) => {
+                extends(store, newest, &TreeHead { size, root }, "the journal").await?;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the journal cannot be asked about the log"),
+        }
         for (member, held) in witnesses {
             if let Held::Checkpoint(head) = held {
                 let by = format!("a checkpoint that {member} has cosigned");

@@ -1,6 +1,7 @@
 //! One running node: its directory, its keys, its servers.
 
 pub mod accounts;
+pub mod backup;
 pub mod ceremony;
 pub mod config;
 mod database;
@@ -9,6 +10,7 @@ mod guard;
 mod house;
 pub mod identity;
 mod keeper;
+pub mod keys;
 mod log_http;
 pub mod membership;
 mod new_origin;
@@ -28,10 +30,12 @@ pub mod tls;
 mod witness;
 mod witness_run;
 
+pub use backup::BackupConfig;
 pub use config::{Config, ConfigError, LogConfig, default_rederive_per_minute};
 pub use database::{DatabaseAddress, DatabaseAddressError};
 pub use directory::{Directory, DirectoryError};
 pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
+pub use keys::KeysConfig;
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
 pub use operator::{
     AsPerson, MAX_OPERATOR_MESSAGE, OperatorChannel, client as operator_client,

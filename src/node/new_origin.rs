@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::run::NodeError;
 use crate::ambient::Ambient;
 use crate::roster::{Log, Member};
-use crate::store::Store;
+use crate::store::{Journal, Store};
 use crate::tlog::{SignedCheckpoint, TreeHead};
 
 /// A new log, which begins when its node is started.
@@ -65,12 +65,16 @@ pub async fn new_log_origin(
     let identity = Identity::load(directory)?;
     let (ring, token) = Identity::store_keys(directory)?;
     let address = config.database_in(directory);
-    let store = Store::open(&address, ring, token, ambient.clone()).await?;
+    let store = Store::open(&address, ring, token, ambient.clone())
+        .await?
+        .with_journal(Journal::open(&config.backup.journal_in(directory))?);
     let old = identity.log.note_key();
     let broken_origin = old.name().to_string();
 
     let mut known: Vec<TreeHead> = Vec::new();
     known.extend(store.newest_signed().await?.map(|newest| newest.head));
+    let noted = store.head_in_journal(&broken_origin)?;
+    known.extend(noted.map(|(size, root)| TreeHead { size, root }));
     let guard_file = directory.file("log.guard");
     if let Guarded::Signed { head, .. } = Guard::new(&guard_file, &broken_origin).read() {
         known.push(head);

@@ -2,8 +2,10 @@
 //! the node's user can open.
 
 mod accounts;
+mod backup;
 mod disclosure;
 mod duty;
+mod keys;
 mod log;
 mod membership;
 mod policy;
@@ -28,12 +30,15 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
+use super::keys::KeyKeeper;
 use super::membership::Membership;
 use super::rounds::Rounds;
 use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::node::Directory;
 use crate::proto::operator::account_service_server::AccountServiceServer;
+use crate::proto::operator::backup_service_server::BackupServiceServer;
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
+use crate::proto::operator::key_service_server::KeyServiceServer;
 use crate::proto::operator::log_service_server::LogServiceServer;
 use crate::proto::operator::membership_service_server::MembershipServiceServer;
 use crate::proto::operator::node_service_server::NodeServiceServer;
@@ -58,6 +63,7 @@ pub struct Operator {
     directory: Directory,
     rounds: Arc<Rounds>,
     stopped: watch::Receiver<bool>,
+    keeper: Arc<KeyKeeper>,
 }
 
 impl Operator {
@@ -69,6 +75,7 @@ impl Operator {
         rounds: Arc<Rounds>,
         directory: Directory,
         stopped: watch::Receiver<bool>,
+        keeper: Arc<KeyKeeper>,
     ) -> Self {
         Self {
             party,
@@ -76,6 +83,7 @@ impl Operator {
             rounds,
             directory,
             stopped,
+            keeper,
         }
     }
 
@@ -100,6 +108,8 @@ impl Operator {
             .add_service(PolicyServiceServer::new(self.clone()))
             .add_service(RequestServiceServer::new(self.clone()))
             .add_service(AccountServiceServer::new(self.clone()))
+            .add_service(KeyServiceServer::new(self.clone()))
+            .add_service(BackupServiceServer::new(self.clone()))
             .add_service(NodeServiceServer::new(self))
     }
 }

@@ -17,6 +17,7 @@ use super::guard::Guard;
 use super::house;
 use super::identity::{Identity, IdentityError};
 use super::keeper::Keeper;
+use super::keys::KeyKeeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::operator::Operator;
@@ -42,7 +43,9 @@ use crate::proto::exchange::lookup_service_server::LookupServiceServer;
 use crate::proto::exchange::roster_service_server::RosterServiceServer;
 use crate::proto::exchange::token_service_server::TokenServiceServer;
 use crate::roster::{RosterError, TrustStore, TrustedRoster};
-use crate::store::{Ledger, LedgerParts, LogSigner, Store, StoreError, TermKeeper, TermRefused};
+use crate::store::{
+    Journal, Ledger, LedgerParts, LogSigner, Store, StoreError, TermKeeper, TermRefused,
+};
 use crate::tlog::{Checkpoint, Witness};
 
 /// How often expired leads and remembered queries are dropped.
@@ -144,7 +147,11 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let shares = shares.into_iter().map(|kept| kept.holding).collect();
     let rules = RuleTable::shipped().map_err(|error| NodeError::Rules(error.to_string()))?;
     let (ring, token) = Identity::store_keys(directory)?;
-    let store = Store::open(&config.database_in(directory), ring, token, ambient.clone()).await?;
+    let journal = config.backup.journal_in(directory);
+    let store = Store::open(&config.database_in(directory), ring, token, ambient.clone())
+        .await?
+        .with_journal(Journal::open(&journal)?);
+    do_anew(&store).await?;
     store.discard_import(None).await?;
     let trust = trust_store(directory, &store).await?;
     let own = trust
@@ -224,6 +231,24 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         seen_files,
         _lock: lock,
     })
+}
+
+/// Compares the database with what is kept outside of it. A database that came back from a backup
+/// does anew what it has forgotten, before anybody is answered.
+async fn do_anew(store: &Store) -> Result<(), NodeError> {
+    store.settle_journal().await?;
+    let replayed = store.replay_journal().await?;
+    if replayed.is_older() {
+        tracing::error!(
+            leaves = replayed.size,
+            known = replayed.known_size,
+            erased = replayed.erased,
+            withdrawn = replayed.withdrawn,
+            "the database is older than the node's journal: it came back from a backup; what the \
+             journal knows was done anew"
+        );
+    }
+    Ok(())
 }
 
 /// An open node. While it lives no other process opens the same directory.
@@ -333,12 +358,23 @@ pub async fn run(
         connections,
     };
     let peers = peer_server(party, desk, listener, door, stopped.clone());
+    let keeper = Arc::new(KeyKeeper::new(
+        directory.clone(),
+        config.keys.clone(),
+        ambient.clone(),
+    ));
+    keeper.begin(party.store()).await;
+    let keeping = tokio::spawn({
+        let (party, keeper, stopped) = (Arc::clone(party), Arc::clone(&keeper), stopped.clone());
+        async move { keeper.keep(&party, stopped).await }
+    });
     let operator = Operator::new(
         Arc::clone(party),
         Arc::clone(&membership),
         Arc::clone(&rounds),
         directory.clone(),
         stopped.clone(),
+        keeper,
     );
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
@@ -383,6 +419,7 @@ pub async fn run(
     rounding.abort();
     policy_watcher.abort();
     reminding.abort();
+    keeping.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)

@@ -26,7 +26,7 @@ use crate::ambient::Ambient;
 use crate::exchange::Keyholding;
 use crate::oprf::KeyShare;
 use crate::roster::{Bytes32, CoalitionKey, MemberId, TrustedRoster};
-use crate::vault::{self, DataKey, KeyWrapper as _, Place, VaultError};
+use crate::vault::{self, DataKey, Place, VaultError};
 
 /// Octets of a share's record: the share, the public key, the base, the roster's version.
 const RECORD: usize = KeyShare::LENGTH + 32 + 32 + 4;
@@ -109,7 +109,7 @@ impl Identity {
         let row = name.row();
         let key = DataKey::generate(&mut ambient.rng());
         let wrapped = self
-            .ring
+            .master
             .wrap(&key, place("data_key", &row), &mut ambient.rng())?;
         let sealed = key.seal(place("sealed", &row), &record, &mut ambient.rng());
         let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
@@ -121,6 +121,42 @@ impl Identity {
             directory.key(&name.file("new"))
         };
         vault::save_secret(&path, text.as_bytes())?;
+        Ok(())
+    }
+
+    /// Lets the current master key wrap the shares in the directory.
+    ///
+    /// # Errors
+    /// If one does not open, or cannot be written.
+    pub fn rewrap_shares(
+        &self,
+        directory: &Directory,
+        ambient: &Ambient,
+    ) -> Result<(), IdentityError> {
+        for file in files(directory) {
+            let name = match file.rsplit_once('.') {
+                Some((stem, "sealed" | "new")) => Name::parse(stem),
+                _ => None,
+            };
+            let Some(name) = name else { continue };
+            let path = directory.key(&file);
+            let text = vault::load_secret(&path)?;
+            let text = std::str::from_utf8(&text).unwrap_or_default();
+            let Some((wrapped, sealed)) = text.split_once('\n') else {
+                continue;
+            };
+            let wrapped = hex::decode(wrapped).unwrap_or_default();
+            if self.master.is_current(&wrapped)? {
+                continue;
+            }
+            let row = name.row();
+            let key = self.master.unwrap(&wrapped, place("data_key", &row))?;
+            let wrapped = self
+                .master
+                .wrap(&key, place("data_key", &row), &mut ambient.rng())?;
+            let text = format!("{}\n{sealed}", hex::encode(wrapped));
+            vault::save_secret(&path, text.as_bytes())?;
+        }
         Ok(())
     }
 
@@ -163,7 +199,7 @@ impl Identity {
             return Err(damaged("it is not two lines of hex".to_owned()));
         };
         let row = name.row();
-        let key = self.ring.unwrap(&wrapped, place("data_key", &row))?;
+        let key = self.master.unwrap(&wrapped, place("data_key", &row))?;
         let record = key.open(place("sealed", &row), &sealed)?;
         let (share, origin) = read_record(&record).ok_or(damaged("it has another form".into()))?;
         let share = KeyShare::from_bytes(share).map_err(|error| damaged(error.to_string()))?;

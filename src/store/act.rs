@@ -11,6 +11,7 @@ use super::probes::ProbeState;
 use super::protection::NewAlert;
 use super::receipts::Receipt;
 use super::received::{NoticeRow, ReceivedRow};
+use super::records::SiblingTokens;
 use super::requests::RequestRow;
 use crate::envelope::merkle::Hash;
 
@@ -192,10 +193,12 @@ pub enum Effect {
     Raise(NewAlert),
     /// Leaves before this one have been compared with silent records.
     SilentChecked(u64),
-    /// Erases all rows of a record.
+    /// Erases all rows of a record, and what is kept about it.
     Erase {
         /// Tag of the record's reference.
         ref_tag: Tag,
+        /// Its siblings' tokens without those that they had of it.
+        siblings: Vec<SiblingTokens>,
     },
 }
 

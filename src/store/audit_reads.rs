@@ -201,6 +201,8 @@ impl Store {
 /// Leaf and part of a row; nothing for a row whose numbers were altered, which then is missing
 /// where it belongs.
 fn row_place(row: &Row) -> Option<(u64, EvidencePart)> {
-    let part = EvidencePart::from_number(row.uint(1).ok()?)?;
+    // What the holder's own staff is shown of an answer is no evidence.
+    let part = EvidencePart::from_number(row.uint(1).ok()?)
+        .filter(|part| *part != EvidencePart::Review)?;
     Some((row.uint(0).ok()?, part))
 }

@@ -96,7 +96,8 @@ impl Store {
                 )
                 .await?;
             if enrolled.is_some() {
-                self.put_tokens(&mut tx, record, tokens, &mut index).await?;
+                self.put_tokens(&mut tx, record, &tokens, &mut index)
+                    .await?;
             }
         }
         insert_index(&self.keys, &mut tx, Index::Published, index).await?;

@@ -91,6 +91,23 @@ pub enum StoreError {
     /// The log is not signed now, so nothing can be recorded.
     #[error("{0}")]
     NotSigned(#[from] TermRefused),
+    /// The journal could not be opened, read or written.
+    #[error(
+        "the journal at {path} failed: {reason}; it keeps what a backup cannot know, so mend the \
+         disk or its permissions before you go on"
+    )]
+    Journal {
+        /// Its folder or file.
+        path: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// A database that is to be filled holds something already.
+    #[error(
+        "the database holds something already: make an empty one and name it in node.toml; the one \
+         that is there stays as it is"
+    )]
+    NotEmpty,
     /// The ledger's task has ended: the node is shutting down.
     #[error("the node is shutting down; ask again in a moment")]
     Closed,

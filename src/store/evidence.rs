@@ -33,6 +33,7 @@ impl EvidencePart {
             1 => Some(Self::Answer),
             2 => Some(Self::Opening),
             3 => Some(Self::Seed),
+            4 => Some(Self::Review),
             5 => Some(Self::Document),
             _ => None,
         }

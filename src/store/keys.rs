@@ -35,6 +35,8 @@ pub enum RowKind {
     Silent,
     /// What decisions need to know of a record: epoch, presence mask, family.
     Held,
+    /// A line of the journal.
+    Journal,
 }
 
 /// What a tag is of; tags of different kinds never meet.
@@ -112,6 +114,13 @@ impl StoreKeys {
     #[must_use]
     pub fn tag(&self, kind: TagKind, parts: &[&[u8]]) -> Tag {
         mac(&self.tagging, b"wayhome/tag/v1", kind as u8, parts)
+    }
+
+    /// Names what is kept about a record beside the record itself. Without the key nobody can tell
+    /// which record it is.
+    #[must_use]
+    pub fn about(&self, ref_tag: Tag) -> Tag {
+        self.tag(TagKind::About, &[&ref_tag])
     }
 
     /// What vouches for a row of these columns.

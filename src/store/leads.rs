@@ -78,8 +78,8 @@ impl Store {
         let at = row_of(&tag, lead.expires_ms);
         let sealed = self.keys.seal(place(&at), &plaintext, &self.ambient);
         tx.run(
-            "INSERT INTO leads (lead_tag, sealed, expires_ms) VALUES ($1, $2, $3)",
-            values![tag, sealed, lead.expires_ms],
+            "INSERT INTO leads (lead_tag, about_tag, sealed, expires_ms) VALUES ($1, $2, $3, $4)",
+            values![tag, self.keys.about(lead.ref_tag), sealed, lead.expires_ms],
         )
         .await?;
         Ok(())

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::act::{Act, Committed, Debit, Drawn, Effect};
 use super::db::{Tx, values};
+use super::journal::JournalEntry;
 use super::sequence::{SqlCell, TermKeeper, TermRefused};
 use super::sequencer::Sequencer;
 use super::{Store, StoreError};
@@ -132,6 +133,7 @@ impl Ledger {
 pub(super) async fn guard(
     tx: &mut Tx,
     act: &Act,
+    entry: &mut JournalEntry,
 ) -> Result<Result<Vec<Drawn>, Committed>, StoreError> {
     if let Some(seen) = &act.seen {
         let earlier = tx
@@ -202,6 +204,8 @@ pub(super) async fn guard(
             values![debit.tag, debit.amount, debit.expires_ms.unwrap_or(NEVER)],
         )
         .await?;
+        let expires_ms = debit.expires_ms.unwrap_or(NEVER);
+        entry.used.push((debit.tag, debit.amount, expires_ms));
         drawn.push(Drawn {
             quota: debit.quota,
             amount: debit.amount,
@@ -248,8 +252,12 @@ pub(super) async fn apply(
     tx: &mut Tx,
     act: &Act,
     leaf_index: u64,
+    entry: &mut JournalEntry,
 ) -> Result<(), StoreError> {
     if let Some(seen) = &act.seen {
+        entry
+            .seen
+            .push((seen.tag, seen.query_digest, leaf_index, seen.expires_ms));
         tx.run(
             "INSERT INTO seen (seen_tag, query_digest, leaf_index, expires_ms)
              VALUES ($1, $2, $3, $4)",
@@ -274,7 +282,10 @@ pub(super) async fn apply(
                     Store::note_values(tx, row.ask_id, leaf_index).await?;
                 }
             }
-            Effect::EraseValues(ask_id) => Store::erase_values(tx, *ask_id).await?,
+            Effect::EraseValues(ask_id) => {
+                Store::erase_values(tx, *ask_id).await?;
+                entry.forgotten.push(*ask_id);
+            }
             Effect::Post(notice) => store.post(tx, notice).await?,
             Effect::Unpost(notice_id) => Store::unpost(tx, *notice_id).await?,
             Effect::PutAccount { row, .. } => store.put_account(tx, row).await?,
@@ -287,7 +298,8 @@ pub(super) async fn apply(
             } => Store::note_authors(tx, *import_id, *account_id).await?,
             Effect::HandOut(lead) => store.hand_out(tx, lead).await?,
             Effect::CommitImport(import_id) => {
-                store.commit_import(tx, *import_id, leaf_index).await?;
+                let guarded = store.commit_import(tx, *import_id, leaf_index).await?;
+                entry.withdrawn.extend(guarded);
             }
             Effect::Publish => Store::publish(tx).await?,
             Effect::OpenEpoch(epoch) => Store::open_epoch(tx, *epoch).await?,
@@ -295,7 +307,10 @@ pub(super) async fn apply(
             Effect::MarkIndex => Store::index_is_marked(tx).await?,
             Effect::Raise(alert) => store.raise(tx, leaf_index, alert).await?,
             Effect::SilentChecked(end) => Store::silent_checked(tx, *end).await?,
-            Effect::Erase { ref_tag } => Store::erase(tx, *ref_tag).await?,
+            Effect::Erase { ref_tag, siblings } => {
+                store.erase(tx, *ref_tag, siblings).await?;
+                entry.erased.push(*ref_tag);
+            }
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ mod evidence;
 #[cfg(test)]
 mod faults;
 mod index;
+mod journal;
 mod keys;
 mod leads;
 mod ledger;
@@ -30,12 +31,14 @@ mod receipts;
 mod received;
 mod records;
 mod requests;
+mod restored;
 mod rewrap;
 mod schema;
 mod seen;
 mod sequence;
 mod sequencer;
 mod settings;
+mod snapshot;
 mod witnessed;
 
 use std::sync::Arc;
@@ -47,6 +50,7 @@ pub use bulk::IndexedRecord;
 pub use error::StoreError;
 pub use evidence::{Evidence, EvidencePart};
 pub use index::{Held, Hit, Index, IndexSize};
+pub use journal::{Journal, JournalEntry};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
 pub use ledger::{Ledger, LedgerParts, LogSigner};
@@ -54,10 +58,14 @@ pub use probes::ProbeState;
 pub use protection::{Alert, NewAlert};
 pub use receipts::{OpenReceipt, Receipt};
 pub use received::{NoticeRow, ReceivedRow};
-pub use records::{Findable, ImportCounts, RecordState, RecordTokens, StagedRecord, StoredRecord};
+pub use records::{
+    Findable, ImportCounts, RecordState, RecordTokens, SiblingTokens, StagedRecord, StoredRecord,
+};
 pub use requests::RequestRow;
+pub use restored::Replayed;
 pub use rewrap::{Rewrap, WrappedRows};
 pub use sequence::{KeeperFuture, SignedHead, TermKeeper, TermRefused, Unwatched};
+pub use snapshot::Snapshot;
 pub use witnessed::{KeptLogFinding, LogFinding};
 
 use crate::ambient::Ambient;
@@ -71,6 +79,7 @@ pub struct Store {
     db: Db,
     keys: Arc<StoreKeys>,
     ambient: Ambient,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Store {
@@ -88,7 +97,12 @@ impl Store {
         let db = Db::open(address).await?;
         schema::migrate(&db).await?;
         let keys = Arc::new(StoreKeys::load(&db, vault.into(), token_key, &ambient).await?);
-        Ok(Self { db, keys, ambient })
+        Ok(Self {
+            db,
+            keys,
+            ambient,
+            journal: None,
+        })
     }
 
     /// The keyed tag of `parts`.

@@ -19,11 +19,14 @@ pub struct ProbeState {
     pub touched: Vec<[u8; SET]>,
     /// The grade that the last of them was given.
     pub grade: u8,
+    /// Tag of the record's reference.
+    pub ref_tag: Tag,
 }
 
 impl Store {
-    /// What is noted under a tag ([`TagKind::Probe`](super::TagKind::Probe)).
-    pub async fn probe_state(&self, tag: Tag) -> Result<ProbeState, StoreError> {
+    /// What is noted under a tag ([`TagKind::Probe`](super::TagKind::Probe)) about the record of a
+    /// reference.
+    pub async fn probe_state(&self, tag: Tag, ref_tag: Tag) -> Result<ProbeState, StoreError> {
         let Some(row) = self
             .db
             .read_one(
@@ -33,7 +36,10 @@ impl Store {
             )
             .await?
         else {
-            return Ok(ProbeState::default());
+            return Ok(ProbeState {
+                ref_tag,
+                ..ProbeState::default()
+            });
         };
         let plaintext = self.keys.open("probes", place(&tag), &row.blob(1)?)?;
         let damaged = || StoreError::damaged("probes", "they have another length");
@@ -51,6 +57,7 @@ impl Store {
             sets: sets.to_vec(),
             touched: touched.to_vec(),
             grade: *grade,
+            ref_tag,
         })
     }
 
@@ -83,10 +90,15 @@ impl Store {
         plaintext.extend(state.touched.iter().flatten());
         let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
         tx.run(
-            "INSERT INTO probes (probe_tag, version, sealed) VALUES ($1, $2, $3)
+            "INSERT INTO probes (probe_tag, version, sealed, about_tag) VALUES ($1, $2, $3, $4)
              ON CONFLICT (probe_tag) DO UPDATE SET version = excluded.version,
                  sealed = excluded.sealed",
-            values![tag, state.sets.len() as u64, sealed],
+            values![
+                tag,
+                state.sets.len() as u64,
+                sealed,
+                self.keys.about(state.ref_tag)
+            ],
         )
         .await?;
         Ok(())

@@ -114,7 +114,8 @@ impl Store {
              VALUES ($1, $2, $3, $4, NULL, $5) ON CONFLICT (alert_tag) DO NOTHING",
             values![
                 tag,
-                self.keys.tag(TagKind::About, &[record_ref]),
+                self.keys
+                    .about(self.keys.tag(TagKind::Reference, &[record_ref])),
                 leaf_index,
                 self.ambient.now_ms(),
                 sealed

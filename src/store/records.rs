@@ -75,6 +75,8 @@ pub struct StagedRecord {
     pub family_ref: Option<String>,
     /// Whether and how it may and can be found.
     pub findable: Findable,
+    /// Whether not everybody may find it: it is protected, or has no ground.
+    pub guarded: bool,
 }
 
 /// A record as it was stored.
@@ -101,6 +103,14 @@ pub struct RecordTokens {
     pub tokens: Zeroizing<Vec<u8>>,
     /// Rule and lookup token of each index row.
     pub index: Vec<(u8, [u8; 16])>,
+}
+
+/// What is left of a record's coalition tokens when one of its siblings is erased.
+pub struct SiblingTokens {
+    /// The record that stays.
+    pub record: StoredRecord,
+    /// Its tokens of each open epoch, without those that it had of the other.
+    pub tokens: Vec<RecordTokens>,
 }
 
 /// What committing an import will change.
@@ -158,8 +168,8 @@ impl Store {
             tx.run(
                 "INSERT INTO import_rows
                      (import_id, position, ref_tag, data_key, sealed, content_tag, family_tag,
-                      state)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                      state, guarded)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 values![
                     import_id,
                     position,
@@ -168,7 +178,8 @@ impl Store {
                     sealed,
                     content_tag,
                     family_tag,
-                    state as i64
+                    state as i64,
+                    i64::from(record.guarded)
                 ],
             )
             .await?;
@@ -222,7 +233,7 @@ impl Store {
         tx: &mut Tx,
         import_id: [u8; 16],
         leaf_index: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Tag>, StoreError> {
         // What is the same as before stays as it is.
         tx.run(
             "DELETE FROM import_rows WHERE import_id = $1 AND EXISTS
@@ -287,12 +298,22 @@ impl Store {
         ] {
             tx.run(sql, vec![]).await?;
         }
+        // Those that not everybody may find: a restored database must know of them.
+        let guarded = tx
+            .read(
+                "SELECT ref_tag FROM import_rows WHERE import_id = $1 AND guarded = 1",
+                values![import_id],
+            )
+            .await?
+            .iter()
+            .map(|row| row.array(0))
+            .collect::<Result<_, _>>()?;
         tx.run(
             "DELETE FROM import_rows WHERE import_id = $1",
             values![import_id],
         )
         .await?;
-        Ok(())
+        Ok(guarded)
     }
 
     /// The newest state of the record with this reference.
@@ -441,7 +462,7 @@ impl Store {
             for tokens in of_record {
                 // None is open on the way from an epoch that was left to the first one after it.
                 if open.is_empty() || open.contains(&tokens.epoch) {
-                    self.put_tokens(&mut tx, record, tokens, rows).await?;
+                    self.put_tokens(&mut tx, record, &tokens, rows).await?;
                 }
             }
         }
@@ -465,7 +486,7 @@ impl Store {
         &self,
         tx: &mut Tx,
         record: &StoredRecord,
-        tokens: RecordTokens,
+        tokens: &RecordTokens,
         index: &mut Vec<IndexRow>,
     ) -> Result<(), StoreError> {
         let epoch = u64::from(tokens.epoch);
@@ -550,15 +571,43 @@ impl Store {
         Ok(Some((row.uint(0)? as u16, tokens)))
     }
 
-    pub(super) async fn erase(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
+    /// Erases a record. Its siblings made keys of their own with its date: those that are given
+    /// take their new rows, the others wait for their tokens to be made anew. Tells whether there
+    /// was such a record.
+    pub(super) async fn erase(
+        &self,
+        tx: &mut Tx,
+        ref_tag: Tag,
+        siblings: &[SiblingTokens],
+    ) -> Result<bool, StoreError> {
+        let mut kept = Vec::new();
+        for sibling in siblings {
+            let still = tx
+                .read_one(
+                    "SELECT 1 FROM records WHERE record_id = $1 AND state IN (1, 2)",
+                    values![sibling.record.record_id],
+                )
+                .await?;
+            if still.is_some() {
+                kept.push(sibling);
+            }
+        }
+        // Marked, so that those statements pass them over.
+        for sibling in &kept {
+            tx.run(
+                "UPDATE records SET state = state + 10 WHERE record_id = $1",
+                values![sibling.record.record_id],
+            )
+            .await?;
+        }
         for sql in [
-            // Siblings made keys of their own with the erased child's date: theirs are made anew.
             "DELETE FROM lookup_index WHERE record_id IN
                  (SELECT s.record_id FROM records s JOIN records e
-                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
+                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1 AND s.state < 10)",
             "DELETE FROM record_tokens WHERE record_id IN
                  (SELECT s.record_id FROM records s JOIN records e
-                      ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
+                      ON e.family_tag = s.family_tag
+                  WHERE e.ref_tag = $1 AND s.state IN (0, 1, 2))",
             "UPDATE records SET state = 0 WHERE state IN (1, 2) AND record_id IN
                  (SELECT s.record_id FROM records s JOIN records e
                       ON e.family_tag = s.family_tag WHERE e.ref_tag = $1)",
@@ -568,11 +617,55 @@ impl Store {
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_tokens WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
-            "DELETE FROM records WHERE ref_tag = $1",
             "DELETE FROM record_authors WHERE ref_tag = $1",
             "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag = $1",
         ] {
             tx.run(sql, values![ref_tag]).await?;
+        }
+        let gone = tx
+            .run("DELETE FROM records WHERE ref_tag = $1", values![ref_tag])
+            .await?;
+        for sibling in kept {
+            tx.run(
+                "UPDATE records SET state = state - 10 WHERE record_id = $1 AND state >= 10",
+                values![sibling.record.record_id],
+            )
+            .await?;
+            self.replace_tokens(tx, sibling).await?;
+        }
+        self.forget_about(tx, ref_tag).await?;
+        if gone > 0 {
+            Self::index_has_changed(tx).await?;
+        }
+        Ok(gone > 0)
+    }
+
+    async fn replace_tokens(&self, tx: &mut Tx, sibling: &SiblingTokens) -> Result<(), StoreError> {
+        let record = &sibling.record;
+        // Those of epochs that are not given go too: they are made anew.
+        for sql in [
+            "DELETE FROM lookup_index WHERE record_id = $1",
+            "DELETE FROM record_tokens WHERE record_id = $1",
+        ] {
+            tx.run(sql, values![record.record_id]).await?;
+        }
+        let mut index = Vec::new();
+        for tokens in &sibling.tokens {
+            self.put_tokens(tx, record, tokens, &mut index).await?;
+        }
+        insert_index(&self.keys, tx, Index::Published, index).await
+    }
+
+    /// Forgets what is kept about a record beside the record itself: leads on it, who tried it with
+    /// which tokens, alerts, and its parts of the evidence.
+    pub(super) async fn forget_about(&self, tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
+        let about = self.keys.about(ref_tag);
+        for sql in [
+            "DELETE FROM leads WHERE about_tag = $1",
+            "DELETE FROM probes WHERE about_tag = $1",
+            "DELETE FROM protection_alerts WHERE about_tag = $1",
+        ] {
+            tx.run(sql, values![about]).await?;
         }
         Ok(())
     }

@@ -35,9 +35,9 @@ type PlaceOf = fn(&Row) -> Result<(&'static str, Vec<u8>), StoreError>;
 /// A table with a column `data_key`.
 struct Wrapped {
     table: &'static str,
-    /// Three whole numbers that order the rows, the wrapped key, and the place's own column.
+    /// Four whole numbers that order the rows, the wrapped key, and the place's own column.
     next: &'static str,
-    /// Sets the key ($1) of the row at three numbers ($2 to $4) whose key still is $5.
+    /// Sets the key ($1) of the row at four numbers ($2 to $5) whose key still is $6.
     update: &'static str,
     /// Whether a row is left under another key than $1.
     left: &'static str,
@@ -51,114 +51,110 @@ struct Wrapped {
 const TABLES: &[Wrapped] = &[
     Wrapped {
         table: "records",
-        next: "SELECT record_id, 0, 0, data_key, ref_tag FROM records
-               WHERE (record_id, 0, 0) > ($1, $2, $3) ORDER BY record_id LIMIT $4",
+        next: "SELECT 0, record_id, 0, 0, data_key, ref_tag FROM records
+               WHERE (0, record_id, 0, 0) > ($1, $2, $3, $4) ORDER BY record_id LIMIT $5",
         update: "UPDATE records SET data_key = $1
-                 WHERE record_id = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND record_id = $3 AND $4 = 0 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM records WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM records GROUP BY 1",
-        place: |row| Ok(("records", row.blob(4)?)),
+        place: |row| Ok(("records", row.blob(5)?)),
     },
     Wrapped {
         table: "import_rows",
-        next: "SELECT position, 0, 0, data_key, ref_tag FROM import_rows
-               WHERE (position, 0, 0) > ($1, $2, $3) ORDER BY position LIMIT $4",
+        next: "SELECT 0, position, 0, 0, data_key, ref_tag FROM import_rows
+               WHERE (0, position, 0, 0) > ($1, $2, $3, $4) ORDER BY position LIMIT $5",
         update: "UPDATE import_rows SET data_key = $1
-                 WHERE position = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND position = $3 AND $4 = 0 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM import_rows WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM import_rows GROUP BY 1",
-        place: |row| Ok(("records", row.blob(4)?)),
+        place: |row| Ok(("records", row.blob(5)?)),
     },
     Wrapped {
         table: "disclosure_requests",
-        next: "SELECT number, 0, 0, data_key, request_id FROM disclosure_requests
-               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        next: "SELECT 0, number, 0, 0, data_key, request_id FROM disclosure_requests
+               WHERE (0, number, 0, 0) > ($1, $2, $3, $4) ORDER BY number LIMIT $5",
         update: "UPDATE disclosure_requests SET data_key = $1
-                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND number = $3 AND $4 = 0 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM disclosure_requests WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM disclosure_requests GROUP BY 1",
-        place: |row| Ok(("disclosure_requests", row.blob(4)?)),
+        place: |row| Ok(("disclosure_requests", row.blob(5)?)),
     },
     Wrapped {
         table: "received_disclosures",
-        next: "SELECT number, 0, 0, data_key, ask_id FROM received_disclosures
-               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        next: "SELECT 0, number, 0, 0, data_key, ask_id FROM received_disclosures
+               WHERE (0, number, 0, 0) > ($1, $2, $3, $4) ORDER BY number LIMIT $5",
         update: "UPDATE received_disclosures SET data_key = $1
-                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND number = $3 AND $4 = 0 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM received_disclosures WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM received_disclosures GROUP BY 1",
-        place: |row| Ok(("received_disclosures", row.blob(4)?)),
+        place: |row| Ok(("received_disclosures", row.blob(5)?)),
     },
     Wrapped {
         table: "evidence",
-        next: "SELECT leaf_index, part, 0, data_key FROM evidence
-               WHERE (leaf_index, part, 0) > ($1, $2, $3) ORDER BY leaf_index, part LIMIT $4",
+        next: "SELECT 0, leaf_index, part, 0, data_key FROM evidence
+               WHERE (0, leaf_index, part, 0) > ($1, $2, $3, $4)
+               ORDER BY leaf_index, part LIMIT $5",
         update: "UPDATE evidence SET data_key = $1
-                 WHERE leaf_index = $2 AND part = $3 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND leaf_index = $3 AND part = $4 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM evidence WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM evidence GROUP BY 1",
-        place: |row| Ok(("evidence", row_key(row.uint(0)?, part(row)?, None))),
+        place: part_place,
     },
     Wrapped {
         table: "evidence_items",
-        next: "SELECT leaf_index, part, position, data_key FROM evidence_items
-               WHERE (leaf_index, part, position) > ($1, $2, $3) AND data_key IS NOT NULL
-               ORDER BY leaf_index, part, position LIMIT $4",
+        next: "SELECT 0, leaf_index, part, position, data_key FROM evidence_items
+               WHERE (0, leaf_index, part, position) > ($1, $2, $3, $4) AND data_key IS NOT NULL
+               ORDER BY leaf_index, part, position LIMIT $5",
         update: "UPDATE evidence_items SET data_key = $1
-                 WHERE leaf_index = $2 AND part = $3 AND position = $4 AND data_key = $5",
+                 WHERE $2 = 0 AND leaf_index = $3 AND part = $4 AND position = $5
+                 AND data_key = $6",
         left: "SELECT 1 FROM evidence_items
                WHERE data_key IS NOT NULL AND substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM evidence_items
                 WHERE data_key IS NOT NULL GROUP BY 1",
-        place: |row| {
-            let at = row_key(row.uint(0)?, part(row)?, Some(row.uint(2)?));
-            Ok(("evidence_items", at))
-        },
+        place: item_place,
     },
-    // Of a log that was given up: the log's number stands above the leaf's, so that three numbers
-    // order the rows; the values stay bound to the places they had.
     Wrapped {
         table: "old_evidence",
-        next: "SELECT log_number * 1099511627776 + leaf_index, part, 0, data_key FROM old_evidence
-               WHERE (log_number * 1099511627776 + leaf_index, part, 0) > ($1, $2, $3)
-               ORDER BY log_number, leaf_index, part LIMIT $4",
+        next: "SELECT log_number, leaf_index, part, 0, data_key FROM old_evidence
+               WHERE (log_number, leaf_index, part, 0) > ($1, $2, $3, $4)
+               ORDER BY log_number, leaf_index, part LIMIT $5",
         update: "UPDATE old_evidence SET data_key = $1
-                 WHERE log_number = $2 / 1099511627776 AND leaf_index = $2 % 1099511627776
-                     AND part = $3 AND $4 = 0 AND data_key = $5",
+                 WHERE log_number = $2 AND leaf_index = $3 AND part = $4 AND $5 = 0
+                 AND data_key = $6",
         left: "SELECT 1 FROM old_evidence WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM old_evidence GROUP BY 1",
-        place: |row| {
-            let leaf_index = row.uint(0)? % OF_ONE_LOG;
-            Ok(("evidence", row_key(leaf_index, part(row)?, None)))
-        },
+        place: part_place,
     },
     Wrapped {
         table: "old_evidence_items",
-        next: "SELECT log_number * 1099511627776 + leaf_index, part, position, data_key
-               FROM old_evidence_items
-               WHERE (log_number * 1099511627776 + leaf_index, part, position) > ($1, $2, $3)
-                   AND data_key IS NOT NULL
-               ORDER BY log_number, leaf_index, part, position LIMIT $4",
+        next: "SELECT log_number, leaf_index, part, position, data_key FROM old_evidence_items
+               WHERE (log_number, leaf_index, part, position) > ($1, $2, $3, $4)
+               AND data_key IS NOT NULL
+               ORDER BY log_number, leaf_index, part, position LIMIT $5",
         update: "UPDATE old_evidence_items SET data_key = $1
-                 WHERE log_number = $2 / 1099511627776 AND leaf_index = $2 % 1099511627776
-                     AND part = $3 AND position = $4 AND data_key = $5",
+                 WHERE log_number = $2 AND leaf_index = $3 AND part = $4 AND position = $5
+                 AND data_key = $6",
         left: "SELECT 1 FROM old_evidence_items
                WHERE data_key IS NOT NULL AND substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM old_evidence_items
                 WHERE data_key IS NOT NULL GROUP BY 1",
-        place: |row| {
-            let leaf_index = row.uint(0)? % OF_ONE_LOG;
-            let at = row_key(leaf_index, part(row)?, Some(row.uint(2)?));
-            Ok(("evidence_items", at))
-        },
+        place: item_place,
     },
 ];
 
-/// Leaves that a log that was given up can have: 2^40, as the statements above have it.
-const OF_ONE_LOG: u64 = 1 << 40;
+/// Evidence keeps the place that it had in the log that it was kept for.
+fn part_place(row: &Row) -> Result<(&'static str, Vec<u8>), StoreError> {
+    Ok(("evidence", row_key(row.uint(1)?, part(row)?, None)))
+}
+
+fn item_place(row: &Row) -> Result<(&'static str, Vec<u8>), StoreError> {
+    let at = row_key(row.uint(1)?, part(row)?, Some(row.uint(3)?));
+    Ok(("evidence_items", at))
+}
 
 fn part(row: &Row) -> Result<EvidencePart, StoreError> {
-    EvidencePart::from_number(row.uint(1)?)
+    EvidencePart::from_number(row.uint(2)?)
         .ok_or_else(|| StoreError::damaged("evidence", "an unknown part"))
 }
 
@@ -225,13 +221,13 @@ impl Store {
         let mut tx = self.db.begin("rewrap").await?;
         let cursor = match tx
             .read_one(
-                "SELECT at, part, position FROM rewrap_cursors WHERE name = $1",
+                "SELECT log_number, at, part, position FROM rewrap_cursors WHERE name = $1",
                 values![table.table],
             )
             .await?
         {
-            Some(row) => [row.int(0)?, row.int(1)?, row.int(2)?],
-            None => [-1; 3],
+            Some(row) => [row.int(0)?, row.int(1)?, row.int(2)?, row.int(3)?],
+            None => [-1; 4],
         };
         let mut bound: Vec<Value> = cursor.into_iter().map(Value::from).collect();
         bound.push(limit.into());
@@ -240,7 +236,7 @@ impl Store {
             return Ok(false);
         };
         for row in &rows {
-            let wrapped = row.blob(3)?;
+            let wrapped = row.blob(4)?;
             let (place_table, at) = (table.place)(row)?;
             let place = Place {
                 table: place_table,
@@ -252,23 +248,37 @@ impl Store {
                 Ok(Some(again)) => {
                     tx.run(
                         table.update,
-                        values![again, row.int(0)?, row.int(1)?, row.int(2)?, wrapped],
+                        values![
+                            again,
+                            row.int(0)?,
+                            row.int(1)?,
+                            row.int(2)?,
+                            row.int(3)?,
+                            wrapped
+                        ],
                     )
                     .await?;
                 }
                 Err(error) => {
                     tracing::error!(
-                        %error, table = table.table, row = row.int(0)?,
+                        %error, table = table.table, row = row.int(1)?,
                         "a data key could not be wrapped anew"
                     );
                 }
             }
         }
         tx.run(
-            "INSERT INTO rewrap_cursors (name, at, part, position) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (name) DO UPDATE SET at = excluded.at, part = excluded.part,
-                 position = excluded.position",
-            values![table.table, last.int(0)?, last.int(1)?, last.int(2)?],
+            "INSERT INTO rewrap_cursors (name, log_number, at, part, position)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (name) DO UPDATE SET log_number = excluded.log_number,
+                 at = excluded.at, part = excluded.part, position = excluded.position",
+            values![
+                table.table,
+                last.int(0)?,
+                last.int(1)?,
+                last.int(2)?,
+                last.int(3)?
+            ],
         )
         .await?;
         tx.commit().await?;

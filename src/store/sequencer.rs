@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::act::{Act, Committed, Position};
+use super::journal::JournalEntry;
 use super::ledger::{LogSigner, Request, Standing, apply, guard};
 use super::sequence::{
     CheckpointCell as _, LEASE_MS, SignedHead, SqlCell, TermKeeper, TermRefused,
@@ -226,8 +227,9 @@ impl Sequencer {
             )));
         }
         let mut outcomes = Vec::with_capacity(acts.len());
+        let mut entry = JournalEntry::default();
         for act in acts {
-            let outcome = match guard(&mut tx, act).await? {
+            let outcome = match guard(&mut tx, act, &mut entry).await? {
                 Err(refusal) => Err(refusal),
                 Ok(drawn) => {
                     let hash = leaf_hash(&act.leaf);
@@ -235,7 +237,7 @@ impl Sequencer {
                         .store
                         .append_leaf(&mut tx, &mut frontier, &act.leaf, hash)
                         .await?;
-                    apply(&self.store, &mut tx, act, leaf_index).await?;
+                    apply(&self.store, &mut tx, act, leaf_index, &mut entry).await?;
                     Ok((leaf_index, hash, drawn))
                 }
             };
@@ -285,10 +287,15 @@ impl Sequencer {
             self.term = None;
             return Err(TermRefused::Elsewhere.into());
         }
+        entry.size = head.size;
+        entry.root = head.root;
+        entry.origin = JournalEntry::origin_of(&next.checkpoint);
+        self.store.keep_line(&mut tx, &entry).await?;
         fault::point("ledger.ready");
         match tx.commit().await {
             Ok(()) => {
                 fault::point("ledger.durable");
+                self.store.note_in_journal(&entry);
                 self.advance(next);
                 Ok(done)
             }

@@ -173,6 +173,17 @@ pub enum VaultError {
         source: io::Error,
     },
 
+    /// A token of a hardware security module cannot be used.
+    #[error("the PKCS#11 token {token:?}: {problem}; {remedy}")]
+    Token {
+        /// The token's label, as the configuration names it.
+        token: String,
+        /// What is wrong, without key material and without the PIN.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+
     /// A wrapper outside this process (a KMS, an HSM) could not be reached or refused.
     #[error("key service {service} did not {doing}: {reason}; check that it runs and is unlocked")]
     KeyService {

@@ -90,6 +90,14 @@ pub fn load_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     read(path, 0o077)
 }
 
+/// Reads a secret from a systemd credential.
+///
+/// # Errors
+/// As [`load_credential`].
+pub fn load_secret_credential(path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    read(path, 0o037)
+}
+
 fn load(path: &Path, forbidden: u32) -> Result<KeyRing, VaultError> {
     let bytes = read(path, forbidden)?;
     let text = str::from_utf8(&bytes).map_err(|_| VaultError::BadLine {

@@ -58,13 +58,13 @@ pub trait KeyWrapper: Send + Sync {
 pub const WRAPPED_KEY_BYTES: usize = 1 + KEY_ID_BYTES + NONCE_BYTES + DATA_KEY_BYTES + TAG_BYTES;
 
 const VERSION: u8 = 1;
-const KEY_ID_BYTES: usize = 8;
+pub(super) const KEY_ID_BYTES: usize = 8;
 const LINE_TAG: &str = "wayhome-master-key-v1";
 const CONTEXT: &[u8] = b"wayhome/wrap/v1";
 
 /// The public name of a master key, derived from it. It prints as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId([u8; KEY_ID_BYTES]);
+pub struct KeyId(pub(super) [u8; KEY_ID_BYTES]);
 
 impl KeyId {
     /// The id's bytes.
@@ -92,6 +92,25 @@ impl fmt::Display for KeyId {
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyId({self})")
+    }
+}
+
+impl<T: KeyWrapper + ?Sized> KeyWrapper for std::sync::Arc<T> {
+    fn wrap(
+        &self,
+        data_key: &DataKey,
+        place: Place<'_>,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<Vec<u8>, VaultError> {
+        (**self).wrap(data_key, place, rng)
+    }
+
+    fn unwrap(&self, wrapped: &[u8], place: Place<'_>) -> Result<DataKey, VaultError> {
+        (**self).unwrap(wrapped, place)
+    }
+
+    fn is_current(&self, wrapped: &[u8]) -> Result<bool, VaultError> {
+        (**self).is_current(wrapped)
     }
 }
 
@@ -190,6 +209,18 @@ impl KeyRing {
     pub fn rotate<R: RngCore + CryptoRng + ?Sized>(&mut self, rng: &mut R) -> KeyId {
         self.keys.insert(0, MasterKey::generate(rng));
         self.current()
+    }
+
+    /// Takes in the keys of another ring that this one lacks, to unwrap with. Tells whether there
+    /// were any.
+    pub fn take_in(&mut self, other: &Self) -> bool {
+        let before = self.keys.len();
+        for key in &other.keys {
+            if !self.keys.iter().any(|known| known.id == key.id) {
+                self.push(&key.bytes);
+            }
+        }
+        self.keys.len() > before
     }
 
     /// Takes a key out of the ring, once nothing is wrapped under it any more.

@@ -53,15 +53,22 @@
 mod error;
 mod keyfile;
 mod keyring;
+mod moving;
 mod personal;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 mod seal;
 mod wrapping;
 
 pub use error::VaultError;
 pub use keyfile::{
-    create_file, create_secret, load_credential, load_file, load_secret, save_file, save_secret,
+    create_file, create_secret, load_credential, load_file, load_secret, load_secret_credential,
+    save_file, save_secret,
 };
 pub use keyring::{KeyId, KeyRing, KeyWrapper, WRAPPED_KEY_BYTES};
+pub use moving::Moving;
 pub use personal::{Personal, PersonalText};
+#[cfg(feature = "pkcs11")]
+pub use pkcs11::{Pkcs11Keys, TokenKeys};
 pub use seal::{DATA_KEY_BYTES, DataKey, Place, SEAL_OVERHEAD};
 pub use wrapping::{VaultKeys, WrappingKey, WrappingRing};

@@ -15,7 +15,8 @@ use wayhome::ambient::Ambient;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use wayhome::exchange::{Keyholding, Peers as _, Thresholds};
 use wayhome::node::{
-    self, Config, DatabaseAddress, Directory, Identity, LogConfig, Origin, PinnedPeers,
+    self, BackupConfig, Config, DatabaseAddress, Directory, Identity, KeysConfig, LogConfig,
+    Origin, PinnedPeers,
 };
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
@@ -257,10 +258,11 @@ impl Coalition {
     }
 
     /// Makes a node stand by whatever is in its directory, as an operator can who means to deceive:
-    /// no guard, and no witness needed.
+    /// no guard, no journal, and no witness needed.
     pub fn let_lie(&self, id: &str) {
         let directory = Directory::new(self.path(id));
         let _ = std::fs::remove_file(directory.guard());
+        let _ = std::fs::remove_dir_all(directory.file("journal"));
         let mut config = Config::load(&directory).unwrap();
         config.log.quorum = Some(0);
         directory.write("node.toml", &config.to_text()).unwrap();
@@ -425,6 +427,8 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
         refuse: Vec::new(),
         alerts: Thresholds::default(),
         notify: wayhome::node::config::Notify::default(),
+        keys: KeysConfig::default(),
+        backup: BackupConfig::default(),
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

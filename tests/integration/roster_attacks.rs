@@ -186,6 +186,8 @@ impl Victim {
             refuse: Vec::new(),
             alerts: Thresholds::default(),
             notify: wayhome::node::config::Notify::default(),
+            keys: node::KeysConfig::default(),
+            backup: node::BackupConfig::default(),
         };
         directory.write("node.toml", &config.to_text()).unwrap();
         fs::write(directory.file("root.note"), root).unwrap();

@@ -42,14 +42,15 @@ pub struct Given {
 }
 
 impl ProbeBook {
-    /// The grade to give for a set of tokens that touched the record behind `tag`.
+    /// The grade to give for a set of tokens that touched the record behind `tag`, which has the
+    /// reference behind `ref_tag`.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn grade(
         &mut self,
         store: &Store,
-        tag: Tag,
+        (tag, ref_tag): (Tag, Tag),
         set: [u8; 16],
         grade: Grade,
         several_agreed: bool,
@@ -57,7 +58,9 @@ impl ProbeBook {
     ) -> Result<Given, StoreError> {
         let (state, changed) = match self.states.entry(tag) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert((store.probe_state(tag).await?, false)),
+            Entry::Vacant(unknown) => {
+                unknown.insert((store.probe_state(tag, ref_tag).await?, false))
+            }
         };
         if state.sets.contains(&set) {
             return Ok(Given {

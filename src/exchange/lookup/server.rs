@@ -228,7 +228,7 @@ async fn answer_subject(
             .book
             .grade(
                 party.store(),
-                tag,
+                (tag, stored.ref_tag()),
                 touching.set,
                 protected(&record, candidate.decision.grade),
                 candidate.agreed.len() > 1,

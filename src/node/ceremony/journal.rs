@@ -23,7 +23,7 @@ use super::message::Slot;
 use crate::ambient::Ambient;
 use crate::node::{Directory, Identity};
 use crate::roster::Bytes32;
-use crate::vault::{self, DataKey, KeyWrapper as _, Place};
+use crate::vault::{self, DataKey, Place};
 
 const FORMAT: &str = "wayhome/ceremony-journal/v1";
 
@@ -189,7 +189,7 @@ impl Journal {
         let [key_column, column] = part.columns();
         let key = DataKey::generate(&mut ambient.rng());
         let wrapped = identity
-            .ring
+            .master
             .wrap(&key, place(key_column, row), &mut ambient.rng())?;
         let sealed = key.seal(place(column, row), seed, &mut ambient.rng());
         let text = format!("{}\n{}\n", hex::encode(wrapped), hex::encode(sealed));
@@ -219,7 +219,7 @@ impl Journal {
         };
         let row = self.entries.ceremony.as_bytes();
         let [key_column, column] = part.columns();
-        let key = identity.ring.unwrap(&wrapped, place(key_column, row))?;
+        let key = identity.master.unwrap(&wrapped, place(key_column, row))?;
         Ok(key.open(place(column, row), &sealed)?)
     }
 

@@ -9,6 +9,9 @@
 
 mod postgres;
 mod sqlite;
+mod transfer;
+
+use std::path::Path;
 
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteRow};
@@ -211,6 +214,24 @@ impl Db {
         })
     }
 
+    /// Opens a file for reading alone.
+    pub async fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            pools: Pools::Sqlite(SqlitePools::open_copy(path).await?),
+            #[cfg(test)]
+            faults: std::sync::Arc::default(),
+        })
+    }
+
+    /// Moves the write-ahead log into the database and empties it, so that no old page is left in
+    /// it. False if a reader was in the way. A server does so by itself.
+    pub async fn empty_log(&self) -> Result<bool, StoreError> {
+        match &self.pools {
+            Pools::Sqlite(pools) => pools.empty_log().await,
+            Pools::Postgres(_) => Ok(true),
+        }
+    }
+
     /// Which database this is.
     #[must_use]
     pub fn backend(&self) -> Backend {
@@ -226,6 +247,21 @@ impl Db {
         let inner = match &self.pools {
             Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin(name).await?),
             Pools::Postgres(pools) => TxInner::Postgres(pools.begin(name).await?),
+        };
+        Ok(Tx {
+            inner,
+            name,
+            #[cfg(test)]
+            faults: std::sync::Arc::clone(&self.faults),
+        })
+    }
+
+    /// Begins a transaction that sees the database as it is now, whatever is written meanwhile, and
+    /// keeps nobody from writing. It is not for writing.
+    pub async fn begin_reading(&self, name: &'static str) -> Result<Tx, StoreError> {
+        let inner = match &self.pools {
+            Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin_reading(name).await?),
+            Pools::Postgres(pools) => TxInner::Postgres(pools.begin_reading(name).await?),
         };
         Ok(Tx {
             inner,

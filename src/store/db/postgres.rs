@@ -130,6 +130,16 @@ impl PostgresPools {
         Ok(tx)
     }
 
+    pub(super) async fn begin_reading(
+        &self,
+        name: &'static str,
+    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.readers
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+            .map_err(|error| failed(name, &error))
+    }
+
     pub(super) async fn begin_migration(
         &self,
         name: &'static str,

@@ -1,5 +1,6 @@
 //! SQLite: a file of the node's own.
 
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,6 +53,60 @@ impl SqlitePools {
             .await
             .map_err(opening)?;
         Ok(Self { writer, readers })
+    }
+
+    /// Opens a file that nobody writes.
+    pub(super) async fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .disable_statement_logging();
+        let readers = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(|error| StoreError::Open {
+                location: path.display().to_string(),
+                reason: error.to_string(),
+                remedy: "use another copy of the backup",
+            })?;
+        Ok(Self {
+            writer: readers.clone(),
+            readers,
+        })
+    }
+
+    /// Writes a consistent copy, without free pages, to a file that is not there yet.
+    pub(super) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let name = "copy-database";
+        let path = path.to_str().ok_or_else(|| StoreError::Statement {
+            transaction: name,
+            reason: "the path is not UTF-8".to_owned(),
+        })?;
+        execute(&self.readers, name, "VACUUM INTO $1", super::values![path])
+            .await
+            .map(|_| ())
+    }
+
+    pub(super) async fn empty_log(&self) -> Result<bool, StoreError> {
+        let rows = fetch(
+            &self.writer,
+            "empty-log",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            vec![],
+        )
+        .await?;
+        rows.first().map_or(Ok(true), |row| Ok(row.int(0)? == 0))
+    }
+
+    pub(super) async fn begin_reading(
+        &self,
+        name: &'static str,
+    ) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.readers
+            .begin()
+            .await
+            .map_err(|error| failed(name, &error))
     }
 
     pub(super) async fn close(&self) {

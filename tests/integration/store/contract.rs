@@ -142,6 +142,7 @@ fn staged(record_ref: &str, content: &str) -> StagedRecord {
         plaintext: Zeroizing::new(content.as_bytes().to_vec()),
         family_ref: Some("family".to_owned()),
         findable: Findable::Yes,
+        guarded: false,
     }
 }
 
@@ -433,7 +434,10 @@ async fn an_erased_record_is_gone_at_once() {
     fixture.publish().await;
     let ref_tag = fixture.store.tag(TagKind::Reference, &[b"A1"]);
     fixture
-        .done(Act::alone(b"erase".to_vec()).with(Effect::Erase { ref_tag }))
+        .done(Act::alone(b"erase".to_vec()).with(Effect::Erase {
+            ref_tag,
+            siblings: Vec::new(),
+        }))
         .await;
     assert!(!fixture.finds("one").await);
     assert!(fixture.store.record_by_ref("A1").await.unwrap().is_none());

@@ -31,6 +31,7 @@ CREATE TABLE import_rows (
     content_tag BYTEA    NOT NULL,
     family_tag  BYTEA,
     state       BIGINT NOT NULL,
+    guarded     BIGINT NOT NULL,         -- 1 if not everybody may find it
     PRIMARY KEY (import_id, ref_tag)
 );
 
@@ -94,9 +95,11 @@ CREATE INDEX protection_alerts_by_record ON protection_alerts (about_tag);
 
 CREATE TABLE leads (
     lead_tag   BYTEA    PRIMARY KEY,       -- SHA-256 of the lead
+    about_tag  BYTEA    NOT NULL,          -- keyed tag of the record
     sealed     BYTEA    NOT NULL,          -- for whom, which record, which grade
     expires_ms BIGINT NOT NULL
 );
+CREATE INDEX leads_by_record ON leads (about_tag);
 
 -- Queries answered, so that one is answered once.
 CREATE TABLE seen (
@@ -122,9 +125,11 @@ CREATE TABLE alerts (
 -- Which token sets of a party touched a record, up to the probe limit.
 CREATE TABLE probes (
     probe_tag BYTEA    PRIMARY KEY,        -- keyed tag of party, record and epoch
+    about_tag BYTEA    NOT NULL,           -- keyed tag of the record
     version   BIGINT NOT NULL,           -- how many distinct sets there were
     sealed    BYTEA    NOT NULL            -- their digests, the tokens that touched, the last grade
 );
+CREATE INDEX probes_by_record ON probes (about_tag);
 
 -- The envelopes behind the log's leaves.
 CREATE TABLE evidence (
@@ -187,10 +192,11 @@ CREATE TABLE log_published (
 
 -- How far the re-wrapping of data keys has come, by table.
 CREATE TABLE rewrap_cursors (
-    name     TEXT    PRIMARY KEY,
-    at       BIGINT NOT NULL,
-    part     BIGINT NOT NULL,
-    position BIGINT NOT NULL
+    name       TEXT    PRIMARY KEY,
+    log_number BIGINT NOT NULL,
+    at         BIGINT NOT NULL,
+    part       BIGINT NOT NULL,
+    position   BIGINT NOT NULL
 );
 
 -- What this node remembers of others' logs as a witness: never taken back to an older state.

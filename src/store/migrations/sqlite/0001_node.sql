@@ -31,6 +31,7 @@ CREATE TABLE import_rows (
     content_tag BLOB    NOT NULL,
     family_tag  BLOB,
     state       INTEGER NOT NULL,
+    guarded     INTEGER NOT NULL,         -- 1 if not everybody may find it
     PRIMARY KEY (import_id, ref_tag)
 ) WITHOUT ROWID;
 
@@ -94,9 +95,11 @@ CREATE INDEX protection_alerts_by_record ON protection_alerts (about_tag);
 
 CREATE TABLE leads (
     lead_tag   BLOB    PRIMARY KEY,       -- SHA-256 of the lead
+    about_tag  BLOB    NOT NULL,          -- keyed tag of the record
     sealed     BLOB    NOT NULL,          -- for whom, which record, which grade
     expires_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX leads_by_record ON leads (about_tag);
 
 -- Queries answered, so that one is answered once.
 CREATE TABLE seen (
@@ -122,9 +125,11 @@ CREATE TABLE alerts (
 -- Which token sets of a party touched a record, up to the probe limit.
 CREATE TABLE probes (
     probe_tag BLOB    PRIMARY KEY,        -- keyed tag of party, record and epoch
+    about_tag BLOB    NOT NULL,           -- keyed tag of the record
     version   INTEGER NOT NULL,           -- how many distinct sets there were
     sealed    BLOB    NOT NULL            -- their digests, the tokens that touched, the last grade
 ) WITHOUT ROWID;
+CREATE INDEX probes_by_record ON probes (about_tag);
 
 -- The envelopes behind the log's leaves.
 CREATE TABLE evidence (
@@ -187,10 +192,11 @@ CREATE TABLE log_published (
 
 -- How far the re-wrapping of data keys has come, by table.
 CREATE TABLE rewrap_cursors (
-    name     TEXT    PRIMARY KEY,
-    at       INTEGER NOT NULL,
-    part     INTEGER NOT NULL,
-    position INTEGER NOT NULL
+    name       TEXT    PRIMARY KEY,
+    log_number INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    part       INTEGER NOT NULL,
+    position   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- What this node remembers of others' logs as a witness: never taken back to an older state.

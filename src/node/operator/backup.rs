@@ -1,0 +1,49 @@
+//! Backups.
+
+use std::path::Path;
+
+use tonic::{Request, Response, Status};
+
+use super::{Operator, invalid, refused};
+use crate::node::backup::{self, BackupError};
+use crate::node::config::Config;
+use crate::proto::operator as pb;
+use crate::proto::operator::backup_service_server::BackupService;
+
+#[tonic::async_trait]
+impl BackupService for Operator {
+    async fn create_backup(
+        &self,
+        request: Request<pb::CreateBackupRequest>,
+    ) -> Result<Response<pb::CreateBackupResponse>, Status> {
+        let asked = request.into_inner();
+        let (to, keys_to) = (Path::new(&asked.path), Path::new(&asked.keys_path));
+        if !to.is_absolute() || !keys_to.is_absolute() || to == keys_to {
+            return Err(invalid(
+                "PATH",
+                "the two archives have two absolute paths: the node writes them where it runs",
+            ));
+        }
+        let directory = self.keeper.directory();
+        let config = Config::load(directory).map_err(|error| failed(&error.into()))?;
+        let created = backup::create(directory, &config, &self.party, to, keys_to)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(Response::new(pb::CreateBackupResponse {
+            log_size: created.log_size,
+            records: created.records,
+            bytes: created.bytes,
+            sha256: created.sha256.to_vec(),
+            leaf_index: created.leaf_index,
+        }))
+    }
+}
+
+fn failed(error: &BackupError) -> Status {
+    tracing::error!(%error, "an operator's request about backups failed");
+    refused(
+        tonic::Code::FailedPrecondition,
+        error.code(),
+        &error.to_string(),
+    )
+}

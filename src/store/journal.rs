@@ -1,0 +1,320 @@
+//! The journal: what a backup cannot know, kept outside the database.
+//!
+//! A database that comes back from a backup has forgotten what was done since: who was erased, who
+//! must be found no longer, which quotas were used, which queries were answered, and how long the
+//! log was. Each commit adds one line to a file that no backup of the database holds, and a store
+//! that finds itself older than its journal does anew what must not be lost.
+//!
+//! A line has keyed tags and numbers, nothing of a person, and a tag that vouches for it. It is
+//! written after the commit and before the answer leaves. A line that says that somebody was erased
+//! or withdrawn is flushed to the disk each time, and is part of the commit too: if a crash comes
+//! between the two, the line is added at the next start.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::StoreError;
+use super::keys::{RowKind, StoreKeys, Tag};
+
+/// What one commit adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The log's origin, as its digest: a log that was given up is another log.
+    pub origin: [u8; 8],
+    /// Size of the log after it.
+    pub size: u64,
+    /// Root of the log after it.
+    pub root: [u8; 32],
+    /// References of records that were erased.
+    pub erased: Vec<Tag>,
+    /// References of records that may be found no longer, or not by everybody.
+    pub withdrawn: Vec<Tag>,
+    /// Ids of questions whose answers' values were erased.
+    pub forgotten: Vec<[u8; 16]>,
+    /// Draws on quotas: tag, amount and when what was used may be forgotten.
+    pub used: Vec<(Tag, u64, u64)>,
+    /// Queries that were answered: tag, digest, leaf and expiry.
+    pub seen: Vec<(Tag, [u8; 32], u64, u64)>,
+}
+
+/// A journal in a folder. One file takes new lines; older ones are kept as long as backups are.
+pub struct Journal {
+    folder: PathBuf,
+    file: Mutex<File>,
+}
+
+const NAME: &str = "journal";
+const VERSION: &str = "v1";
+
+impl Journal {
+    /// Opens the journal in `folder`, making it if need be.
+    ///
+    /// # Errors
+    /// If the folder or its file cannot be opened.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| failed(folder, &error))?;
+        let file = newest_file(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            file: Mutex::new(file),
+        })
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn append(&self, keys: &StoreKeys, entry: &JournalEntry) -> Result<(), StoreError> {
+        let line = entry.to_line(keys);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(line.as_bytes())
+            .and_then(|()| {
+                if entry.takes_away() {
+                    file.sync_data()
+                } else {
+                    Ok(())
+                }
+            })
+            .map_err(|error| failed(&self.folder, &error))
+    }
+
+    /// The entry that was written last; nothing if there is none, or its line was cut off.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn last(&self, keys: &StoreKeys) -> Result<Option<JournalEntry>, StoreError> {
+        for path in files(&self.folder)?.into_iter().rev() {
+            if let Some(line) = last_line(&path).map_err(|error| failed(&path, &error))? {
+                return Ok(JournalEntry::from_line(keys, &line));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All entries, in the order in which they were written, without what has expired at `now_ms`,
+    /// and the number of lines that this node did not write, or that were cut off.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(super) fn entries(
+        &self,
+        keys: &StoreKeys,
+        now_ms: u64,
+    ) -> Result<(Vec<JournalEntry>, u64), StoreError> {
+        let (mut entries, mut foreign) = (Vec::new(), 0);
+        for path in files(&self.folder)? {
+            let file = File::open(&path).map_err(|error| failed(&path, &error))?;
+            for line in BufReader::new(file).split(b'\n') {
+                let line = line.map_err(|error| failed(&path, &error))?;
+                if line.is_empty() {
+                    continue;
+                }
+                let entry = std::str::from_utf8(&line)
+                    .ok()
+                    .and_then(|line| JournalEntry::from_line(keys, line));
+                match entry {
+                    Some(mut entry) => {
+                        entry.used.retain(|(_, _, expires)| *expires > now_ms);
+                        entry.seen.retain(|(_, _, _, expires)| *expires > now_ms);
+                        entries.push(entry);
+                    }
+                    None => foreign += 1,
+                }
+            }
+        }
+        Ok((entries, foreign))
+    }
+
+    /// Begins a new file, and drops those that took their last line longer ago than `keep`.
+    ///
+    /// # Errors
+    /// If a file cannot be made or removed.
+    pub fn turn(&self, now_ms: u64, keep: Duration) -> Result<(), StoreError> {
+        let path = self.folder.join(format!("{NAME}-{now_ms:015}"));
+        let fresh = open_file(&path)?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let oldest = Duration::from_millis(now_ms).saturating_sub(keep);
+        for old in files(&self.folder)? {
+            if old == path {
+                continue;
+            }
+            let written = std::fs::metadata(&old)
+                .and_then(|metadata| metadata.modified())
+                .map_err(|error| failed(&old, &error))?
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
+            if written < oldest {
+                std::fs::remove_file(&old).map_err(|error| failed(&old, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JournalEntry {
+    /// Whether it says that something was erased or withdrawn.
+    pub(super) fn takes_away(&self) -> bool {
+        !(self.erased.is_empty() && self.withdrawn.is_empty() && self.forgotten.is_empty())
+    }
+
+    /// The state of the log after it: its origin's digest, size and root.
+    pub(super) fn state(&self) -> ([u8; 8], u64, [u8; 32]) {
+        (self.origin, self.size, self.root)
+    }
+
+    /// The origin that a checkpoint states in its first line, as its digest.
+    pub(super) fn origin_of(checkpoint: &str) -> [u8; 8] {
+        let origin = checkpoint.lines().next().unwrap_or_default();
+        let digest = ring::digest::digest(&ring::digest::SHA256, origin.as_bytes());
+        let mut short = [0; 8];
+        short.copy_from_slice(&digest.as_ref()[..8]);
+        short
+    }
+
+    pub(super) fn to_line(&self, keys: &StoreKeys) -> String {
+        // A string grows as needed.
+        let (origin, root) = (hex::encode(self.origin), hex::encode(self.root));
+        let mut line = format!("{VERSION} {origin} {} {root}", self.size);
+        for tag in &self.erased {
+            let _ = write!(line, " e={}", hex::encode(tag));
+        }
+        for tag in &self.withdrawn {
+            let _ = write!(line, " w={}", hex::encode(tag));
+        }
+        for id in &self.forgotten {
+            let _ = write!(line, " f={}", hex::encode(id));
+        }
+        for (tag, amount, expires) in &self.used {
+            let _ = write!(line, " q={}:{amount}:{expires}", hex::encode(tag));
+        }
+        for (tag, digest, leaf, expires) in &self.seen {
+            let (tag, digest) = (hex::encode(tag), hex::encode(digest));
+            let _ = write!(line, " s={tag}:{digest}:{leaf}:{expires}");
+        }
+        let vouched = keys.row_tag(RowKind::Journal, &[line.as_bytes()]);
+        let _ = writeln!(line, " {}", hex::encode(vouched));
+        line
+    }
+
+    /// Reads a line that [`JournalEntry::to_line`] wrote; nothing for any other.
+    pub(super) fn from_line(keys: &StoreKeys, line: &str) -> Option<Self> {
+        let (said, vouched) = line.rsplit_once(' ')?;
+        let vouched = hex::decode(vouched).ok()?;
+        if !keys.row_holds(RowKind::Journal, &[said.as_bytes()], &vouched) {
+            return None;
+        }
+        let mut words = said.split(' ');
+        if words.next()? != VERSION {
+            return None;
+        }
+        let mut entry = Self {
+            origin: array(words.next()?)?,
+            size: words.next()?.parse().ok()?,
+            root: array(words.next()?)?,
+            ..Self::default()
+        };
+        for word in words {
+            let (what, value) = word.split_once('=')?;
+            let parts: Vec<&str> = value.split(':').collect();
+            match (what, parts.as_slice()) {
+                ("e", [tag]) => entry.erased.push(array(tag)?),
+                ("f", [id]) => entry.forgotten.push(array(id)?),
+                ("w", [tag]) => entry.withdrawn.push(array(tag)?),
+                ("q", [tag, amount, expires]) => {
+                    entry
+                        .used
+                        .push((array(tag)?, amount.parse().ok()?, expires.parse().ok()?))
+                }
+                ("s", [tag, digest, leaf, expires]) => entry.seen.push((
+                    array(tag)?,
+                    array(digest)?,
+                    leaf.parse().ok()?,
+                    expires.parse().ok()?,
+                )),
+                _ => return None,
+            }
+        }
+        Some(entry)
+    }
+}
+
+fn array<const N: usize>(text: &str) -> Option<[u8; N]> {
+    hex::decode(text).ok()?.try_into().ok()
+}
+
+/// The last line of a file that is not empty.
+fn last_line(path: &Path) -> io::Result<Option<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut reach = 1 << 16;
+    loop {
+        let from = length.saturating_sub(reach);
+        file.seek(SeekFrom::Start(from))?;
+        let mut tail = Vec::new();
+        (&file).take(length - from).read_to_end(&mut tail)?;
+        let text = String::from_utf8_lossy(&tail);
+        let text = text.trim_end_matches('\n');
+        match text.rsplit_once('\n') {
+            Some((_, line)) => return Ok(Some(line.to_owned())),
+            None if from == 0 => return Ok((!text.is_empty()).then(|| text.to_owned())),
+            None => reach *= 4,
+        }
+    }
+}
+
+/// The journal's files, oldest first.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
+        let entry = entry.map_err(|error| failed(folder, &error))?;
+        let named = entry.file_name();
+        if named.to_str().is_some_and(|name| name.starts_with(NAME)) && entry.path().is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn newest_file(folder: &Path) -> Result<File, StoreError> {
+    let path = files(folder)?
+        .pop()
+        .unwrap_or_else(|| folder.join(format!("{NAME}-{:015}", 0)));
+    let mut file = open_file(&path)?;
+    // What a crash cut off must not swallow the next line.
+    if file
+        .metadata()
+        .map_err(|error| failed(&path, &error))?
+        .len()
+        > 0
+    {
+        file.write_all(b"\n")
+            .map_err(|error| failed(&path, &error))?;
+    }
+    Ok(file)
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| failed(path, &error))
+}
+
+fn failed(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Journal {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+    }
+}
