@@ -14,6 +14,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/records.proto",
     "wayhome/operator/v1/review.proto",
     "wayhome/operator/v1/search.proto",
+    "wayhome/operator/v1/register.proto",
     "wayhome/operator/v1/disclosure.proto",
     "wayhome/operator/v1/node.proto",
     "wayhome/operator/v1/membership.proto",

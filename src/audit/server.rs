@@ -410,6 +410,7 @@ async fn resolve_child(
         .await
         .map_err(|error| unavailable(&error))?;
     let touched = weighed
+        .subjects
         .into_iter()
         .flatten()
         .filter(|candidate| candidate.decision.grade != Grade::NoMatch)

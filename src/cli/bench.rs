@@ -6,8 +6,11 @@
 mod figure;
 mod log;
 mod machine;
+mod memory;
 mod oracle;
 mod place;
+mod scale;
+mod stream;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -34,6 +37,9 @@ pub struct Options {
     /// How many operations to measure; each benchmark has a number of its own if not given.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
+    /// Measure on PostgreSQL, where a benchmark can: on a server of its own.
+    #[arg(long)]
+    pub postgres: bool,
 }
 
 /// What a benchmark gives: its figures, and in words how they were measured.
@@ -58,7 +64,13 @@ pub struct Bench {
 }
 
 /// All benchmarks.
-const BENCHES: &[Bench] = &[log::BENCH, oracle::BENCH];
+const BENCHES: &[Bench] = &[
+    log::BENCH,
+    memory::BENCH,
+    oracle::BENCH,
+    scale::BENCH,
+    stream::BENCH,
+];
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let machine = machine::describe();

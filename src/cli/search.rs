@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+mod register;
+
 use super::{CliError, Context};
 use crate::node::MAX_OPERATOR_MESSAGE;
 use crate::proto::operator::search_service_client::SearchServiceClient;
-use crate::proto::operator::{Record, SearchRequest, SearchResponse};
+use crate::proto::operator::{Record, SearchRequest, SearchResponse, SubjectResult};
 use crate::records::import::{Format, Import, ImportOptions, Row};
 use crate::roster::{LegalBasis, Purpose};
 
@@ -18,11 +20,22 @@ use crate::roster::{LegalBasis, Purpose};
 #[derive(clap::Args)]
 pub struct Args {
     /// Reference of an own record; may be given several times.
-    #[arg(long = "record", value_name = "REF", required_unless_present = "input")]
+    #[arg(
+        long = "record",
+        value_name = "REF",
+        required_unless_present_any = ["input", "register"]
+    )]
     records: Vec<String>,
     /// A file that describes children in the canonical columns (CSV or JSON Lines).
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Search for the whole register: only for what is new on either side since it was last asked
+    /// about.
+    #[arg(long, conflicts_with_all = ["records", "input"])]
+    register: bool,
+    /// With --register: ask about every record again.
+    #[arg(long, requires = "register")]
+    again: bool,
     /// Why the children are looked for.
     #[arg(long, default_value_t = Purpose::FamilyTracing)]
     purpose: Purpose,
@@ -38,6 +51,9 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    if args.register {
+        return register::run(context, args).await;
+    }
     let (described, subjects) = described(args.input.as_ref())?;
     let names: Vec<String> = args.records.iter().cloned().chain(described).collect();
     let channel = context.operator().await?;
@@ -132,40 +148,45 @@ fn show(context: &Context, names: &[String], answer: &SearchResponse) {
         return;
     }
     for (name, result) in names.iter().zip(&answer.results) {
-        context
-            .output
-            .say(format_args!("{member}: {name}: {}", result.grade));
-        for lead in &result.leads {
-            context
-                .output
-                .say(format_args!("    {:<9} lead {}", lead.grade, lead.lead));
-        }
-        if !result.more_attributes.is_empty() {
-            context.output.say(format_args!(
-                "    The {} would decide: search again with it if you can learn it.",
-                result.more_attributes
-            ));
-        }
+        say_result(context, member, name, result);
     }
+}
+
+/// Says what one member says of one child.
+fn say_result(context: &Context, member: &str, name: &str, result: &SubjectResult) {
+    let output = context.output;
+    output.say(format_args!("{member}: {name}: {}", result.grade));
+    for lead in &result.leads {
+        output.say(format_args!("    {:<9} lead {}", lead.grade, lead.lead));
+    }
+    if !result.more_attributes.is_empty() {
+        output.say(format_args!(
+            "    The {} would decide: search again with it if you can learn it.",
+            result.more_attributes
+        ));
+    }
+}
+
+/// The same for machines.
+fn lead_object(name: &str, result: &SubjectResult) -> Value {
+    let leads: Vec<Value> = result
+        .leads
+        .iter()
+        .map(|lead| json!({"lead": lead.lead, "grade": lead.grade}))
+        .collect();
+    json!({
+        "subject": name,
+        "grade": result.grade,
+        "leads": leads,
+        "more_attributes": result.more_attributes,
+    })
 }
 
 fn object(names: &[String], answer: &SearchResponse) -> Value {
     let results: Vec<Value> = names
         .iter()
         .zip(&answer.results)
-        .map(|(name, result)| {
-            let leads: Vec<Value> = result
-                .leads
-                .iter()
-                .map(|lead| json!({"lead": lead.lead, "grade": lead.grade}))
-                .collect();
-            json!({
-                "subject": name,
-                "grade": result.grade,
-                "leads": leads,
-                "more_attributes": result.more_attributes,
-            })
-        })
+        .map(|(name, result)| lead_object(name, result))
         .collect();
     json!({
         "member": answer.member,

@@ -217,6 +217,12 @@ impl Coalition {
         Ok(())
     }
 
+    /// The process of a node that runs.
+    #[must_use]
+    pub fn process(&self, id: &str) -> Option<u32> {
+        self.nodes.get(id)?.process()
+    }
+
     /// Stops all nodes and waits for them.
     ///
     /// # Errors

@@ -15,4 +15,5 @@ mod stories;
 pub use coalition::Coalition;
 pub use postgres::PostgresServer;
 pub use process::{DemoError, Wayhome};
+pub use registers::MEMBERS;
 pub use stories::{Database, Options, Story, tell};

@@ -187,6 +187,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Asks the node to stop and waits until it has.
     ///
     /// # Errors

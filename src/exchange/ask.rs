@@ -137,7 +137,7 @@ pub async fn ask_keeping<P, F, R>(
     roster: &TrustedRoster,
     holder: &Member,
     query: &Outgoing,
-    asking: Asking,
+    mut asking: Asking,
     before: Vec<Effect>,
     on_answer: &dyn OnAnswer<P>,
     send: F,
@@ -147,19 +147,8 @@ where
     F: Fn(pb::SignedMessage) -> R,
     R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
 {
-    let peer = holder.id.as_str();
-    let fill = |entry: &mut pb::LogEntry| {
-        entry.peer = peer.to_owned();
-        entry.message_id = query.message_id.to_vec();
-        entry.query_digest = query.digest.to_vec();
-        entry.count = asking.count;
-        if let Some((purpose, basis)) = asking.ground {
-            entry.purpose = super::purpose_to(purpose).into();
-            entry.legal_basis = super::legal_basis_to(basis).into();
-        }
-    };
     let (leaf, opening) = Leaf::new(asking.asked, party.ambient(), &asking.outcome)
-        .set(fill)
+        .set(|entry| fill(entry, holder, query, &asking))
         .finish();
     let mut act = Act::alone(leaf)
         .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
@@ -167,12 +156,45 @@ where
             EvidencePart::Opening,
             Evidence::plain(opening),
         ));
-    for (part, evidence) in asking.keep {
+    for (part, evidence) in std::mem::take(&mut asking.keep) {
         act = act.with(Effect::Keep(part, evidence));
     }
     act.effects.extend(before);
     done(party.ledger().commit(act).await?)?;
+    complete(party, roster, holder, query, &asking, on_answer, send).await
+}
 
+fn fill(entry: &mut pb::LogEntry, holder: &Member, query: &Outgoing, asking: &Asking) {
+    entry.peer = holder.id.as_str().to_owned();
+    entry.message_id = query.message_id.to_vec();
+    entry.query_digest = query.digest.to_vec();
+    entry.count = asking.count;
+    if let Some((purpose, basis)) = asking.ground {
+        entry.purpose = super::purpose_to(purpose).into();
+        entry.legal_basis = super::legal_basis_to(basis).into();
+    }
+}
+
+/// As [`ask_keeping`], for a query whose act of asking is recorded already: sends it, or sends it
+/// again, and records what comes back.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn complete<P, F, R>(
+    party: &Party,
+    roster: &TrustedRoster,
+    holder: &Member,
+    query: &Outgoing,
+    asking: &Asking,
+    on_answer: &dyn OnAnswer<P>,
+    send: F,
+) -> Result<Asked<P>, PeerError>
+where
+    P: AnswerPayload + Sync,
+    F: Fn(pb::SignedMessage) -> R,
+    R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
+{
+    let peer = holder.id.as_str();
     let bytes_sent = query.message.encoded_len() as u64;
     let reply = call(peer, || send(query.message.clone())).await?;
     let bytes_received = reply.as_ref().map_or(0, |reply| reply.encoded_len() as u64);
@@ -206,7 +228,7 @@ where
             kept.items = kept.items.iter().map(ItemEvidence::erased).collect();
         }
         let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
-            .set(fill)
+            .set(|entry| fill(entry, holder, query, asking))
             .set(|entry| {
                 entry.answer_digest = answer.items_root.to_vec();
                 entry.reference = answer.receipt.leaf_index.to_string();

@@ -16,7 +16,7 @@ use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::store::{
     Act, Committed, Effect, Evidence, EvidencePart, Findable, ImportCounts, IndexSize,
-    RecordTokens, SiblingTokens, StagedRecord, StoreError, StoredRecord, Tag,
+    RecordTokens, SiblingTokens, StagedRecord, StoreError, StoredRecord, Surveyed, Tag,
 };
 
 /// How many records are enrolled at a time: their keys fill a few batches.
@@ -117,16 +117,39 @@ pub async fn mark_if_changed(party: &Party) -> Result<(), StoreError> {
     if !party.store().index_is_unmarked().await? {
         return Ok(());
     }
-    let mut stated = Vec::new();
-    for epoch in epochs::open(party).await? {
-        stated.push((epoch, party.store().index_published(epoch).await?));
+    for _ in 0..SURVEYS {
+        let (surveyed, stated) = survey(party, Surveyed::Published).await?;
+        let size = in_use_or_last(&stated, epochs::in_use(party));
+        let act = mark(party, &stated, &size, Effect::MarkIndex).with(surveyed);
+        if !matches!(party.ledger().commit(act).await?, Committed::Stale) {
+            return Ok(());
+        }
     }
-    let size = in_use_or_last(&stated, epochs::in_use(party));
-    party
-        .ledger()
-        .commit(mark(party, &stated, &size, Effect::MarkIndex))
-        .await?;
-    Ok(())
+    Err(always_changing())
+}
+
+/// Size and root of the index under every open epoch, with what demands that they hold still.
+async fn survey(
+    party: &Party,
+    which: Surveyed,
+) -> Result<(Effect, Vec<(u32, IndexSize)>), StoreError> {
+    let mut open = epochs::open(party).await?;
+    if open.is_empty() && which == Surveyed::AfterPublishing {
+        open.extend(epochs::in_use(party));
+    }
+    let survey = party.store().survey(which, &open).await?;
+    let stated = survey.sizes.into_iter().collect();
+    Ok((Effect::AsSurveyed(survey.state), stated))
+}
+
+/// How often an index is surveyed anew because another process of this node changed it meanwhile.
+const SURVEYS: u32 = 5;
+
+fn always_changing() -> StoreError {
+    StoreError::damaged(
+        "index",
+        "other processes of this node change it without a pause; publish again when they are done",
+    )
 }
 
 /// The index that peers ask now, of those that are stated.
@@ -365,26 +388,52 @@ pub async fn tokens_for(
 ///
 /// The leaf states the index of every open epoch: `epoch=1 tokens=12 root=..`, one after another.
 ///
+/// `cap` is how many records the index may have: a larger one would be a dictionary for the questions
+/// that are sent to it.
+///
 /// # Errors
-/// If the store fails; the index is then as it was.
-pub async fn publish(party: &Party) -> Result<IndexSize, StoreError> {
+/// If there are more, or the store fails; the index is then as it was.
+pub async fn publish(party: &Party, cap: Option<u64>) -> Result<IndexSize, PublishError> {
     let _register = party.register.lock().await;
-    let mut stated = Vec::new();
-    let in_use = epochs::in_use(party);
-    let mut open = epochs::open(party).await?;
-    if open.is_empty() {
-        open.extend(in_use);
+    for _ in 0..SURVEYS {
+        let (surveyed, stated) = survey(party, Surveyed::AfterPublishing).await?;
+        let size = in_use_or_last(&stated, epochs::in_use(party));
+        if let Some(cap) = cap
+            && size.records > cap
+        {
+            return Err(PublishError::IndexCap {
+                records: size.records,
+                cap,
+            });
+        }
+        let new = party.store().new_mark();
+        let act = mark(party, &stated, &size, Effect::Publish(new)).with(surveyed);
+        let committed = party.ledger().commit(act).await;
+        if !matches!(committed.map_err(PublishError::Store)?, Committed::Stale) {
+            party.store().mark_is_set(new);
+            return Ok(size);
+        }
     }
-    for epoch in open {
-        let size = party.store().index_after_publishing(epoch).await?;
-        stated.push((epoch, size));
-    }
-    let size = in_use_or_last(&stated, in_use);
-    party
-        .ledger()
-        .commit(mark(party, &stated, &size, Effect::Publish))
-        .await?;
-    Ok(size)
+    Err(always_changing().into())
+}
+
+/// Why an index is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// It has more records than the roster lets this member's have.
+    #[error(
+        "the index would have {records} records, and the roster lets this member's have {cap}: ask \
+         the secretariat for a larger cap, or take records out"
+    )]
+    IndexCap {
+        /// How many it would have.
+        records: u64,
+        /// How many it may have.
+        cap: u64,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Erases a record at once: its rows, its tokens, its data key, and what is kept about it. Its

@@ -13,7 +13,7 @@ use super::leaf::Leaf;
 use super::{Party, PeerError, Refusal, enrol};
 use crate::proto::exchange as pb;
 use crate::roster::TrustedRoster;
-use crate::store::{Act, Committed, Effect, IndexSize, StoreError};
+use crate::store::{Act, Committed, Effect, IndexSize, StoreError, Surveyed};
 
 /// How many records lose their tokens in one transaction when an epoch is left.
 const FORGET_AT_ONCE: u64 = 1_000;
@@ -262,7 +262,15 @@ async fn step_into(
 async fn open_epoch(party: &Arc<Party>, epoch: u32) -> Result<Step, PeerError> {
     // Nothing comes into the index between the leaf that states it and what peers find.
     let _register = party.register.lock().await;
-    let size = party.store().index_published(epoch).await?;
+    let survey = party
+        .store()
+        .survey(Surveyed::Published, &BTreeSet::from([epoch]))
+        .await?;
+    let size = survey
+        .sizes
+        .get(&epoch)
+        .copied()
+        .unwrap_or_else(IndexSize::empty);
     let (leaf, _) = Leaf::new(
         pb::Act::EpochOpened,
         party.ambient(),
@@ -273,13 +281,15 @@ async fn open_epoch(party: &Arc<Party>, epoch: u32) -> Result<Step, PeerError> {
         entry.reference = index_text(epoch, &size);
     })
     .finish();
-    let act = Act::alone(leaf).with(Effect::OpenEpoch(epoch));
+    let act = Act::alone(leaf)
+        .with(Effect::AsSurveyed(survey.state))
+        .with(Effect::OpenEpoch(epoch));
     match party.ledger().commit(act).await? {
         Committed::Done { .. } => {
             open(party).await?;
             Ok(Step::Opened { epoch })
         }
-        // Some records are lacking: they are next.
+        // Some records are lacking, or have changed meanwhile: they are next.
         _ => Ok(Step::Rederived { epoch, records: 0 }),
     }
 }

@@ -17,6 +17,7 @@
 //! DIR/keys/encryption.key  opens ceremony packages
 //! DIR/keys/tls.key, .crt   TLS identity
 //! DIR/keys/share-N-X.*     shares of the coalition key of epoch N (`shares`)
+//! DIR/index.filter         what the lookup index certainly has not; rebuilt when missing
 //! DIR/operator.sock        operator API
 //! ```
 
@@ -67,6 +68,12 @@ impl Directory {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.file("operator.sock")
+    }
+
+    /// The filter of the lookup index.
+    #[must_use]
+    pub fn index_filter(&self) -> PathBuf {
+        self.file("index.filter")
     }
 
     /// The guard of the node's log.

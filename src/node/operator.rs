@@ -12,6 +12,7 @@ mod policy;
 mod protection;
 mod quota;
 mod records;
+mod register;
 mod requests;
 mod review;
 mod search;
@@ -46,6 +47,7 @@ use crate::proto::operator::policy_service_server::PolicyServiceServer;
 use crate::proto::operator::protection_service_server::ProtectionServiceServer;
 use crate::proto::operator::quota_service_server::QuotaServiceServer;
 use crate::proto::operator::record_service_server::RecordServiceServer;
+use crate::proto::operator::register_search_service_server::RegisterSearchServiceServer;
 use crate::proto::operator::request_service_server::RequestServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
@@ -64,6 +66,8 @@ pub struct Operator {
     rounds: Arc<Rounds>,
     stopped: watch::Receiver<bool>,
     keeper: Arc<KeyKeeper>,
+    /// One search for the whole register at a time.
+    searching: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Operator {
@@ -84,6 +88,7 @@ impl Operator {
             directory,
             stopped,
             keeper,
+            searching: Arc::default(),
         }
     }
 
@@ -99,6 +104,7 @@ impl Operator {
                 SearchServiceServer::new(self.clone())
                     .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
             )
+            .add_service(RegisterSearchServiceServer::new(self.clone()))
             .add_service(DisclosureServiceServer::new(self.clone()))
             .add_service(ReviewServiceServer::new(self.clone()))
             .add_service(MembershipServiceServer::new(self.clone()))

@@ -54,6 +54,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How often lookups are compared with silent records. It does not depend on what is found.
 const SILENT: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether another process has published.
+const FILTER: Duration = Duration::from_secs(5);
+
 /// How long calls under way are given when the node stops.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -153,6 +156,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         .with_journal(Journal::open(&journal)?);
     do_anew(&store).await?;
     store.discard_import(None).await?;
+    store.keep_filter_at(directory.index_filter()).await?;
     let trust = trust_store(directory, &store).await?;
     let own = trust
         .contacts()
@@ -380,6 +384,7 @@ pub async fn run(
     let membership = tokio::spawn(membership.watch(stopped.clone()));
     let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
     let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
+    let filter = tokio::spawn(keep_filter(Arc::clone(party), stopped.clone()));
     let recorder = tokio::spawn(record_alerts(Arc::clone(party), alarms));
     let rounding = tokio::spawn(Arc::clone(&rounds).run(stopped.clone()));
     let policy_watcher = tokio::spawn(policies::watch(
@@ -415,6 +420,7 @@ pub async fn run(
     membership.abort();
     house.abort();
     silent.abort();
+    filter.abort();
     recorder.abort();
     rounding.abort();
     policy_watcher.abort();
@@ -517,6 +523,20 @@ async fn watch_silent(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = lookup::compare_with_silent(&party).await {
             tracing::error!(%error, "lookups could not be compared with silent records");
+        }
+    }
+}
+
+/// Keeps the filter of the index at its newest mark, whichever process of this node has set it, and
+/// its file with it.
+async fn keep_filter(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = party.store().refresh_filter().await {
+            tracing::warn!(%error, "the index filter could not be brought up to date");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FILTER) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use futures_util::{Stream, StreamExt as _};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::transport::server::Connected;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::identity::spki_sha256;
 use super::tls::PinCheck;
@@ -348,6 +349,9 @@ impl TokenService for Exchange {
     }
 }
 
+/// Answers to the batches of a stream.
+type BatchAnswers = Pin<Box<dyn Stream<Item = Result<pb::LookupStreamResponse, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl LookupService for Exchange {
     async fn lookup(
@@ -360,6 +364,38 @@ impl LookupService for Exchange {
         Ok(Response::new(pb::LookupResponse {
             message: Some(answer),
         }))
+    }
+
+    type LookupStreamStream = BatchAnswers;
+
+    async fn lookup_stream(
+        &self,
+        request: Request<Streaming<pb::LookupStreamRequest>>,
+    ) -> Result<Response<Self::LookupStreamStream>, Status> {
+        let caller = self.caller(&request)?;
+        let mut stopped = self.stopped.clone();
+        // A node that stops takes no further batch, and answers those that it has.
+        let queries = request.into_inner().take_until(async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        });
+        Ok(Response::new(Box::pin(lookup::answer_stream(
+            Arc::clone(&self.party),
+            caller,
+            queries,
+        ))))
+    }
+
+    async fn get_index_mark(
+        &self,
+        request: Request<pb::GetIndexMarkRequest>,
+    ) -> Result<Response<pb::GetIndexMarkResponse>, Status> {
+        let caller = self.caller(&request)?;
+        if !caller.roles.member {
+            return Err(Refusal::RoleMissing { role: "member" }.into());
+        }
+        Ok(Response::new(
+            lookup::own_index_mark(&self.party, &caller).await?,
+        ))
     }
 }
 

@@ -12,6 +12,7 @@ use super::protection::NewAlert;
 use super::receipts::Receipt;
 use super::received::{NoticeRow, ReceivedRow};
 use super::records::SiblingTokens;
+use super::register::RegisterStep;
 use super::requests::RequestRow;
 use crate::envelope::merkle::Hash;
 
@@ -180,8 +181,15 @@ pub enum Effect {
     },
     /// Takes staged rows into the register.
     CommitImport([u8; 16]),
-    /// Makes every enrolled record searchable and drops the rows they replace.
-    Publish,
+    /// Makes every enrolled record searchable and drops the rows they replace. The index has this
+    /// mark from then on ([`Store::new_mark`](super::Store::new_mark)).
+    Publish(u64),
+    /// Demands that the index is as a survey found it; the act is refused as [`Committed::Stale`] if
+    /// rows came or went since.
+    AsSurveyed(u64),
+    /// Demands that the index still has the mark under which it was probed; the act is refused as
+    /// [`Committed::Stale`] if rows became visible since.
+    AnsweredUnder(u64),
     /// Opens an epoch of the coalition key to peers. The act is refused as [`Committed::Stale`] if
     /// an enrolled record lacks its tokens there.
     OpenEpoch(u32),
@@ -193,6 +201,8 @@ pub enum Effect {
     Raise(NewAlert),
     /// Leaves before this one have been compared with silent records.
     SilentChecked(u64),
+    /// A batch of a register's search is on its way, or was answered.
+    Register(RegisterStep),
     /// Erases all rows of a record, and what is kept about it.
     Erase {
         /// Tag of the record's reference.

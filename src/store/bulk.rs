@@ -133,7 +133,7 @@ impl Store {
             })
         });
         insert_index(&self.keys, &mut tx, Index::Published, index.collect()).await?;
-        Self::open_epoch(&mut tx, epoch).await?;
+        self.open_epoch(&mut tx, epoch).await?;
         tx.commit().await
     }
 }
@@ -145,6 +145,12 @@ pub(super) async fn insert_index(
     index: Index,
     mut rows: Vec<IndexRow>,
 ) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    if index == Index::Published {
+        Store::index_changes(tx).await?;
+    }
     rows.sort_unstable();
     let rows = rows.into_iter().map(|row| {
         [
@@ -168,7 +174,7 @@ pub(super) async fn insert_index(
 }
 
 /// Runs `head VALUES (..), (..) tail` over all rows.
-async fn insert<const COLUMNS: usize>(
+pub(super) async fn insert<const COLUMNS: usize>(
     tx: &mut Tx,
     head: &'static str,
     tail: &'static str,
@@ -250,7 +256,7 @@ mod tests {
             .map(|record| (2, token(record, 2)))
             .chain([(1, token(7, 2)), (2, [9; 16])])
             .collect();
-        let mut hits = store.probe(1, &probes).await.unwrap();
+        let mut hits = store.probe(1, &probes).await.unwrap().hits;
         hits.sort_by_key(|hit| hit.position);
         let found: Vec<(usize, u64)> = hits
             .iter()
@@ -258,7 +264,7 @@ mod tests {
             .collect();
         let expected: Vec<(usize, u64)> = (0..300).zip(1..).collect();
         assert_eq!(found, expected);
-        assert!(store.probe(2, &probes).await.unwrap().is_empty());
+        assert!(store.probe(2, &probes).await.unwrap().hits.is_empty());
 
         let held = store.held(1, &[1, 2, 3, 300, 301]).await.unwrap();
         assert_eq!(held.len(), 4);

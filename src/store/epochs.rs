@@ -86,6 +86,8 @@ impl Store {
         tokens: Vec<(&StoredRecord, RecordTokens)>,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin("save-rederived").await?;
+        let open = Self::open_epochs_in(&mut tx).await?;
+        let mut visible = false;
         let mut index = Vec::new();
         for (record, tokens) in tokens {
             // Changed or erased in the meantime, or to be enrolled anew: nothing is kept for it.
@@ -96,11 +98,15 @@ impl Store {
                 )
                 .await?;
             if enrolled.is_some() {
+                visible |= open.contains(&tokens.epoch);
                 self.put_tokens(&mut tx, record, &tokens, &mut index)
                     .await?;
             }
         }
         insert_index(&self.keys, &mut tx, Index::Published, index).await?;
+        if visible {
+            Self::set_index_mark(&mut tx, self.new_mark()).await?;
+        }
         tx.commit().await
     }
 
@@ -130,6 +136,7 @@ impl Store {
         ] {
             tx.run(sql, values![epoch, last]).await?;
         }
+        Self::index_changes(&mut tx).await?;
         tx.commit().await?;
         Ok(count)
     }
@@ -165,7 +172,7 @@ impl Store {
         Ok(lacking.is_none())
     }
 
-    pub(super) async fn open_epoch(tx: &mut Tx, epoch: u32) -> Result<(), StoreError> {
+    pub(super) async fn open_epoch(&self, tx: &mut Tx, epoch: u32) -> Result<(), StoreError> {
         tx.run(
             "INSERT INTO open_epochs (epoch) VALUES ($1) ON CONFLICT (epoch) DO NOTHING",
             values![u64::from(epoch)],
@@ -186,7 +193,8 @@ impl Store {
             vec![],
         )
         .await?;
-        Ok(())
+        // What was made under it is found from now on.
+        Self::set_index_mark(tx, self.new_mark()).await
     }
 
     /// Destroys whatever is left of an epoch.
@@ -200,6 +208,6 @@ impl Store {
         ] {
             tx.run(sql, values![u64::from(epoch)]).await?;
         }
-        Ok(())
+        Self::index_changes(tx).await
     }
 }

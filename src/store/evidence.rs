@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::bulk::insert;
 use super::db::{Row, Tx, values};
 use super::{Store, StoreError};
 use crate::envelope::ItemEvidence;
@@ -220,6 +221,7 @@ impl Store {
             values![leaf_index, part as i64, wrapped, sealed],
         )
         .await?;
+        let mut rows = Vec::with_capacity(evidence.items.len());
         for (position, item) in evidence.items.iter().enumerate() {
             let position = position as u64;
             let (wrapped, sealed) = match item {
@@ -230,21 +232,22 @@ impl Store {
                 }
                 ItemEvidence::Erased(_) => (None, None),
             };
-            tx.run(
-                "INSERT INTO evidence_items (leaf_index, part, position, item_hash, data_key, sealed)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-                values![
-                    leaf_index,
-                    part as i64,
-                    position,
-                    item.leaf_hash(),
-                    wrapped,
-                    sealed
-                ],
-            )
-            .await?;
+            rows.push([
+                leaf_index.into(),
+                (part as i64).into(),
+                position.into(),
+                item.leaf_hash().into(),
+                wrapped.into(),
+                sealed.into(),
+            ]);
         }
-        Ok(())
+        insert(
+            tx,
+            "INSERT INTO evidence_items (leaf_index, part, position, item_hash, data_key, sealed)",
+            "",
+            rows.into_iter(),
+        )
+        .await
     }
 
     fn seal_at(

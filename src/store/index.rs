@@ -3,15 +3,13 @@
 //! Rows of records that are enrolled but not yet published are in the table too; they are told
 //! apart by their record's state, so that a publication mark is one small update.
 
-use std::collections::{HashMap, HashSet};
-
-use ring::digest::{Context, SHA256};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bulk::IndexRow;
 use super::db::{Row, Tx, Value, values};
 use super::keys::{RowKind, Tag};
 use super::records::{RecordState, held_columns};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Surveyed};
 use crate::envelope::merkle;
 
 /// Which records tokens are compared with.
@@ -30,6 +28,16 @@ pub struct Hit {
     pub position: usize,
     /// The record.
     pub record_id: u64,
+}
+
+/// What probing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The hits.
+    pub hits: Vec<Hit>,
+    /// The mark of the published index that was probed: an answer that rests on it demands that it
+    /// is the same still ([`Effect::AnsweredUnder`](super::Effect)). None for silent records.
+    pub mark: Option<u64>,
 }
 
 /// What a decision needs to know of a held record.
@@ -73,12 +81,8 @@ impl Store {
     /// rule.
     ///
     /// A probe is a rule's number and a token; the same hit is reported once. A row that this node
-    /// did not write is no hit.
-    pub async fn probe(
-        &self,
-        epoch: u32,
-        probes: &[(u8, [u8; 16])],
-    ) -> Result<Vec<Hit>, StoreError> {
+    /// did not write is no hit. Tokens that the filter excludes cost no look into the database.
+    pub async fn probe(&self, epoch: u32, probes: &[(u8, [u8; 16])]) -> Result<Probed, StoreError> {
         self.probe_in(Index::Published, epoch, probes).await
     }
 
@@ -88,12 +92,20 @@ impl Store {
         index: Index,
         epoch: u32,
         probes: &[(u8, [u8; 16])],
-    ) -> Result<Vec<Hit>, StoreError> {
+    ) -> Result<Probed, StoreError> {
         let head = match index {
             Index::Published => PROBE,
             Index::Silent => PROBE_SILENT,
         };
         let mut order: Vec<usize> = (0..probes.len()).collect();
+        let mark = match index {
+            Index::Silent => None,
+            Index::Published => match self.filter.sift(probes, &mut order) {
+                Some(mark) => Some(mark),
+                // Read before the first row: rows that become visible later show in it.
+                None => Some(self.index_mark().await?),
+            },
+        };
         order.sort_unstable_by_key(|&position| probes[position].1);
         let mut hits = Vec::new();
         let mut seen = HashSet::new();
@@ -141,7 +153,7 @@ impl Store {
                 }
             }
         }
-        Ok(hits)
+        Ok(Probed { hits, mark })
     }
 
     /// What decisions need to know of records that were hit under `epoch`, by record id. A record
@@ -213,27 +225,21 @@ impl Store {
 
     /// Size and root that the index of `epoch` will have after the next publication mark.
     pub async fn index_after_publishing(&self, epoch: u32) -> Result<IndexSize, StoreError> {
-        self.index_root(
-            "SELECT i.token, i.rule, i.record_id FROM lookup_index i
-             JOIN records r ON r.record_id = i.record_id
-             WHERE i.epoch = $1 AND (r.state = 1 OR (r.state = 2 AND NOT EXISTS
-                 (SELECT 1 FROM records n WHERE n.replaces = r.record_id AND n.state <> 0)))
-             ORDER BY i.token, i.rule, i.record_id",
-            epoch,
-        )
-        .await
+        self.surveyed(Surveyed::AfterPublishing, epoch).await
     }
 
     /// Size and root of the index of `epoch` as it is published, or will be once the epoch opens.
     pub async fn index_published(&self, epoch: u32) -> Result<IndexSize, StoreError> {
-        self.index_root(
-            "SELECT i.token, i.rule, i.record_id FROM lookup_index i
-             JOIN records r ON r.record_id = i.record_id
-             WHERE i.epoch = $1 AND r.state = 2
-             ORDER BY i.token, i.rule, i.record_id",
-            epoch,
-        )
-        .await
+        self.surveyed(Surveyed::Published, epoch).await
+    }
+
+    async fn surveyed(&self, which: Surveyed, epoch: u32) -> Result<IndexSize, StoreError> {
+        let survey = self.survey(which, &BTreeSet::from([epoch])).await?;
+        Ok(survey
+            .sizes
+            .get(&epoch)
+            .copied()
+            .unwrap_or_else(IndexSize::empty))
     }
 
     /// Whether rows have left the index since its size and root were last logged.
@@ -257,7 +263,7 @@ impl Store {
             values![[1_u8]],
         )
         .await?;
-        Ok(())
+        Self::index_changes(tx).await
     }
 
     /// Notes that the index is logged as it is.
@@ -265,14 +271,6 @@ impl Store {
         tx.run("DELETE FROM settings WHERE name = 'index_unmarked'", vec![])
             .await?;
         Ok(())
-    }
-
-    async fn index_root(&self, sql: &'static str, epoch: u32) -> Result<IndexSize, StoreError> {
-        let rows = self
-            .db
-            .read("index-root", sql, values![u64::from(epoch)])
-            .await?;
-        size_of(&rows)
     }
 
     /// Size of the published index of `epoch`: records and tokens.
@@ -292,7 +290,7 @@ impl Store {
         Ok((row.uint(0)?, row.uint(1)?))
     }
 
-    pub(super) async fn publish(tx: &mut Tx) -> Result<(), StoreError> {
+    pub(super) async fn publish(tx: &mut Tx, mark: u64) -> Result<(), StoreError> {
         // Rows that an enrolled or no longer searchable newer row replaces go first.
         for sql in [
             "DELETE FROM lookup_index WHERE record_id IN
@@ -310,28 +308,10 @@ impl Store {
             values![RecordState::Published as i64, RecordState::Enrolled as i64],
         )
         .await?;
+        Self::index_changes(tx).await?;
+        Self::set_index_mark(tx, mark).await?;
         Self::index_is_marked(tx).await
     }
-}
-
-fn size_of(rows: &[Row]) -> Result<IndexSize, StoreError> {
-    let mut leaves = Vec::with_capacity(rows.len());
-    let mut records = HashSet::new();
-    for row in rows {
-        let mut hash = Context::new(&SHA256);
-        hash.update(&[0]);
-        hash.update(&row.blob(0)?);
-        hash.update(&[row.uint(1)? as u8]);
-        let mut leaf = [0; 32];
-        leaf.copy_from_slice(hash.finish().as_ref());
-        leaves.push(leaf);
-        records.insert(row.uint(2)?);
-    }
-    Ok(IndexSize {
-        records: records.len() as u64,
-        tokens: leaves.len() as u64,
-        root: merkle::root_of(leaves),
-    })
 }
 
 /// A cross join, for it makes SQLite look tokens up and then their records. By itself it begins with
@@ -397,7 +377,13 @@ mod tests {
             index: vec![(number, [number; 16])],
         });
         store.fill_for_measurement(&records, 1).await.unwrap();
-        let found = |hits: Vec<Hit>| hits.iter().map(|hit| hit.record_id).collect::<Vec<_>>();
+        let found = |probed: Probed| {
+            probed
+                .hits
+                .iter()
+                .map(|hit| hit.record_id)
+                .collect::<Vec<_>>()
+        };
         let probe = [(1, [1; 16])];
         assert_eq!(found(store.probe(1, &probe).await.unwrap()), [1]);
         assert_eq!(store.held(1, &[1]).await.unwrap().len(), 1);
@@ -411,7 +397,10 @@ mod tests {
             let mut tx = store.db.begin("tamper").await.unwrap();
             assert_eq!(tx.run(sql, vec![]).await.unwrap(), 1);
             tx.commit().await.unwrap();
-            assert!(store.probe(1, &probe).await.unwrap().is_empty(), "{sql}");
+            assert!(
+                store.probe(1, &probe).await.unwrap().hits.is_empty(),
+                "{sql}"
+            );
         }
         assert!(store.held(1, &[1]).await.unwrap().is_empty());
         assert_eq!(store.held(1, &[2]).await.unwrap().len(), 1);

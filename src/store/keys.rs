@@ -66,6 +66,10 @@ pub enum TagKind {
     Account,
     /// A disclosed field's value, to tell a change.
     Value,
+    /// The file that keeps the filter of the index.
+    Filter,
+    /// A party and a mark of the index.
+    Mark,
 }
 
 impl StoreKeys {

@@ -167,6 +167,8 @@ pub(super) async fn guard(
             Effect::PutRequest(row) => Store::request_is_current(tx, row).await?,
             Effect::PutReceived { row, .. } => Store::received_is_current(tx, row).await?,
             Effect::PutAccount { row, first } => Store::account_fits(tx, row, *first).await?,
+            Effect::AsSurveyed(state) => Store::index_content_in(tx).await? == *state,
+            Effect::AnsweredUnder(mark) => Store::index_mark_in(tx).await? == *mark,
             Effect::AccountIs {
                 account_id,
                 version,
@@ -274,7 +276,10 @@ pub(super) async fn apply(
             Effect::Alert => Store::show_alert(tx, leaf_index).await?,
             Effect::Set(name, value) => store.put_setting(tx, name, value).await?,
             Effect::Owe(receipt) => store.owe(tx, receipt).await?,
-            Effect::StillHeld(_) | Effect::AccountIs { .. } => {}
+            Effect::StillHeld(_)
+            | Effect::AccountIs { .. }
+            | Effect::AsSurveyed(_)
+            | Effect::AnsweredUnder(_) => {}
             Effect::PutRequest(row) => store.put_request(tx, row).await?,
             Effect::PutReceived { row, holds_values } => {
                 store.put_received(tx, row).await?;
@@ -301,12 +306,13 @@ pub(super) async fn apply(
                 let guarded = store.commit_import(tx, *import_id, leaf_index).await?;
                 entry.withdrawn.extend(guarded);
             }
-            Effect::Publish => Store::publish(tx).await?,
-            Effect::OpenEpoch(epoch) => Store::open_epoch(tx, *epoch).await?,
+            Effect::Publish(mark) => Store::publish(tx, *mark).await?,
+            Effect::OpenEpoch(epoch) => store.open_epoch(tx, *epoch).await?,
             Effect::LeaveEpoch(epoch) => Store::leave_epoch(tx, *epoch).await?,
             Effect::MarkIndex => Store::index_is_marked(tx).await?,
             Effect::Raise(alert) => store.raise(tx, leaf_index, alert).await?,
             Effect::SilentChecked(end) => Store::silent_checked(tx, *end).await?,
+            Effect::Register(step) => Store::note_register(tx, step, leaf_index).await?,
             Effect::Erase { ref_tag, siblings } => {
                 store.erase(tx, *ref_tag, siblings).await?;
                 entry.erased.push(*ref_tag);

@@ -18,18 +18,21 @@ mod error;
 mod evidence;
 #[cfg(test)]
 mod faults;
+mod filter;
 mod index;
 mod journal;
 mod keys;
 mod leads;
 mod ledger;
 mod log;
+mod measured;
 mod new_origin;
 mod probes;
 mod protection;
 mod receipts;
 mod received;
 mod records;
+mod register;
 mod requests;
 mod restored;
 mod rewrap;
@@ -39,6 +42,7 @@ mod sequence;
 mod sequencer;
 mod settings;
 mod snapshot;
+mod survey;
 mod witnessed;
 
 use std::sync::Arc;
@@ -49,11 +53,13 @@ pub use audit_reads::{Behind, KeptPart};
 pub use bulk::IndexedRecord;
 pub use error::StoreError;
 pub use evidence::{Evidence, EvidencePart};
-pub use index::{Held, Hit, Index, IndexSize};
+pub use filter::FilterSize;
+pub use index::{Held, Hit, Index, IndexSize, Probed};
 pub use journal::{Journal, JournalEntry};
 pub use keys::{Tag, TagKind};
 pub use leads::Lead;
 pub use ledger::{Ledger, LedgerParts, LogSigner};
+pub use measured::MeasuredIndex;
 pub use probes::ProbeState;
 pub use protection::{Alert, NewAlert};
 pub use receipts::{OpenReceipt, Receipt};
@@ -61,11 +67,13 @@ pub use received::{NoticeRow, ReceivedRow};
 pub use records::{
     Findable, ImportCounts, RecordState, RecordTokens, SiblingTokens, StagedRecord, StoredRecord,
 };
+pub use register::{RegisterCounts, RegisterEntry, RegisterStep, RegisterToAsk, SentBatch};
 pub use requests::RequestRow;
 pub use restored::Replayed;
 pub use rewrap::{Rewrap, WrappedRows};
 pub use sequence::{KeeperFuture, SignedHead, TermKeeper, TermRefused, Unwatched};
 pub use snapshot::Snapshot;
+pub use survey::{Survey, Surveyed};
 pub use witnessed::{KeptLogFinding, LogFinding};
 
 use crate::ambient::Ambient;
@@ -78,9 +86,13 @@ use keys::StoreKeys;
 pub struct Store {
     db: Db,
     keys: Arc<StoreKeys>,
+    filter: Arc<filter::TokenFilter>,
     ambient: Ambient,
     journal: Option<Arc<Journal>>,
 }
+
+/// Octets of a lookup token.
+pub const TOKEN: usize = 16;
 
 impl Store {
     /// Opens the database at `address` (`sqlite:PATH` or `postgres://...`), migrating it if it is older.
@@ -100,6 +112,7 @@ impl Store {
         Ok(Self {
             db,
             keys,
+            filter: Arc::default(),
             ambient,
             journal: None,
         })

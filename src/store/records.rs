@@ -308,6 +308,7 @@ impl Store {
             .iter()
             .map(|row| row.array(0))
             .collect::<Result<_, _>>()?;
+        Self::index_changes(tx).await?;
         tx.run(
             "DELETE FROM import_rows WHERE import_id = $1",
             values![import_id],
@@ -434,7 +435,7 @@ impl Store {
             let given = tokens.iter().flat_map(|(_, of_record)| of_record);
             let given: BTreeSet<u32> = given.map(|tokens| tokens.epoch).collect();
             for epoch in &given {
-                Self::open_epoch(&mut tx, *epoch).await?;
+                self.open_epoch(&mut tx, *epoch).await?;
             }
             open = given;
         }
@@ -525,6 +526,12 @@ impl Store {
             ],
         )
         .await?;
+        // A record with other tokens is another question than was asked.
+        tx.run(
+            "DELETE FROM register_asked WHERE record_id = $1",
+            values![record.record_id],
+        )
+        .await?;
         for sql in [
             "DELETE FROM lookup_index WHERE record_id = $1 AND epoch = $2",
             "DELETE FROM silent_index WHERE record_id = $1 AND epoch = $2",
@@ -558,16 +565,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        let place_row = tokens_row(record.record_id, epoch);
-        let inner = self
-            .keys
-            .token_key()
-            .open(tokens_place("sealed", &place_row), &row.blob(1)?)
-            .map_err(|source| sealed("coalition tokens", source))?;
-        let tokens = record
-            .data_key
-            .open(tokens_place("inner", &place_row), &inner)
-            .map_err(|source| sealed("coalition tokens", source))?;
+        let tokens = self.open_tokens(record, epoch, &row.blob(1)?)?;
         Ok(Some((row.uint(0)? as u16, tokens)))
     }
 
@@ -617,6 +615,10 @@ impl Store {
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_tokens WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
+            "DELETE FROM register_asked WHERE record_id IN
+                 (SELECT record_id FROM records WHERE ref_tag = $1)",
+            "DELETE FROM record_pseudonyms WHERE record_id IN
+                 (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_authors WHERE ref_tag = $1",
             "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag = $1",
         ] {
@@ -625,13 +627,17 @@ impl Store {
         let gone = tx
             .run("DELETE FROM records WHERE ref_tag = $1", values![ref_tag])
             .await?;
-        for sibling in kept {
+        for sibling in &kept {
             tx.run(
                 "UPDATE records SET state = state - 10 WHERE record_id = $1 AND state >= 10",
                 values![sibling.record.record_id],
             )
             .await?;
             self.replace_tokens(tx, sibling).await?;
+        }
+        if !kept.is_empty() {
+            // Their rows are found at once.
+            Self::set_index_mark(tx, self.new_mark()).await?;
         }
         self.forget_about(tx, ref_tag).await?;
         if gone > 0 {
@@ -668,6 +674,25 @@ impl Store {
             tx.run(sql, values![about]).await?;
         }
         Ok(())
+    }
+
+    /// Opens coalition tokens as they are sealed for `record` under `epoch`.
+    pub(super) fn open_tokens(
+        &self,
+        record: &StoredRecord,
+        epoch: u32,
+        outer: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let place_row = tokens_row(record.record_id, epoch);
+        let inner = self
+            .keys
+            .token_key()
+            .open(tokens_place("sealed", &place_row), outer)
+            .map_err(|source| sealed("coalition tokens", source))?;
+        record
+            .data_key
+            .open(tokens_place("inner", &place_row), &inner)
+            .map_err(|source| sealed("coalition tokens", source))
     }
 
     pub(super) fn open_record(&self, row: &Row) -> Result<StoredRecord, StoreError> {

@@ -33,6 +33,7 @@ mod postgres;
 mod process;
 mod protection;
 mod quota;
+mod register;
 mod report;
 mod restored_shares;
 mod review;

@@ -101,6 +101,7 @@ impl Holder {
                 tokio::spawn(async move { weigh(&store, &rules, EPOCH, &subjects).await })
                     .await
                     .map_err(|error| CliError::failed("EVAL", error))?
+                    .map(|weighed| weighed.subjects)
                     .map_err(CliError::from)
                     .inspect(|answers| bar.inc(answers.len() as u64))
             }

@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::server::check_case_reference;
 use super::{LEADS, MAX_SUBJECTS, SubjectTokens};
 use crate::exchange::ask::{self, Asked, Asking, ask, client};
-use crate::exchange::message::{AnswerError, sign_query};
+use crate::exchange::message::{AnswerError, Outgoing, sign_query};
 use crate::exchange::{Party, PeerError, Refusal, legal_basis_to, purpose_to};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::lookup_service_client::LookupServiceClient;
@@ -74,6 +74,7 @@ pub async fn look_up(
         }));
     }
     let roster = party.roster()?;
+    let pseudonyms = subjects.iter().map(|(pseudonym, _)| *pseudonym);
     let bodies: Vec<Vec<u8>> = subjects
         .iter()
         .map(|(_, tokens)| {
@@ -82,37 +83,7 @@ pub async fn look_up(
                 .encode_to_vec()
         })
         .collect();
-    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
-    let payload = pb::LookupQuery {
-        purpose: purpose_to(lookup.purpose).into(),
-        legal_basis: legal_basis_to(lookup.legal_basis).into(),
-        case_reference: lookup.case_reference.clone(),
-        epoch,
-        rules_digest: party.rules().digest().to_vec(),
-        ..pb::LookupQuery::default()
-    };
-    let query = sign_query(party, &roster, holder, payload, &bodies)?;
-    let outcome = pb::Outcome {
-        subjects: subjects
-            .iter()
-            .enumerate()
-            .filter_map(|(index, (pseudonym, _))| {
-                Some(pb::SubjectOutcome {
-                    subject_index: index as u32,
-                    subject: pseudonym.as_ref()?.to_vec(),
-                    ..pb::SubjectOutcome::default()
-                })
-            })
-            .collect(),
-    };
-    let asking = Asking {
-        asked: pb::Act::LookupAsked,
-        received: pb::Act::LookupReceived,
-        ground: Some((lookup.purpose, lookup.legal_basis)),
-        count: subjects.len() as u32,
-        outcome,
-        keep: Vec::new(),
-    };
+    let (query, asking) = question(party, &roster, holder, lookup, epoch, &bodies, pseudonyms)?;
     let channel = ask::channel(party, holder).await?;
     let Asked {
         answer,
@@ -131,17 +102,69 @@ pub async fn look_up(
         }
     })
     .await?;
-    let results = results(&answer.items, subjects.len()).map_err(|why| PeerError::BadAnswer {
-        member: holder.id.to_string(),
-        why: AnswerError::Content {
-            why: why.to_owned(),
-        },
-    })?;
+    let results = results(&answer.items, subjects.len()).map_err(|why| unfit(holder, why))?;
     Ok(MemberAnswer {
         results,
         bytes_sent,
         bytes_received,
     })
+}
+
+/// An answer whose content does not fit the query.
+pub(super) fn unfit(holder: &Member, why: &str) -> PeerError {
+    PeerError::BadAnswer {
+        member: holder.id.to_string(),
+        why: AnswerError::Content {
+            why: why.to_owned(),
+        },
+    }
+}
+
+/// A signed query about subjects of these bodies, with what this node's log says of it.
+pub(super) fn question(
+    party: &Party,
+    roster: &TrustedRoster,
+    holder: &Member,
+    lookup: &LookupAt,
+    epoch: u32,
+    bodies: &[Vec<u8>],
+    pseudonyms: impl Iterator<Item = Option<[u8; 16]>>,
+) -> Result<(Outgoing, Asking), Refusal> {
+    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    let payload = pb::LookupQuery {
+        purpose: purpose_to(lookup.purpose).into(),
+        legal_basis: legal_basis_to(lookup.legal_basis).into(),
+        case_reference: lookup.case_reference.clone(),
+        epoch,
+        rules_digest: party.rules().digest().to_vec(),
+        ..pb::LookupQuery::default()
+    };
+    let query = sign_query(party, roster, holder, payload, &bodies)?;
+    let outcome = pb::Outcome {
+        subjects: pseudonyms
+            .enumerate()
+            .filter_map(|(index, pseudonym)| {
+                Some(pb::SubjectOutcome {
+                    subject_index: index as u32,
+                    subject: pseudonym?.to_vec(),
+                    ..pb::SubjectOutcome::default()
+                })
+            })
+            .collect(),
+    };
+    Ok((query, asking_about(lookup, bodies.len(), outcome)))
+}
+
+/// What this node's log says of a query about so many subjects.
+pub(super) fn asking_about(lookup: &LookupAt, subjects: usize, outcome: pb::Outcome) -> Asking {
+    Asking {
+        asked: pb::Act::LookupAsked,
+        received: pb::Act::LookupReceived,
+        ground: Some((lookup.purpose, lookup.legal_basis)),
+        count: subjects as u32,
+        outcome,
+        keep: Vec::new(),
+    }
 }
 
 /// The members that a search asks: all that hold registers, but this node.
@@ -153,7 +176,7 @@ pub fn others<'a>(party: &Party, roster: &'a TrustedRoster) -> Vec<&'a Member> {
         .collect()
 }
 
-fn results(
+pub(super) fn results(
     items: &[zeroize::Zeroizing<Vec<u8>>],
     subjects: usize,
 ) -> Result<Vec<SubjectGrade>, &'static str> {

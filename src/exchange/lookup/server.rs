@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::limit::{self, ProbeBook};
 use super::review::{Graded, ReviewBook};
 use super::tick::{on_tick, quantum};
-use super::weigh::{Candidate, ProbedSubject, rank, weigh};
+use super::weigh::{Candidate, ProbedSubject, Weighed, rank, weigh};
 use super::{LEAD_LIFETIME_MS, LEADS, MAX_CASE_REFERENCE, MAX_SUBJECTS};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
@@ -47,8 +47,26 @@ async fn answer_now(
 ) -> Result<pb::SignedMessage, Refusal> {
     let roster = party.roster()?;
     let query: Query<pb::LookupQuery> = service::open(party, &roster, caller, message).await?;
+    for _ in 0..ANEW {
+        let answer = service::answer_once(party, &query, look_up(party, &roster, &query)).await;
+        match answer {
+            Err(refusal) if service::is_stale(&refusal) => {
+                // Perhaps another process of this node has published: then the filter is not asked.
+                party
+                    .store()
+                    .check_filter()
+                    .await
+                    .map_err(|error| party.unavailable(&error))?;
+            }
+            answer => return answer,
+        }
+    }
     service::answer_once(party, &query, look_up(party, &roster, &query)).await
 }
+
+/// How often a lookup is done anew because what it rests on changed before it was durable, before
+/// the asking side is told to try again.
+const ANEW: u32 = 2;
 
 async fn look_up(
     party: &Arc<Party>,
@@ -80,7 +98,10 @@ async fn look_up(
     let subjects_debit = quota::subjects(party, &query.issuer, u64::from(count));
     quota::look(party, &subjects_debit).await?;
     unusual::watch_query(party, &query.issuer, &subjects).await;
-    let weighed = weigh(party.store(), party.rules(), epoch, &subjects)
+    let Weighed {
+        subjects: weighed,
+        mark,
+    } = weigh(party.store(), party.rules(), epoch, &subjects)
         .await
         .map_err(|error| party.unavailable(&error))?;
 
@@ -106,6 +127,7 @@ async fn look_up(
         outcome,
         counts,
     } = tally;
+    effects.extend(mark.map(Effect::AnsweredUnder));
     effects.extend(book.into_effects());
     effects.extend(review.into_effect(KeptReview {
         time_ms: now_ms,
@@ -134,6 +156,7 @@ async fn look_up(
         u64::from(count),
         &counts,
     ));
+    let index_mark = mark_for(party, &query.issuer, mark.unwrap_or_default());
     let to = AnswerTo::from(query);
     let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
@@ -142,12 +165,21 @@ async fn look_up(
         effects,
         answer: Box::new(move |position| {
             let payload = pb::LookupAnswer {
+                index_mark: index_mark.to_vec(),
                 quotas: quota::stated(&position.drawn),
                 ..pb::LookupAnswer::default()
             };
             items.sign(&signer, &roster, &to, &payload, position)
         }),
     })
+}
+
+/// The mark of this index as one party sees it: no two parties can compare theirs.
+pub(super) fn mark_for(party: &Party, asker: &Member, mark: u64) -> Tag {
+    party.store().tag(
+        TagKind::Mark,
+        &[asker.id.as_str().as_bytes(), &mark.to_be_bytes()],
+    )
 }
 
 fn parse_subjects(

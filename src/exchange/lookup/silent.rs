@@ -116,7 +116,7 @@ async fn compare_one(
         &subjects,
     )
     .await?;
-    for (number, candidates) in numbers.into_iter().zip(weighed) {
+    for (number, candidates) in numbers.into_iter().zip(weighed.subjects) {
         for candidate in candidates {
             if candidate.decision.grade == Grade::NoMatch {
                 continue;

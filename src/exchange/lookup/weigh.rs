@@ -6,7 +6,7 @@ use super::TOKEN;
 use super::family::AskedFamilies;
 use crate::linkage::{Decision, Grade, Presence, RuleId, RuleSet, RuleTable};
 use crate::proto::exchange as pb;
-use crate::store::{Held, Hit, Index, Store, StoreError};
+use crate::store::{Held, Hit, Index, Probed, Store, StoreError};
 
 /// A subject as it came over the wire: its presence mask and the probes of its slots.
 pub struct ProbedSubject {
@@ -65,6 +65,14 @@ pub struct Candidate {
     pub by_family: bool,
 }
 
+/// What subjects came upon.
+pub struct Weighed {
+    /// For each subject: its candidates, best first.
+    pub subjects: Vec<Vec<Candidate>>,
+    /// The mark of the index that was probed ([`Probed::mark`]).
+    pub mark: Option<u64>,
+}
+
 /// Probes the published index of `epoch` for all subjects at once and decides on every record
 /// touched.
 ///
@@ -78,7 +86,7 @@ pub async fn weigh(
     rules: &RuleTable,
     epoch: u32,
     subjects: &[ProbedSubject],
-) -> Result<Vec<Vec<Candidate>>, StoreError> {
+) -> Result<Weighed, StoreError> {
     weigh_in(store, Index::Published, rules, epoch, subjects).await
 }
 
@@ -92,14 +100,14 @@ pub async fn weigh_in(
     rules: &RuleTable,
     epoch: u32,
     subjects: &[ProbedSubject],
-) -> Result<Vec<Vec<Candidate>>, StoreError> {
+) -> Result<Weighed, StoreError> {
     let mut probes = Vec::new();
     let mut owners = Vec::new();
     for (subject, probed) in subjects.iter().enumerate() {
         probes.extend_from_slice(&probed.probes);
         owners.resize(probes.len(), subject);
     }
-    let hits = store.probe_in(index, epoch, &probes).await?;
+    let Probed { hits, mark } = store.probe_in(index, epoch, &probes).await?;
     let ids: BTreeSet<u64> = hits.iter().map(|hit| hit.record_id).collect();
     let ids: Vec<u64> = ids.into_iter().collect();
     let held = store.held(epoch, &ids).await?;
@@ -130,7 +138,7 @@ pub async fn weigh_in(
             families.note(subject, record_id, record.family_tag, probes[position]);
         }
     }
-    let outcomes = subjects
+    let subjects = subjects
         .iter()
         .zip(touched)
         .enumerate()
@@ -150,7 +158,7 @@ pub async fn weigh_in(
             candidates
         })
         .collect();
-    Ok(outcomes)
+    Ok(Weighed { subjects, mark })
 }
 
 /// Decides on the records that one subject touched, together.

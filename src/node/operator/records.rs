@@ -10,7 +10,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::duty::Duty;
 use super::{Operator, invalid, record, refused, store_failed, told};
-use crate::exchange::{Party, enrol};
+use crate::exchange::Party;
+use crate::exchange::enrol::{self, PublishError};
 use crate::proto::operator as pb;
 use crate::proto::operator::record_service_server::RecordService;
 
@@ -210,10 +211,16 @@ async fn publish(
     })
     .await
     .map_err(|error| told(&error))?;
-    within_cap(party).await?;
-    let size = enrol::publish(party)
+    let size = enrol::publish(party, cap(party)?)
         .await
-        .map_err(|error| store_failed(&error))?;
+        .map_err(|error| match error {
+            PublishError::Store(error) => store_failed(&error),
+            error @ PublishError::IndexCap { .. } => refused(
+                tonic::Code::FailedPrecondition,
+                "INDEX_CAP",
+                &error.to_string(),
+            ),
+        })?;
     Ok(pb::PublishRecordsResponse {
         done,
         total: done,
@@ -223,34 +230,12 @@ async fn publish(
     })
 }
 
-/// Refuses to publish an index with more records than the roster lets this member's have: a larger
-/// one would be a dictionary for the questions that are sent to it.
-async fn within_cap(party: &Party) -> Result<(), Status> {
+/// How many records the roster lets this member's index have; nothing without a coalition key, under
+/// which there is no index to ask.
+fn cap(party: &Party) -> Result<Option<u64>, Status> {
     let roster = party.roster()?;
-    let cap = roster
-        .member(party.id().as_str())
-        .map_or(0, |own| own.index_cap);
-    let Some(epoch) = roster
+    let own = roster.member(party.id().as_str());
+    Ok(roster
         .coalition_key()
-        .and_then(|key| u32::try_from(key.epoch).ok())
-    else {
-        return Ok(());
-    };
-    let records = party
-        .store()
-        .index_after_publishing(epoch)
-        .await
-        .map_err(|error| store_failed(&error))?
-        .records;
-    if records > cap {
-        return Err(refused(
-            tonic::Code::FailedPrecondition,
-            "INDEX_CAP",
-            &format!(
-                "the index would have {records} records, and the roster lets this member's have \
-                 {cap}: ask the secretariat for a larger cap, or take records out"
-            ),
-        ));
-    }
-    Ok(())
+        .map(|_| own.map_or(0, |own| own.index_cap)))
 }

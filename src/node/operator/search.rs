@@ -75,7 +75,7 @@ pub(super) fn ground(
     })
 }
 
-fn holders(party: &Party, named: &[String]) -> Result<Vec<Member>, Status> {
+pub(super) fn holders(party: &Party, named: &[String]) -> Result<Vec<Member>, Status> {
     let roster = party.roster()?;
     let others = lookup::others(party, &roster);
     if named.is_empty() {
@@ -167,7 +167,7 @@ async fn ask(
     }
 }
 
-fn shown(member: &str, result: &SubjectGrade) -> pb::SubjectResult {
+pub(super) fn shown(member: &str, result: &SubjectGrade) -> pb::SubjectResult {
     pb::SubjectResult {
         grade: grade(result.grade).to_owned(),
         leads: result

@@ -6,8 +6,8 @@ use wayhome::envelope::merkle::{Hash, leaf_hash};
 use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
 use wayhome::store::{
     Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger,
-    LedgerParts, LogSigner, RecordState, RecordTokens, Seen, StagedRecord, Store, TagKind,
-    Unwatched,
+    LedgerParts, LogSigner, RecordState, RecordTokens, Seen, StagedRecord, Store, Surveyed,
+    TagKind, Unwatched,
 };
 use wayhome::tlog::proof::{
     assemble_consistency, assemble_inclusion, consistency_nodes, inclusion_nodes,
@@ -118,7 +118,8 @@ impl Fixture {
     }
 
     async fn publish(&self) {
-        self.done(Act::alone(b"publish".to_vec()).with(Effect::Publish))
+        let mark = self.store.new_mark();
+        self.done(Act::alone(b"publish".to_vec()).with(Effect::Publish(mark)))
             .await;
     }
 
@@ -127,7 +128,8 @@ impl Fixture {
             .store
             .probe(1, &[(7, token(content.as_bytes()))])
             .await
-            .unwrap();
+            .unwrap()
+            .hits;
         !hits.is_empty()
     }
 }
@@ -465,10 +467,10 @@ async fn a_token_counts_under_its_own_rule_only() {
         .map(|number| (7, token(&number.to_be_bytes())))
         .collect();
     probes.push((8, wanted));
-    assert!(fixture.store.probe(1, &probes).await.unwrap().is_empty());
+    assert!(fixture.store.probe(1, &probes).await.unwrap().hits.is_empty());
     probes.push((7, wanted));
     probes.push((7, wanted));
-    let hits = fixture.store.probe(1, &probes).await.unwrap();
+    let hits = fixture.store.probe(1, &probes).await.unwrap().hits;
     let positions: Vec<usize> = hits.iter().map(|Hit { position, .. }| *position).collect();
     assert_eq!(positions.len(), 2);
     assert!(positions.contains(&1_201) && positions.contains(&1_202));
@@ -556,7 +558,12 @@ async fn an_act_that_rests_on_a_record_as_it_was_is_not_done_once_it_changed() {
     fixture.import(vec![staged("A1", "old")]).await;
     fixture.enrol().await;
     fixture.publish().await;
-    let published = fixture.store.probe(1, &[(7, token(b"old"))]).await.unwrap();
+    let published = fixture
+        .store
+        .probe(1, &[(7, token(b"old"))])
+        .await
+        .unwrap()
+        .hits;
     let held = published[0].record_id;
     let rests_on_it = || Act::alone(b"told".to_vec()).with(Effect::StillHeld(held));
     fixture.done(rests_on_it()).await;
@@ -628,4 +635,116 @@ async fn told_values_are_found_and_erased_in_the_log_that_they_stand_in() {
         .await;
     let kept = kept.unwrap().unwrap().items;
     assert!(kept == [ItemEvidence::full(ours.to_vec()).erased()]);
+}
+
+/// A lookup that the index of `mark` answered.
+fn answered_under(mark: u64) -> Act {
+    Act::alone(b"answered".to_vec()).with(Effect::AnsweredUnder(mark))
+}
+
+#[tokio::test]
+async fn no_process_answers_a_miss_from_before_another_one_published() {
+    let fixture = fixture().await;
+    // Another process of the same node, with a filter of its own.
+    let ring = KeyRing::from_text(
+        &std::fs::read_to_string(fixture.home.path().join("ring")).unwrap(),
+    );
+    let other = Store::open(
+        &database(fixture.home.path()),
+        ring.unwrap(),
+        DataKey::from_bytes(&[9; 32]),
+        fixture.ambient.clone(),
+    )
+    .await
+    .unwrap();
+    other.refresh_filter().await.unwrap();
+    let probes = [(7, token(b"one"))];
+    let before = other.probe(1, &probes).await.unwrap();
+    assert_eq!(before.hits, []);
+    let mark = before.mark.unwrap();
+    fixture.done(answered_under(mark)).await;
+
+    fixture.import(vec![staged("A1", "one")]).await;
+    fixture.enrol().await;
+    // Enrolled is not visible: the same answer still stands.
+    let enrolled = other.probe(1, &probes).await.unwrap();
+    assert_eq!(enrolled.hits, []);
+    // The first tokens that an index has open their epoch, which draws a mark of its own.
+    other.refresh_filter().await.unwrap();
+    let enrolled = other.probe(1, &probes).await.unwrap();
+    assert_eq!(enrolled.hits, []);
+    fixture.done(answered_under(enrolled.mark.unwrap())).await;
+
+    fixture.publish().await;
+    let stale = fixture
+        .ledger
+        .commit(answered_under(enrolled.mark.unwrap()))
+        .await
+        .unwrap();
+    assert!(matches!(stale, Committed::Stale), "a wrong miss was committed");
+    other.check_filter().await.unwrap();
+    let after = other.probe(1, &probes).await.unwrap();
+    assert_eq!(after.hits.len(), 1);
+    fixture.done(answered_under(after.mark.unwrap())).await;
+    other.refresh_filter().await.unwrap();
+    assert_eq!(other.probe(1, &probes).await.unwrap(), after);
+    // Removal draws no mark, and needs none: what passes the filter is looked up.
+    let ref_tag = fixture.store.record_by_ref("A1").await.unwrap().unwrap().ref_tag();
+    fixture
+        .done(Act::alone(b"erase".to_vec()).with(Effect::Erase { ref_tag, siblings: Vec::new() }))
+        .await;
+    let gone = other.probe(1, &probes).await.unwrap();
+    assert_eq!((gone.hits, gone.mark), (Vec::new(), after.mark));
+    other.close().await;
+}
+
+#[tokio::test]
+async fn a_mark_states_no_index_that_changed_since_it_was_surveyed() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "one")]).await;
+    fixture.enrol().await;
+    let epochs = std::collections::BTreeSet::from([1]);
+    let publish = |state| {
+        Act::alone(b"publish".to_vec())
+            .with(Effect::AsSurveyed(state))
+            .with(Effect::Publish(fixture.store.new_mark()))
+    };
+    let survey = |which| fixture.store.survey(which, &epochs);
+    let early = survey(Surveyed::AfterPublishing).await.unwrap();
+    fixture.import(vec![staged("A2", "two")]).await;
+    fixture.enrol().await;
+    let refused = fixture.ledger.commit(publish(early.state)).await.unwrap();
+    assert!(matches!(refused, Committed::Stale));
+    assert!(!fixture.finds("one").await && !fixture.finds("two").await);
+
+    let late = survey(Surveyed::AfterPublishing).await.unwrap();
+    assert_eq!((early.sizes[&1].tokens, late.sizes[&1].tokens), (1, 2));
+    fixture.done(publish(late.state)).await;
+    let published = survey(Surveyed::Published).await.unwrap();
+    assert_eq!(published.sizes, late.sizes);
+    assert!(fixture.finds("one").await && fixture.finds("two").await);
+}
+
+#[tokio::test]
+async fn the_root_of_an_index_is_that_of_its_rows_in_order() {
+    let fixture = fixture().await;
+    let contents: Vec<String> = (0..40).map(|number| format!("child {number}")).collect();
+    let records = contents
+        .iter()
+        .enumerate()
+        .map(|(number, content)| staged(&format!("A{number}"), content));
+    fixture.import(records.collect()).await;
+    fixture.enrol().await;
+    fixture.publish().await;
+    let mut rows: Vec<[u8; 16]> = contents
+        .iter()
+        .map(|content| token(content.as_bytes()))
+        .collect();
+    rows.sort_unstable();
+    let leaves = rows
+        .iter()
+        .map(|row| leaf_hash(&[&row[..], &[7]].concat()));
+    let size = fixture.store.index_published(1).await.unwrap();
+    assert_eq!(size.root, wayhome::envelope::merkle::root_of(leaves));
+    assert_eq!((size.records, size.tokens), (40, 40));
 }

@@ -58,6 +58,15 @@ CREATE TABLE lookup_index (
 );
 CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
 
+-- Which state the index is in: one row. What was surveyed and what is answered from memory is held
+-- against it.
+CREATE TABLE index_state (
+    id      BIGINT PRIMARY KEY CHECK (id = 1),
+    content BIGINT NOT NULL,             -- grows with each change of rows that peers find or will
+    mark    BIGINT NOT NULL              -- drawn anew each time that rows become visible
+);
+INSERT INTO index_state (id, content, mark) VALUES (1, 0, 0);
+
 -- The epochs under which peers may ask: every enrolled record has its tokens there.
 CREATE TABLE open_epochs (
     epoch BIGINT PRIMARY KEY
@@ -344,6 +353,31 @@ CREATE TABLE sessions (
     used_ms    BIGINT NOT NULL
 );
 CREATE INDEX sessions_by_account ON sessions (account_id);
+
+-- Own records that were looked up at a member, with the mark that its index had then.
+CREATE TABLE register_asked (
+    record_id BIGINT NOT NULL,
+    member    TEXT    NOT NULL,
+    epoch     BIGINT NOT NULL,
+    mark      BYTEA    NOT NULL,
+    PRIMARY KEY (record_id, member)
+);
+
+-- Batches of such questions that are on their way.
+CREATE TABLE register_batches (
+    message_id BYTEA    PRIMARY KEY,
+    member     TEXT    NOT NULL,
+    leaf_index BIGINT NOT NULL,          -- of the act of asking
+    epoch      BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    records    BYTEA    NOT NULL           -- their numbers, 8 octets each, in the order of the subjects
+);
+
+-- Pseudonyms of own records in the log, sealed, so that each is made once.
+CREATE TABLE record_pseudonyms (
+    record_id BIGINT PRIMARY KEY,
+    sealed    BYTEA    NOT NULL
+);
 
 -- Holds no row. Whoever writes locks it first, so that one transaction writes at a time, whichever
 -- process it belongs to.

@@ -58,6 +58,15 @@ CREATE TABLE lookup_index (
 ) WITHOUT ROWID;
 CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
 
+-- Which state the index is in: one row. What was surveyed and what is answered from memory is held
+-- against it.
+CREATE TABLE index_state (
+    id      INTEGER PRIMARY KEY CHECK (id = 1),
+    content INTEGER NOT NULL,             -- grows with each change of rows that peers find or will
+    mark    INTEGER NOT NULL              -- drawn anew each time that rows become visible
+);
+INSERT INTO index_state (id, content, mark) VALUES (1, 0, 0);
+
 -- The epochs under which peers may ask: every enrolled record has its tokens there.
 CREATE TABLE open_epochs (
     epoch INTEGER PRIMARY KEY
@@ -344,3 +353,28 @@ CREATE TABLE sessions (
     used_ms    INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX sessions_by_account ON sessions (account_id);
+
+-- Own records that were looked up at a member, with the mark that its index had then.
+CREATE TABLE register_asked (
+    record_id INTEGER NOT NULL,
+    member    TEXT    NOT NULL,
+    epoch     INTEGER NOT NULL,
+    mark      BLOB    NOT NULL,
+    PRIMARY KEY (record_id, member)
+) WITHOUT ROWID;
+
+-- Batches of such questions that are on their way.
+CREATE TABLE register_batches (
+    message_id BLOB    PRIMARY KEY,
+    member     TEXT    NOT NULL,
+    leaf_index INTEGER NOT NULL,          -- of the act of asking
+    epoch      INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    records    BLOB    NOT NULL           -- their numbers, 8 octets each, in the order of the subjects
+) WITHOUT ROWID;
+
+-- Pseudonyms of own records in the log, sealed, so that each is made once.
+CREATE TABLE record_pseudonyms (
+    record_id INTEGER PRIMARY KEY,
+    sealed    BLOB    NOT NULL
+);
