@@ -26,6 +26,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/accounts.proto",
     "wayhome/operator/v1/keys.proto",
     "wayhome/operator/v1/backup.proto",
+    "wayhome/operator/v1/cases.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

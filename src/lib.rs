@@ -3,6 +3,7 @@
 pub mod ambient;
 pub mod audit;
 pub mod cli;
+pub mod console;
 pub mod demo;
 pub mod envelope;
 pub mod exchange;

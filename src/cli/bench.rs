@@ -3,6 +3,7 @@
 //! A benchmark is one file below and one line in [`BENCHES`]. It gets the command's options and
 //! gives [`Figure`]s; what the machine is and how figures are printed is said here.
 
+mod console;
 mod figure;
 mod log;
 mod machine;
@@ -65,6 +66,7 @@ pub struct Bench {
 
 /// All benchmarks.
 const BENCHES: &[Bench] = &[
+    console::BENCH,
     log::BENCH,
     memory::BENCH,
     oracle::BENCH,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::stop::asked_to_stop;
 use super::{CliError, Context};
-use crate::demo::{self, Database, DemoError, Options, Story};
+use crate::demo::{self, ConsoleAt, Database, DemoError, Options, Story};
 
 /// Arguments of `wayhome demo`.
 #[derive(clap::Args)]
@@ -54,7 +54,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let (coalition, outcome) = told?;
     context.output.object(&outcome);
     if args.serve {
-        what_to_try(context, place.path());
+        what_to_try(context, place.path(), coalition.consoles());
         stopped.await;
     }
     coalition.stop().await?;
@@ -67,11 +67,20 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     Ok(())
 }
 
-fn what_to_try(context: &Context, directory: &Path) {
+fn what_to_try(context: &Context, directory: &Path, consoles: &[ConsoleAt]) {
     let directory = directory.display();
     let output = context.output;
     output.say("");
-    output.say("The coalition is running. In another terminal, try:");
+    output.say(
+        "The coalition is running. Each state's people have a console; open one in a browser:",
+    );
+    for console in consoles {
+        output.say(format_args!(
+            "  {:<8} {}/set-up   one-time code {}",
+            console.name, console.url, console.code
+        ));
+    }
+    output.say("In another terminal, as long as a node has no accounts, try:");
     output.say(format_args!("  wayhome --dir {directory}/pl status"));
     output.say(format_args!(
         "  wayhome --dir {directory}/de records list --limit 10"

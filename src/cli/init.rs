@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{CliError, Context};
 use crate::exchange::{Thresholds, policy};
 use crate::node::accounts::make_first_code;
-use crate::node::config::Notify;
+use crate::node::config::{ConsoleConfig, Notify};
 use crate::node::{
     BackupConfig, Config, DatabaseAddress, Identity, KeysConfig, LogConfig, POLICY_FILE, Routes,
     default_rederive_per_minute,
@@ -48,6 +48,35 @@ pub struct Args {
     /// Make an ombudsman's directory: `coalition`, or the id of one member.
     #[arg(long, value_name = "SCOPE", conflicts_with = "keyholder")]
     ombudsman: Option<String>,
+    /// Where the node's own people reach the console with a browser, on this machine; `off` for no
+    /// console.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7480")]
+    console: ConsoleAt,
+}
+
+/// Where the console is, if anywhere.
+#[derive(Clone, Copy)]
+struct ConsoleAt(Option<SocketAddr>);
+
+impl std::str::FromStr for ConsoleAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let address: SocketAddr = text.parse().map_err(|_| {
+            "write an address and a port, such as 127.0.0.1:7480, or off".to_owned()
+        })?;
+        if !address.ip().is_loopback() {
+            return Err(
+                "a console that other machines reach needs a certificate: write it into [console] \
+                 of node.toml (docs/console.md)"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(Some(address)))
+    }
 }
 
 pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
@@ -79,6 +108,11 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         notify: Notify::default(),
         keys: KeysConfig::default(),
         backup: BackupConfig::default(),
+        console: args
+            .console
+            .0
+            .filter(|_| scope.is_none())
+            .map(ConsoleConfig::at),
     };
     let member = public_entry(context, &args, scope.clone(), &identity)?;
     let entry =
@@ -100,6 +134,12 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         context.output.say(format_args!(
             "The first administrator claims an account, once the node runs, with this code, which is good once:\n  wayhome --dir {path} accounts claim NAME --code {code}"
         ));
+        if let Some(console) = &config.console {
+            context.output.say(format_args!(
+                "or in a browser, with the same code: http://{}/set-up",
+                console.listen
+            ));
+        }
         Some(code)
     } else {
         None

@@ -133,6 +133,7 @@ async fn show(context: &Context, args: RefArgs) -> Result<(), CliError> {
         .await?
         .get_record(GetRecordRequest {
             record_ref: args.record_ref,
+            ..GetRecordRequest::default()
         })
         .await?
         .into_inner();
@@ -160,6 +161,7 @@ async fn correct(context: &Context, args: CorrectArgs) -> Result<(), CliError> {
     let mut fields = client
         .get_record(GetRecordRequest {
             record_ref: args.record_ref.clone(),
+            ..GetRecordRequest::default()
         })
         .await?
         .into_inner()

@@ -27,8 +27,19 @@ pub struct Coalition {
     /// Parties that came after the founding.
     joined: Vec<String>,
     nodes: BTreeMap<String, Node>,
+    consoles: Vec<ConsoleAt>,
     /// The nodes' database server, if they do not each keep a file. It stops after them.
     database: Option<PostgresServer>,
+}
+
+/// Where a founder's people work with a browser.
+pub struct ConsoleAt {
+    /// The state.
+    pub name: &'static str,
+    /// The address.
+    pub url: String,
+    /// The code with which its first administrator takes an account.
+    pub code: String,
 }
 
 /// A party that joins a coalition.
@@ -59,6 +70,7 @@ impl Coalition {
             directory: directory.to_owned(),
             joined: Vec::new(),
             nodes: BTreeMap::new(),
+            consoles: Vec::new(),
             database,
         };
         coalition.make_parties().await?;
@@ -73,6 +85,12 @@ impl Coalition {
             .await?;
         coalition.start().await?;
         Ok(coalition)
+    }
+
+    /// Where the founders' people work with browsers.
+    #[must_use]
+    pub fn consoles(&self) -> &[ConsoleAt] {
+        &self.consoles
     }
 
     /// A handle with which commands can be run beside the story.
@@ -115,6 +133,8 @@ impl Coalition {
                 &listen,
                 "--keyholder",
                 newcomer.keyholder,
+                "--console",
+                "off",
             ],
         )
         .await?;
@@ -233,33 +253,45 @@ impl Coalition {
         Ok(())
     }
 
-    async fn make_parties(&self) -> Result<(), DemoError> {
+    async fn make_parties(&mut self) -> Result<(), DemoError> {
         for (number, (id, name, organisation)) in (1..).zip(MEMBERS) {
             let listen = free_address()?;
+            let console = free_address()?;
             let number = number.to_string();
             let database = match &self.database {
                 Some(server) => server.create_database(id)?,
                 None => "sqlite:wayhome.db".to_owned(),
             };
-            self.run(
-                id,
-                &[
-                    "init",
-                    "--member",
+            let made = self
+                .run(
                     id,
-                    "--name",
-                    name,
-                    "--organisation",
-                    organisation,
-                    "--listen",
-                    &listen,
-                    "--keyholder",
-                    &number,
-                    "--database",
-                    &database,
-                ],
-            )
-            .await?;
+                    &[
+                        "init",
+                        "--member",
+                        id,
+                        "--name",
+                        name,
+                        "--organisation",
+                        organisation,
+                        "--listen",
+                        &listen,
+                        "--keyholder",
+                        &number,
+                        "--database",
+                        &database,
+                        "--console",
+                        &console,
+                    ],
+                )
+                .await?;
+            self.consoles.push(ConsoleAt {
+                name,
+                url: format!("http://{console}"),
+                code: made["first_administrator_code"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            });
         }
         self.run(
             OMBUDSMAN,

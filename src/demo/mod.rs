@@ -12,7 +12,7 @@ mod process;
 mod registers;
 mod stories;
 
-pub use coalition::Coalition;
+pub use coalition::{Coalition, ConsoleAt};
 pub use postgres::PostgresServer;
 pub use process::{DemoError, Wayhome};
 pub use registers::MEMBERS;

@@ -54,6 +54,12 @@ impl Lang {
         self.lookup(id, None)
     }
 
+    /// A text without arguments, if it is there.
+    #[must_use]
+    pub fn known(self, id: &str) -> Option<String> {
+        self.find(id, None)
+    }
+
     /// A text with arguments.
     #[must_use]
     pub fn with(self, id: &str, arguments: &[(&'static str, Arg)]) -> String {
@@ -75,13 +81,19 @@ impl Lang {
         id: &str,
         arguments: Option<&HashMap<Cow<'static, str>, FluentValue<'_>>>,
     ) -> String {
+        self.find(id, arguments).unwrap_or_else(|| id.to_owned())
+    }
+
+    fn find(
+        self,
+        id: &str,
+        arguments: Option<&HashMap<Cow<'static, str>, FluentValue<'_>>>,
+    ) -> Option<String> {
         let language = LOCALES
             .locales()
             .find(|language| language.language.as_str() == self.code())
             .unwrap_or_else(|| LOCALES.fallback());
-        LOCALES
-            .try_lookup_complete(language, id, arguments)
-            .unwrap_or_else(|| id.to_owned())
+        LOCALES.try_lookup_complete(language, id, arguments)
     }
 }
 

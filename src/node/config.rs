@@ -1,6 +1,7 @@
 //! A node's configuration file.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,39 @@ pub struct Config {
     /// Backups.
     #[serde(default, skip_serializing_if = "BackupConfig::is_default")]
     pub backup: BackupConfig,
+    /// The pages for the member's own people; not served if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<ConsoleConfig>,
+}
+
+/// `[console]` of `node.toml`: where the member's own people work with a browser.
+#[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleConfig {
+    /// Where browsers connect to; port 0 takes a free one. Other than loopback needs a certificate.
+    pub listen: SocketAddr,
+    /// The certificate chain, PEM; a relative path counts from the node's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The names under which browsers know it. Requests for other names are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+impl ConsoleConfig {
+    /// Where `init` puts it: on this machine alone.
+    #[must_use]
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            certificate: None,
+            key: None,
+            hosts: Vec::new(),
+        }
+    }
 }
 
 /// How people are told that something waits for them.
@@ -179,6 +213,12 @@ mod tests {
             notify: Notify::default(),
             keys: KeysConfig::default(),
             backup: BackupConfig::default(),
+            console: Some(ConsoleConfig {
+                listen: "0.0.0.0:8443".parse().unwrap(),
+                certificate: Some("console.crt".into()),
+                key: Some("console.key".into()),
+                hosts: vec!["wayhome.example.org".to_owned()],
+            }),
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

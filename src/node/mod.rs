@@ -38,11 +38,11 @@ pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use keys::KeysConfig;
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
 pub use operator::{
-    AsPerson, MAX_OPERATOR_MESSAGE, OperatorChannel, client as operator_client,
-    client_as as operator_client_as,
+    AsPerson, InProcess, MAX_OPERATOR_MESSAGE, OperatorApi, OperatorChannel,
+    client as operator_client, client_as as operator_client_as,
 };
 pub use policies::FILE as POLICY_FILE;
-pub use run::{NodeError, open_party, run};
+pub use run::{NodeError, Running, open_party, run};
 pub use shares::{KeptShare, Origin};
 pub use tls::{PinnedPeers, Routes, TlsError};
 pub use witness_run::run_witness;

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod backup;
+pub(super) mod cases;
 mod disclosure;
 mod duty;
 mod keys;
@@ -26,8 +27,8 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tonic::Status;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
+use tonic::service::{Interceptor, Routes};
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
@@ -38,6 +39,7 @@ use crate::exchange::{Party, PeerError, RemoteRefusal};
 use crate::node::Directory;
 use crate::proto::operator::account_service_server::AccountServiceServer;
 use crate::proto::operator::backup_service_server::BackupServiceServer;
+use crate::proto::operator::case_service_server::CaseServiceServer;
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::key_service_server::KeyServiceServer;
 use crate::proto::operator::log_service_server::LogServiceServer;
@@ -95,28 +97,30 @@ impl Operator {
     /// All services on one server.
     #[must_use]
     pub fn routes(self) -> Router {
-        Server::builder()
-            .add_service(
-                RecordServiceServer::new(self.clone())
-                    .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
-            )
-            .add_service(
-                SearchServiceServer::new(self.clone())
-                    .max_decoding_message_size(MAX_OPERATOR_MESSAGE),
-            )
-            .add_service(RegisterSearchServiceServer::new(self.clone()))
-            .add_service(DisclosureServiceServer::new(self.clone()))
-            .add_service(ReviewServiceServer::new(self.clone()))
-            .add_service(MembershipServiceServer::new(self.clone()))
-            .add_service(QuotaServiceServer::new(self.clone()))
-            .add_service(ProtectionServiceServer::new(self.clone()))
-            .add_service(LogServiceServer::new(self.clone()))
-            .add_service(PolicyServiceServer::new(self.clone()))
-            .add_service(RequestServiceServer::new(self.clone()))
-            .add_service(AccountServiceServer::new(self.clone()))
-            .add_service(KeyServiceServer::new(self.clone()))
-            .add_service(BackupServiceServer::new(self.clone()))
-            .add_service(NodeServiceServer::new(self))
+        Server::builder().add_routes(self.services())
+    }
+
+    fn services(self) -> Routes {
+        Routes::new(
+            RecordServiceServer::new(self.clone()).max_decoding_message_size(MAX_OPERATOR_MESSAGE),
+        )
+        .add_service(
+            SearchServiceServer::new(self.clone()).max_decoding_message_size(MAX_OPERATOR_MESSAGE),
+        )
+        .add_service(RegisterSearchServiceServer::new(self.clone()))
+        .add_service(DisclosureServiceServer::new(self.clone()))
+        .add_service(ReviewServiceServer::new(self.clone()))
+        .add_service(MembershipServiceServer::new(self.clone()))
+        .add_service(QuotaServiceServer::new(self.clone()))
+        .add_service(ProtectionServiceServer::new(self.clone()))
+        .add_service(LogServiceServer::new(self.clone()))
+        .add_service(PolicyServiceServer::new(self.clone()))
+        .add_service(RequestServiceServer::new(self.clone()))
+        .add_service(AccountServiceServer::new(self.clone()))
+        .add_service(CaseServiceServer::new(self.clone()))
+        .add_service(KeyServiceServer::new(self.clone()))
+        .add_service(BackupServiceServer::new(self.clone()))
+        .add_service(NodeServiceServer::new(self))
     }
 }
 
@@ -146,6 +150,34 @@ pub async fn client(socket: &Path) -> Result<Channel, RemoteRefusal> {
 /// A channel to the node as one person: every call carries their session.
 pub type OperatorChannel = InterceptedService<Channel, AsPerson>;
 
+/// The operator API of a node in the same process. Calls go through the same services, and so
+/// through the same checks, as those that come over the socket.
+#[derive(Clone)]
+pub struct OperatorApi(Routes);
+
+/// The operator API as one person.
+pub type InProcess = InterceptedService<Routes, AsPerson>;
+
+impl OperatorApi {
+    pub(super) fn new(operator: Operator) -> Self {
+        Self(operator.services().prepare())
+    }
+
+    /// The API for the person with this session, or for whoever has none.
+    #[must_use]
+    pub fn as_person(&self, token: Option<&str>) -> InProcess {
+        InterceptedService::new(self.0.clone(), as_person(token))
+    }
+}
+
+fn as_person(token: Option<&str>) -> AsPerson {
+    AsPerson(token.and_then(|token| {
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.trim()).parse().ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }))
+}
+
 /// Adds a session's token to each call, if there is one.
 #[derive(Clone)]
 pub struct AsPerson(Option<MetadataValue<Ascii>>);
@@ -170,12 +202,7 @@ pub async fn client_as(
     token: Option<&str>,
 ) -> Result<OperatorChannel, RemoteRefusal> {
     let channel = client(socket).await?;
-    let token = token.and_then(|token| {
-        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.trim()).parse().ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    });
-    Ok(InterceptedService::new(channel, AsPerson(token)))
+    Ok(InterceptedService::new(channel, as_person(token)))
 }
 
 /// An error of the exchange as the member's own people are told of it: whole.

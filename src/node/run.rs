@@ -20,7 +20,7 @@ use super::keeper::Keeper;
 use super::keys::KeyKeeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
-use super::operator::Operator;
+use super::operator::{Operator, OperatorApi, cases};
 use super::policies;
 use super::reminders;
 use super::rounds::{Rounds, record_alerts};
@@ -288,7 +288,19 @@ pub(super) async fn trust_store(
     }
 }
 
-/// Runs the node in `directory` until `shutdown` is done. `ready` is told the address listened on.
+/// A node that is ready, as what runs beside it is given it.
+pub struct Running {
+    /// The address that peers connect to.
+    pub address: SocketAddr,
+    /// Its operator API, without the socket.
+    pub api: OperatorApi,
+    /// Its database.
+    pub store: Store,
+    /// Turns true when the node stops.
+    pub stopped: watch::Receiver<bool>,
+}
+
+/// Runs the node in `directory` until `shutdown` is done. `ready` is told when it is.
 ///
 /// # Errors
 /// [`NodeError`] if it cannot start, or a server ends.
@@ -296,7 +308,7 @@ pub async fn run(
     directory: Directory,
     ambient: Ambient,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(Running),
 ) -> Result<(), NodeError> {
     // From here on a SIGHUP that comes before the node serves does not end it.
     let _hangup = signal(SignalKind::hangup());
@@ -380,8 +392,10 @@ pub async fn run(
         stopped.clone(),
         keeper,
     );
+    let api = OperatorApi::new(operator.clone());
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
+    let nights = tokio::spawn(cases::nightly(Arc::clone(party), stopped.clone()));
     let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
     let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
     let filter = tokio::spawn(keep_filter(Arc::clone(party), stopped.clone()));
@@ -400,7 +414,12 @@ pub async fn run(
     let alive = Arc::clone(&supervisor);
     let watched = stopped.clone();
     let living = tokio::spawn(async move { alive.stay_alive(watched).await });
-    ready(address);
+    ready(Running {
+        address,
+        api,
+        store: party.store().clone(),
+        stopped: stopped.clone(),
+    });
     supervisor.ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
     let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
@@ -418,6 +437,7 @@ pub async fn run(
     living.abort();
     tending.abort();
     membership.abort();
+    nights.abort();
     house.abort();
     silent.abort();
     filter.abort();

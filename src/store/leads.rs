@@ -104,8 +104,14 @@ impl Store {
                 values![before_ms],
             )
             .await?;
+        let kept = tx
+            .run(
+                "DELETE FROM console_kept WHERE expires_ms < $1",
+                values![before_ms],
+            )
+            .await?;
         tx.commit().await?;
-        Ok(leads + seen + quotas)
+        Ok(leads + seen + quotas + kept)
     }
 }
 

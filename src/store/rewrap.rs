@@ -90,6 +90,16 @@ const TABLES: &[Wrapped] = &[
         place: |row| Ok(("received_disclosures", row.blob(5)?)),
     },
     Wrapped {
+        table: "cases",
+        next: "SELECT number, 0, 0, data_key, case_id FROM cases
+               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        update: "UPDATE cases SET data_key = $1
+                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+        left: "SELECT 1 FROM cases WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
+        count: "SELECT substr(data_key, 2, 8), count(*) FROM cases GROUP BY 1",
+        place: |row| Ok(("cases", row.blob(4)?)),
+    },
+    Wrapped {
         table: "evidence",
         next: "SELECT 0, leaf_index, part, 0, data_key FROM evidence
                WHERE (0, leaf_index, part, 0) > ($1, $2, $3, $4)

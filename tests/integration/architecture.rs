@@ -34,10 +34,16 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ),
         ("demo", with(&["ambient", "records"])),
         (
+            "console",
+            with(&[
+                "ambient", "exchange", "locale", "node", "proto", "records", "store",
+            ]),
+        ),
+        (
             "cli",
             with(&[
-                "ambient", "audit", "demo", "exchange", "locale", "node", "proto", "records",
-                "store",
+                "ambient", "audit", "console", "demo", "exchange", "locale", "node", "proto",
+                "records", "store",
             ]),
         ),
     ])

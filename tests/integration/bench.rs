@@ -34,6 +34,31 @@ async fn a_silent_hit_cannot_be_told_from_a_miss() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_the_console_are_measured() {
+    let home = tempfile::tempdir().unwrap();
+    let said = process::run(
+        home.path(),
+        &["bench", "console", "--count", "120", "--json"],
+    )
+    .await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let object = said.object();
+    let figure = |name: &str| {
+        let figures = object["figures"].as_array().unwrap();
+        let found = figures.iter().find(|figure| figure["figure"] == name);
+        found.unwrap_or_else(|| panic!("no figure {name}: {object}"))["value"]
+            .as_f64()
+            .unwrap()
+    };
+    // Nine pages, the next one of the register, and one record of it.
+    assert_eq!((figure("pages"), figure("records")), (11.0, 120.0));
+    assert!(
+        figure("p95_ms") > 0.0 && figure("p95_ms") >= figure("median_ms"),
+        "{object}"
+    );
+}
+
 #[tokio::test]
 async fn a_benchmark_that_does_not_exist_is_refused_with_those_that_do() {
     let home = tempfile::tempdir().unwrap();

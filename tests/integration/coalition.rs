@@ -12,8 +12,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
+use wayhome::console::Door;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
 use wayhome::exchange::{Keyholding, Peers as _, Thresholds};
+use wayhome::node::config::ConsoleConfig;
 use wayhome::node::{
     self, BackupConfig, Config, DatabaseAddress, Directory, Identity, KeysConfig, LogConfig,
     Origin, PinnedPeers,
@@ -45,6 +47,8 @@ pub struct Coalition {
 }
 
 struct Node {
+    /// Where its console is, if it has one.
+    console: Option<String>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), node::NodeError>>,
 }
@@ -240,14 +244,27 @@ impl Coalition {
             async move {
                 let _ = stopped.await;
             },
-            move |_| {
-                let _ = ready.send(());
+            move |running| {
+                let _ = ready.send(running);
             },
         ));
-        if is_ready.await.is_err() {
+        let Ok(running) = is_ready.await else {
             panic!("the node of {id} did not start: {:?}", ended.await);
+        };
+        let directory = Directory::new(self.path(id));
+        let config = Config::load(&directory).unwrap();
+        let mut console = None;
+        if let Some(at) = &config.console {
+            let door = Door::open(at, &directory).await.unwrap();
+            console = Some(door.url());
+            tokio::spawn(wayhome::console::serve(door, running, self.ambient.clone()));
         }
-        self.nodes.insert(id.to_owned(), Node { stop, ended });
+        let node = Node {
+            console,
+            stop,
+            ended,
+        };
+        self.nodes.insert(id.to_owned(), node);
     }
 
     /// Stops one node and waits for it.
@@ -308,6 +325,19 @@ impl Coalition {
         tokio::time::timeout(Duration::from_secs(60), taken)
             .await
             .unwrap_or_else(|_| panic!("{id} did not take roster {version}"));
+    }
+
+    /// Gives a member a console, from its next start on.
+    pub fn add_console(&self, id: &str) {
+        let directory = Directory::new(self.path(id));
+        let mut config = Config::load(&directory).unwrap();
+        config.console = Some(ConsoleConfig::at("127.0.0.1:0".parse().unwrap()));
+        directory.write("node.toml", &config.to_text()).unwrap();
+    }
+
+    /// Where the console of a running node is.
+    pub fn console(&self, id: &str) -> String {
+        self.nodes[id].console.clone().unwrap()
     }
 
     /// A channel to a node's operator API.
@@ -429,6 +459,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
         notify: wayhome::node::config::Notify::default(),
         keys: KeysConfig::default(),
         backup: BackupConfig::default(),
+        console: None,
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

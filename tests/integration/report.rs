@@ -8,6 +8,7 @@ use tokio::process::Command;
 use wayhome::proto::operator::DiscloseRequest;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 
+use crate::browser;
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
 use crate::process::{PATIENCE, Said, run};
@@ -111,11 +112,11 @@ async fn reports_are_signed_in_both_languages_and_free_of_barriers() {
 
 /// Has axe look at a page in Chromium, wide and narrow. Where either cannot be had, says so.
 async fn assert_no_barriers(page: &Path) {
-    let Some(browser) = browser() else {
+    let Some(browser) = browser::program() else {
         println!("left out: no Chromium here, so the report was not looked at by axe");
         return;
     };
-    let Some(axe) = axe().await else {
+    let Some(axe) = browser::axe().await else {
         println!("left out: axe-core could not be fetched, so the report was not looked at by it");
         return;
     };
@@ -188,43 +189,6 @@ async fn assert_no_barriers(page: &Path) {
             page.display()
         );
     }
-}
-
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    ["chromium", "chromium-browser", "google-chrome"]
-        .iter()
-        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
-        .find(|file| file.is_file())
-}
-
-/// Fetches axe-core once, into the target directory.
-async fn axe() -> Option<PathBuf> {
-    const VERSION: &str = "axe-core@4.10.3";
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("axe");
-    let file = folder.join("package/axe.min.js");
-    if file.is_file() {
-        return Some(file);
-    }
-    std::fs::create_dir_all(&folder).ok()?;
-    let fetched = Command::new("npm")
-        .args(["pack", "--silent", VERSION, "--pack-destination"])
-        .arg(&folder)
-        .current_dir(&folder)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let fetched = tokio::time::timeout(PATIENCE, fetched).await.ok()?.ok()?;
-    let archive = String::from_utf8_lossy(&fetched.stdout).trim().to_owned();
-    let unpacked = Command::new("tar")
-        .arg("xzf")
-        .arg(folder.join(archive.lines().next_back()?))
-        .arg("-C")
-        .arg(&folder)
-        .status()
-        .await
-        .ok()?;
-    (unpacked.success() && file.is_file()).then_some(file)
 }
 
 #[tokio::test(flavor = "multi_thread")]

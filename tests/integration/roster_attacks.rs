@@ -188,6 +188,7 @@ impl Victim {
             notify: wayhome::node::config::Notify::default(),
             keys: node::KeysConfig::default(),
             backup: node::BackupConfig::default(),
+            console: None,
         };
         directory.write("node.toml", &config.to_text()).unwrap();
         fs::write(directory.file("root.note"), root).unwrap();

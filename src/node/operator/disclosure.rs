@@ -262,7 +262,7 @@ fn response(
     }
 }
 
-fn shown(asked: &Asked) -> pb::Asked {
+pub(super) fn shown(asked: &Asked) -> pb::Asked {
     pb::Asked {
         request: asked
             .request_id

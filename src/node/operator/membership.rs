@@ -7,7 +7,7 @@ use crate::exchange::{freshness, rosters};
 use crate::node::membership::{MembershipError, Offer};
 use crate::proto::operator as pb;
 use crate::proto::operator::membership_service_server::MembershipService;
-use crate::roster::EXPIRY_WARNING;
+use crate::roster::{EXPIRY_WARNING, Member, MemberId};
 
 #[tonic::async_trait]
 impl MembershipService for Operator {
@@ -19,6 +19,7 @@ impl MembershipService for Operator {
         let failed = |error| store_failed(&error);
         let vouched = freshness::proved(&self.party).await.map_err(failed)?;
         let stale = freshness::is_stale(&self.party).await.map_err(failed)?;
+        let own = self.party.id();
         let membership = self.party.with_trust(|trust| {
             let versions = trust.versions();
             let roster = trust.roster();
@@ -43,6 +44,10 @@ impl MembershipService for Operator {
                         sentence: warning.sentence,
                     })
                     .collect(),
+                parties: roster.map_or_else(Vec::new, |roster| {
+                    let members = roster.roster().members.iter();
+                    members.map(|one| party_of(one, own, now)).collect()
+                }),
             }
         });
         Ok(Response::new(membership))
@@ -85,6 +90,20 @@ impl MembershipService for Operator {
             .await
             .map_err(|error| store_failed(&error))?;
         Ok(Response::new(pb::AcceptClockResponse { seen, now }))
+    }
+}
+
+fn party_of(member: &Member, own: &MemberId, now: u64) -> pb::RosterParty {
+    pb::RosterParty {
+        id: member.id.to_string(),
+        name: member.name.clone(),
+        organisation: member.organisation.clone(),
+        member: member.roles.member,
+        keyholder: member.roles.keyholder.is_some(),
+        ombudsman: member.roles.ombudsman.is_some(),
+        suspended: member.is_suspended(now),
+        addresses: member.addresses.iter().map(ToString::to_string).collect(),
+        own: member.id == *own,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::exchange::Party;
 use crate::exchange::enrol::{self, PublishError};
 use crate::proto::operator as pb;
 use crate::proto::operator::record_service_server::RecordService;
+use crate::store::Tag;
 
 type Progress = Pin<Box<dyn Stream<Item = Result<pb::PublishRecordsResponse, Status>> + Send>>;
 
@@ -105,6 +106,7 @@ impl RecordService for Operator {
                 record_ref: record.record_ref.as_str().to_owned(),
                 state: stored.state.as_str().to_owned(),
                 protection: record.protection.as_str().to_owned(),
+                handle: hex::encode(stored.ref_tag()),
             });
         }
         Ok(Response::new(pb::ListRecordsResponse { records, total }))
@@ -115,11 +117,17 @@ impl RecordService for Operator {
         request: Request<pb::GetRecordRequest>,
     ) -> Result<Response<pb::GetRecordResponse>, Status> {
         self.caller(&request, Duty::Read).await?;
-        let stored = self
-            .party
-            .store()
-            .record_by_ref(&request.into_inner().record_ref)
-            .await
+        let asked = request.into_inner();
+        let store = self.party.store();
+        let stored = match asked.handle.is_empty() {
+            true => store.record_by_ref(&asked.record_ref).await,
+            false => {
+                let mut tag = Tag::default();
+                hex::decode_to_slice(&asked.handle, &mut tag).map_err(|_| no_such_record())?;
+                store.record_by_tag(tag).await
+            }
+        };
+        let stored = stored
             .map_err(|error| store_failed(&error))?
             .ok_or_else(no_such_record)?;
         let record = enrol::parse(&stored).map_err(|error| store_failed(&error))?;
@@ -130,6 +138,7 @@ impl RecordService for Operator {
         Ok(Response::new(pb::GetRecordResponse {
             record: Some(pb::Record { fields }),
             state: stored.state.as_str().to_owned(),
+            handle: hex::encode(stored.ref_tag()),
         }))
     }
 

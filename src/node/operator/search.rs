@@ -98,7 +98,10 @@ pub(super) fn holders(party: &Party, named: &[String]) -> Result<Vec<Member>, St
         .collect()
 }
 
-async fn subjects(party: &Arc<Party>, asked: &pb::SearchRequest) -> Result<Subjects, Status> {
+pub(super) async fn subjects(
+    party: &Arc<Party>,
+    asked: &pb::SearchRequest,
+) -> Result<Subjects, Status> {
     let count = asked.record_refs.len() + asked.subjects.len();
     if count == 0 || count > MAX_SUBJECTS {
         return Err(invalid(
@@ -139,7 +142,7 @@ async fn subjects(party: &Arc<Party>, asked: &pb::SearchRequest) -> Result<Subje
     Ok(Subjects::new(subjects))
 }
 
-async fn ask(
+pub(super) async fn ask(
     party: &Arc<Party>,
     holder: &Member,
     ground: &LookupAt,

@@ -378,3 +378,38 @@ CREATE TABLE record_pseudonyms (
     record_id INTEGER PRIMARY KEY,
     sealed    BLOB    NOT NULL
 );
+
+-- What the console keeps between two requests of one browser: a form that was sent when its session
+-- had ended, what became of a form, an uploaded register.
+CREATE TABLE console_kept (
+    kept_tag   BLOB    NOT NULL,          -- SHA-256 of a secret that the browser has
+    part       INTEGER NOT NULL,
+    sealed     BLOB    NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    PRIMARY KEY (kept_tag, part)
+) WITHOUT ROWID;
+CREATE INDEX console_kept_by_expiry ON console_kept (expires_ms);
+
+-- Cases: what this member's own people did for one child. All of a case is under one data key.
+CREATE TABLE cases (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id    BLOB    NOT NULL UNIQUE,       -- 16 random octets
+    ref_tag    BLOB,                      -- keyed tag of the own record's reference
+    data_key   BLOB    NOT NULL,          -- wrapped data key
+    sealed     BLOB    NOT NULL,
+    due_ms     INTEGER NOT NULL,          -- when the child is looked for next by itself
+    opened_ms  INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX cases_by_ref ON cases (ref_tag) WHERE ref_tag IS NOT NULL;
+CREATE INDEX cases_by_due ON cases (due_ms);
+CREATE INDEX cases_by_change ON cases (updated_ms);
+
+-- Searches, answers and notes of a case, sealed under its data key.
+CREATE TABLE case_items (
+    item_id BLOB    PRIMARY KEY,          -- 16 random octets
+    case_id BLOB    NOT NULL,
+    sealed  BLOB    NOT NULL,
+    at_ms   INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX case_items_by_case ON case_items (case_id, at_ms);

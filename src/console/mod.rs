@@ -1,0 +1,88 @@
+//! The console: the pages with which a member's own people work, in a browser and in their language.
+//!
+//! It is a client of the operator API and of nothing else: it calls the same services that the
+//! socket offers, in the same process, as the person who is signed in. So a ministry's own system
+//! can do all that the console does, and who may do what is decided in one place, below both.
+//!
+//! Every form of the console is a [`FormPage`](forms::FormPage). What no form may forget is done
+//! there, for all: that it was shown by this console to this person, that a double click acts once,
+//! that what was typed comes back when something is wrong or the session has ended.
+//!
+//! Pages work without any script. No page names another host; the little script that there is only
+//! helps.
+
+mod assets;
+mod forms;
+mod frame;
+mod gate;
+mod listen;
+mod pages;
+mod problem;
+mod qr;
+mod secrets;
+mod values;
+mod view;
+mod words;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use axum::Router;
+use tokio::sync::Semaphore;
+
+pub use listen::{Door, DoorError};
+
+use crate::ambient::Ambient;
+use crate::node::{OperatorApi, Running};
+use crate::proto::operator as pb;
+use crate::proto::operator::node_service_client::NodeServiceClient;
+use crate::store::Store;
+
+/// How many passwords are hashed at once: each takes 19 MiB.
+const HASHING: usize = 4;
+
+/// The console of one node.
+pub struct Console {
+    api: OperatorApi,
+    store: Store,
+    ambient: Ambient,
+    /// The member whose node this is.
+    member: String,
+    /// Names under which browsers may call it.
+    hosts: Vec<String>,
+    /// Whether it speaks TLS itself.
+    tls: bool,
+    hashing: Semaphore,
+    refused: Mutex<HashMap<IpAddr, gate::Refusals>>,
+    reached: Mutex<pages::Reached>,
+    publishing: Mutex<pages::Publishing>,
+    /// The pages behind the gate, for a form that is given back.
+    pages: OnceLock<Router>,
+}
+
+/// Serves the console of a running node until the node stops.
+pub async fn serve(door: Door, running: Running, ambient: Ambient) {
+    let status = NodeServiceClient::new(running.api.as_person(None))
+        .get_status(pb::GetStatusRequest {})
+        .await;
+    let member = status.map_or_else(
+        |_| String::new(),
+        |status| status.into_inner().member.to_uppercase(),
+    );
+    let console = Arc::new(Console {
+        api: running.api,
+        store: running.store,
+        ambient,
+        member,
+        hosts: door.hosts(),
+        tls: door.is_tls(),
+        hashing: Semaphore::new(HASHING),
+        refused: Mutex::default(),
+        reached: Mutex::default(),
+        publishing: Mutex::default(),
+        pages: OnceLock::new(),
+    });
+    let routes = pages::routes(&console);
+    listen::accept(door, routes, running.stopped).await;
+}

@@ -1,0 +1,148 @@
+//! How the node's own log stands, and what was found out.
+
+use crate::console::forms::{At, Done, FormPage, Sent};
+use crate::console::gate::Visit;
+use crate::console::problem::{Problem, Stop};
+use crate::console::view::{Block, Cell, Form, Page, Table, Tone};
+use crate::console::words;
+use crate::proto::operator as pb;
+use crate::proto::operator::log_service_client::LogServiceClient;
+use crate::proto::operator::quota_service_client::QuotaServiceClient;
+
+/// The log.
+pub struct Audit;
+
+impl FormPage for Audit {
+    const PATH: &'static str = "/audit";
+
+    async fn show(visit: &Visit, _at: &At, _sent: &Sent) -> Result<Page, Problem> {
+        let log = LogServiceClient::new(visit.api())
+            .get_log(pb::GetLogRequest {})
+            .await?
+            .into_inner();
+        let alerts = QuotaServiceClient::new(visit.api())
+            .list_alerts(pb::ListAlertsRequest { count: 100 })
+            .await?
+            .into_inner()
+            .alerts;
+        let lang = visit.lang;
+        let names = |names: &[String]| match names.is_empty() {
+            true => Cell::text(visit.text("audit-nobody")),
+            false => Cell::text(names.join(", ")),
+        };
+        let rows = vec![
+            (visit.text("audit-origin"), Cell::code(&log.origin)),
+            (
+                visit.text("column-state"),
+                match log.not_signed.is_empty() {
+                    true => Cell::tag(Tone::Good, visit.text("home-log-good")),
+                    false => Cell::tag(Tone::Bad, visit.text("home-log-not-signed"))
+                        .and(Cell::text(&log.not_signed)),
+                },
+            ),
+            (
+                visit.text("audit-size"),
+                Cell::text(words::count(lang, "home-log-size", log.size)),
+            ),
+            (
+                visit.text("audit-served"),
+                Cell::text(words::count(lang, "home-log-size", log.served_size)),
+            ),
+            (visit.text("audit-cosigned"), names(&log.cosigned_by)),
+            (visit.text("audit-witnesses"), names(&log.witnesses)),
+            (
+                visit.text("audit-promises"),
+                Cell::text(log.open_receipts.to_string()),
+            ),
+            (
+                visit.text("audit-broken"),
+                match log.broken_receipts {
+                    0 => Cell::tag(Tone::Good, "0"),
+                    count => Cell::tag(Tone::Bad, count.to_string()),
+                },
+            ),
+        ];
+        Ok(Page::new("audit", visit.text("audit-title"))
+            .text(visit.text("audit-text"))
+            .summary(rows)
+            .form(Form::new(Self::PATH, visit.text("audit-check")))
+            .with(Block::Table(Table {
+                caption: visit.text("audit-findings"),
+                columns: ["when", "member", "what"]
+                    .map(|column| visit.text(&format!("column-{column}")))
+                    .into(),
+                rows: log
+                    .findings
+                    .iter()
+                    .map(|finding| {
+                        vec![
+                            Cell::moment(lang, finding.found_ms),
+                            Cell::text(&finding.member),
+                            Cell::tag(Tone::Bad, &finding.kind).and(Cell::text(&finding.detail)),
+                        ]
+                    })
+                    .collect(),
+                empty: visit.text("audit-findings-none"),
+            }))
+            .with(Block::Table(Table {
+                caption: visit.text("audit-unusual"),
+                columns: ["when", "member", "what"]
+                    .map(|column| visit.text(&format!("column-{column}")))
+                    .into(),
+                rows: alerts
+                    .iter()
+                    .map(|alert| {
+                        vec![
+                            Cell::moment(lang, alert.time_ms),
+                            Cell::text(&alert.member),
+                            Cell::text(&alert.alert),
+                        ]
+                    })
+                    .collect(),
+                empty: visit.text("audit-unusual-none"),
+            }))
+            .heading(visit.text("audit-ombudsman"))
+            .text(visit.text("audit-ombudsman-text")))
+    }
+
+    async fn act(visit: &Visit, _at: &At, _sent: &Sent) -> Result<Done, Stop> {
+        let checked = LogServiceClient::new(visit.api())
+            .check_log(pb::CheckLogRequest {})
+            .await?
+            .into_inner();
+        let tone = match checked.broken {
+            0 => Tone::Good,
+            _ => Tone::Bad,
+        };
+        Ok(Done::page(
+            Page::new("audit", visit.text("audit-checked"))
+                .back(Self::PATH, visit.text("nav-audit"))
+                .notice(
+                    tone,
+                    visit.text("audit-checked"),
+                    visit.text(match checked.broken {
+                        0 => "audit-checked-good",
+                        _ => "audit-checked-bad",
+                    }),
+                )
+                .summary(vec![
+                    (
+                        visit.text("audit-kept"),
+                        Cell::text(checked.kept.to_string()),
+                    ),
+                    (
+                        visit.text("audit-promises"),
+                        Cell::text(checked.open.to_string()),
+                    ),
+                    (
+                        visit.text("audit-broken"),
+                        Cell::text(checked.broken.to_string()),
+                    ),
+                    (
+                        visit.text("audit-cosignatures"),
+                        Cell::text(checked.cosignatures.to_string()),
+                    ),
+                ]),
+        ))
+    }
+}

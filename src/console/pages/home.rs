@@ -1,0 +1,265 @@
+//! What waits, and how the node is.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::console::Console;
+use crate::console::forms::{At, ReadPage};
+use crate::console::gate::Visit;
+use crate::console::problem::Problem;
+use crate::console::view::{Block, Cell, Figure, Page, Table, Tone};
+use crate::console::words;
+use crate::exchange::RemoteRefusal;
+use crate::proto::operator as pb;
+use crate::proto::operator::log_service_client::LogServiceClient;
+use crate::proto::operator::membership_service_client::MembershipServiceClient;
+use crate::proto::operator::node_service_client::NodeServiceClient;
+use crate::proto::operator::quota_service_client::QuotaServiceClient;
+use crate::proto::operator::request_service_client::RequestServiceClient;
+
+/// How old the last look at the other members may be before they are looked at again, in
+/// milliseconds.
+const LOOK_MS: u64 = 60_000;
+
+/// Which other members answered when they were asked last.
+#[derive(Default)]
+pub struct Reached {
+    /// When, in milliseconds since 1970; 0 for never.
+    pub at_ms: u64,
+    /// Each member, and the code of what came of it.
+    pub members: Vec<(String, String, String)>,
+    /// Whether they are being asked.
+    pub asking: bool,
+}
+
+/// Whether a member was reached, by the code of what came of asking it.
+#[must_use]
+pub fn is_reached(code: &str) -> bool {
+    matches!(code, "UPDATED" | "UNCHANGED")
+}
+
+/// Asks every other member whether it can be reached, and keeps what came of it.
+///
+/// # Errors
+/// What the node says.
+pub async fn look(console: &Arc<Console>) -> Result<(), Problem> {
+    let offers = MembershipServiceClient::new(console.api.as_person(None))
+        .ask_peers(pb::AskPeersRequest {})
+        .await;
+    let at_ms = console.ambient.now_ms();
+    let mut reached = console
+        .reached
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    reached.asking = false;
+    let offers = offers?.into_inner().offers;
+    reached.at_ms = at_ms;
+    reached.members = offers
+        .into_iter()
+        .map(|offer| (offer.source, offer.code, offer.message))
+        .collect();
+    Ok(())
+}
+
+/// Has the members asked beside the page, if that was not done a moment ago.
+fn look_beside(visit: &Visit) {
+    {
+        let mut reached = visit
+            .console
+            .reached
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if reached.asking || visit.now_ms() < reached.at_ms + LOOK_MS {
+            return;
+        }
+        reached.asking = true;
+    }
+    let console = Arc::clone(&visit.console);
+    tokio::spawn(async move {
+        if let Err(problem) = look(&console).await {
+            tracing::warn!(?problem, "the members could not be asked");
+        }
+    });
+}
+
+/// The first page.
+pub struct Home;
+
+impl ReadPage for Home {
+    const PATH: &'static str = "/";
+
+    async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
+        look_beside(visit);
+        let status = NodeServiceClient::new(visit.api())
+            .get_status(pb::GetStatusRequest {})
+            .await?
+            .into_inner();
+        let log = LogServiceClient::new(visit.api())
+            .get_log(pb::GetLogRequest {})
+            .await?
+            .into_inner();
+        let mut page = Page::new("home", visit.text("home-title"));
+        let waiting = waiting(visit, &status).await?;
+        page = match waiting.is_empty() {
+            true => page.text(visit.text("home-nothing")),
+            false => page.with(Block::Figures(waiting)),
+        };
+        page = page
+            .heading(visit.text("home-node"))
+            .summary(node(visit, &status, &log));
+        Ok(page.with(quotas(visit).await?))
+    }
+}
+
+async fn waiting(visit: &Visit, status: &pb::GetStatusResponse) -> Result<Vec<Figure>, Problem> {
+    let mut figures = Vec::new();
+    let mut figure = |count: u64, id: &str, href: &str, tone: Tone| {
+        if count > 0 {
+            figures.push(Figure {
+                value: count.to_string(),
+                label: words::count(visit.lang, id, count),
+                href: href.to_owned(),
+                tone,
+            });
+        }
+    };
+    if visit.may(&["approver", "auditor"]) {
+        let requests = RequestServiceClient::new(visit.api())
+            .list_requests(pb::ListRequestsRequest {
+                state: String::new(),
+                limit: 1_000,
+            })
+            .await?
+            .into_inner()
+            .requests;
+        let count = |wanted: fn(&pb::RequestSummary) -> bool| {
+            requests.iter().filter(|request| wanted(request)).count() as u64
+        };
+        figure(
+            count(|request| request.overdue),
+            "home-overdue",
+            "/inbox",
+            Tone::Bad,
+        );
+        figure(
+            count(|request| !request.overdue && !request.review_due),
+            "home-requests",
+            "/inbox",
+            Tone::Plain,
+        );
+        figure(
+            count(|request| request.review_due),
+            "home-reviews",
+            "/inbox",
+            Tone::Bad,
+        );
+    }
+    if visit.may(&["steward", "caseworker"]) {
+        figure(status.open_alerts, "home-alerts", "/alerts", Tone::Bad);
+    }
+    Ok(figures)
+}
+
+fn node(
+    visit: &Visit,
+    status: &pb::GetStatusResponse,
+    log: &pb::GetLogResponse,
+) -> Vec<(String, Cell)> {
+    let number = |number: u64| number.to_string();
+    let log_state = if !log.not_signed.is_empty() {
+        Cell::tag(Tone::Bad, visit.text("home-log-not-signed"))
+    } else if log.broken_receipts > 0 || !log.findings.is_empty() {
+        Cell::tag(Tone::Bad, visit.text("home-log-findings"))
+    } else {
+        Cell::tag(Tone::Good, visit.text("home-log-good"))
+    };
+    vec![
+        (visit.text("home-peers"), peers(visit)),
+        (
+            visit.text("home-log"),
+            log_state.and(Cell::text(words::count(
+                visit.lang,
+                "home-log-size",
+                log.size,
+            ))),
+        ),
+        (
+            visit.text("home-records"),
+            Cell::text(number(status.records)),
+        ),
+        (
+            visit.text("home-searchable"),
+            Cell::text(number(status.index_records)),
+        ),
+        (
+            visit.text("home-key"),
+            match (status.epoch, status.keyholder) {
+                (0, _) => Cell::tag(Tone::Bad, visit.text("home-key-none")),
+                (_, true) => Cell::text(visit.text("home-key-holder")),
+                (_, false) => Cell::text(visit.text("home-key-other")),
+            },
+        ),
+    ]
+}
+
+fn peers(visit: &Visit) -> Cell {
+    let reached = visit
+        .console
+        .reached
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if reached.at_ms == 0 {
+        return Cell::text(visit.text("home-peers-unknown"));
+    }
+    let all = reached.members.len();
+    let there = reached
+        .members
+        .iter()
+        .filter(|(_, code, _)| is_reached(code))
+        .count();
+    let tone = if there == all { Tone::Good } else { Tone::Bad };
+    Cell::tag(
+        tone,
+        visit.lang.with(
+            "home-peers-reached",
+            &[("there", there.into()), ("all", all.into())],
+        ),
+    )
+    .and(Cell::moment(visit.lang, reached.at_ms))
+    .and(Cell::link("/members", visit.text("nav-members")))
+}
+
+async fn quotas(visit: &Visit) -> Result<Block, Problem> {
+    let quotas = QuotaServiceClient::new(visit.api())
+        .list_quotas(pb::ListQuotasRequest {})
+        .await;
+    let elsewhere = match quotas {
+        Ok(quotas) => quotas.into_inner().elsewhere,
+        // Without a roster in force there are none.
+        Err(status) if RemoteRefusal::from(status.clone()).code != "STORE_FAILED" => Vec::new(),
+        Err(status) => return Err(status.into()),
+    };
+    Ok(Block::Table(Table {
+        caption: visit.text("home-quotas"),
+        columns: ["member", "quota", "left", "limit"]
+            .map(|column| visit.text(&format!("column-{column}")))
+            .into(),
+        rows: elsewhere
+            .into_iter()
+            .map(|quota| {
+                let left = quota.limit.saturating_sub(quota.used);
+                let short = left * 10 < quota.limit;
+                vec![
+                    Cell::text(quota.member),
+                    Cell::text(words::named(visit.lang, "quota", &quota.quota)),
+                    if short {
+                        Cell::tag(Tone::Bad, left.to_string())
+                    } else {
+                        Cell::text(left.to_string())
+                    },
+                    Cell::text(quota.limit.to_string()),
+                ]
+            })
+            .collect(),
+        empty: visit.text("home-quotas-none"),
+    }))
+}

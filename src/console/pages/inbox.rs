@@ -1,0 +1,393 @@
+//! What other members ask to be told, for this member's people to decide.
+
+use crate::console::forms::{At, Done, FormPage, ReadPage, Sent};
+use crate::console::gate::Visit;
+use crate::console::pages::cases::shown;
+use crate::console::problem::{Problem, Stop, Wrong};
+use crate::console::view::{
+    Block, Cell, Choice, Field, Form, Kind, Link, Page, Piece, Table, Tone,
+};
+use crate::console::words;
+use crate::proto::operator as pb;
+use crate::proto::operator::request_service_client::RequestServiceClient;
+
+/// All that waits.
+pub struct Inbox;
+
+/// One request.
+pub struct RequestPage;
+
+/// All requests, those among them that are done.
+pub struct AllRequests;
+
+async fn list(visit: &Visit, state: &str) -> Result<Vec<pb::RequestSummary>, Problem> {
+    let mut requests = RequestServiceClient::new(visit.api())
+        .list_requests(pb::ListRequestsRequest {
+            state: state.to_owned(),
+            limit: 1_000,
+        })
+        .await?
+        .into_inner()
+        .requests;
+    // The oldest deadline first: the stated one, or the day on which the request ends.
+    requests.sort_by_key(|request| {
+        words::read_moment(&request.answer_by)
+            .or_else(|| words::read_moment(&request.expires_at))
+            .unwrap_or(u64::MAX)
+    });
+    Ok(requests)
+}
+
+fn table(visit: &Visit, caption: &str, requests: &[pb::RequestSummary], empty: &str) -> Block {
+    let lang = visit.lang;
+    Block::Table(Table {
+        caption: visit.text(caption),
+        columns: ["asking", "deadline", "fields", "ground", "state"]
+            .map(|column| visit.text(&format!("column-{column}")))
+            .into(),
+        rows: requests
+            .iter()
+            .map(|request| {
+                let names: Vec<String> = request
+                    .fields
+                    .iter()
+                    .map(|field| field.name.clone())
+                    .collect();
+                vec![
+                    Cell(vec![Piece::Link(
+                        Link::new(format!("/inbox/{}", request.request), &request.member)
+                            .about(request.case_reference.clone()),
+                    )])
+                    .and(Cell::text(&request.case_reference)),
+                    deadline(visit, request),
+                    Cell::text(words::fields(lang, &names)),
+                    Cell::text(words::named(lang, "ask-purpose", &request.purpose)).and(
+                        Cell::text(words::named(lang, "ask-basis", &request.legal_basis)),
+                    ),
+                    state(visit, request),
+                ]
+            })
+            .collect(),
+        empty: visit.text(empty),
+    })
+}
+
+fn deadline(visit: &Visit, request: &pb::RequestSummary) -> Cell {
+    let moment =
+        words::read_moment(&request.answer_by).or_else(|| words::read_moment(&request.expires_at));
+    let cell = moment.map_or_else(Cell::default, |ms| Cell::moment(visit.lang, ms));
+    match request.overdue {
+        true => Cell::tag(Tone::Bad, visit.text("inbox-overdue")).and(cell),
+        false => cell,
+    }
+}
+
+fn state(visit: &Visit, request: &pb::RequestSummary) -> Cell {
+    let cell = Cell::tag(
+        Tone::Plain,
+        words::named(visit.lang, "request", &request.state),
+    );
+    match request.review_due {
+        true => cell.and(Cell::tag(Tone::Bad, visit.text("inbox-review-due"))),
+        false => cell,
+    }
+}
+
+impl ReadPage for Inbox {
+    const PATH: &'static str = "/inbox";
+
+    async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
+        let requests = list(visit, "").await?;
+        Ok(Page::new("inbox", visit.text("inbox-title"))
+            .with(table(visit, "inbox-list", &requests, "inbox-none"))
+            .with(Block::Links(vec![Link::new(
+                "/inbox/all",
+                visit.text("inbox-all"),
+            )])))
+    }
+}
+
+impl ReadPage for AllRequests {
+    const PATH: &'static str = "/inbox/all";
+
+    async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
+        let requests = list(visit, "all").await?;
+        Ok(Page::new("inbox", visit.text("inbox-all"))
+            .back("/inbox", visit.text("nav-inbox"))
+            .with(table(visit, "inbox-all", &requests, "inbox-none-ever")))
+    }
+}
+
+impl FormPage for RequestPage {
+    const PATH: &'static str = "/inbox/{request}";
+
+    async fn show(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
+        if visit.may(&["approver"]) {
+            return whole(visit, at, sent).await;
+        }
+        // An auditor sees what was asked and decided, and no value.
+        let request = list(visit, "all")
+            .await?
+            .into_iter()
+            .find(|request| request.request == at.get("request"))
+            .ok_or(Problem::NotFound)?;
+        let page = Page::new("inbox", title(visit, &request))
+            .back("/inbox", visit.text("nav-inbox"))
+            .summary(facts(visit, &request))
+            .with(fields_table(visit, &request, None));
+        Ok(review_form(visit, page, &request))
+    }
+
+    async fn act(visit: &Visit, at: &At, sent: &Sent) -> Result<Done, Stop> {
+        let request = at.get("request").to_owned();
+        let mut client = RequestServiceClient::new(visit.api());
+        let act = sent.values.get("act");
+        match act {
+            "withdraw" => {
+                client
+                    .withdraw_request(pb::WithdrawRequestRequest { request })
+                    .await?;
+            }
+            "right" | "wrong" => {
+                client
+                    .review_release(pb::ReviewReleaseRequest {
+                        request,
+                        upheld: act == "right",
+                    })
+                    .await?;
+            }
+            _ => {
+                let fields = sent.values.all("fields");
+                if fields.is_empty() {
+                    let mut wrong = Wrong::default();
+                    wrong.say("fields", visit.text("inbox-need-fields"));
+                    return Err(Stop::Wrong(wrong));
+                }
+                let decision = Some(pb::Decision {
+                    request,
+                    digest: sent.values.get("digest").to_owned(),
+                    fields,
+                });
+                if act == "deny" {
+                    client
+                        .deny_request(pb::DenyRequestRequest { decision })
+                        .await?;
+                } else {
+                    client
+                        .approve_request(pb::ApproveRequestRequest {
+                            decision,
+                            break_glass: act == "alone",
+                        })
+                        .await?;
+                }
+            }
+        }
+        Ok(Done::see(visit.here.clone()))
+    }
+}
+
+fn title(visit: &Visit, request: &pb::RequestSummary) -> String {
+    visit.lang.with(
+        "inbox-request-title",
+        &[("member", request.member.as_str().into())],
+    )
+}
+
+fn facts(visit: &Visit, request: &pb::RequestSummary) -> Vec<(String, Cell)> {
+    let lang = visit.lang;
+    let mut facts = vec![
+        (visit.text("column-state"), state(visit, request)),
+        (
+            visit.text("ask-purpose"),
+            Cell::text(words::named(lang, "ask-purpose", &request.purpose)),
+        ),
+        (
+            visit.text("ask-basis"),
+            Cell::text(words::named(lang, "ask-basis", &request.legal_basis)),
+        ),
+        (
+            visit.text("inbox-their-case"),
+            Cell::text(&request.case_reference),
+        ),
+    ];
+    if let Some(ms) = words::read_moment(&request.asked_at) {
+        facts.push((visit.text("inbox-asked-at"), Cell::moment(lang, ms)));
+    }
+    facts.push((visit.text("column-deadline"), deadline(visit, request)));
+    facts
+}
+
+fn fields_table(
+    visit: &Visit,
+    request: &pb::RequestSummary,
+    values: Option<&std::collections::HashMap<String, String>>,
+) -> Block {
+    let lang = visit.lang;
+    let mut columns = vec!["field", "state", "why"];
+    if values.is_some() {
+        columns.insert(1, "value");
+    }
+    Block::Table(Table {
+        caption: visit.text("inbox-fields"),
+        columns: columns
+            .into_iter()
+            .map(|column| visit.text(&format!("column-{column}")))
+            .collect(),
+        rows: request
+            .fields
+            .iter()
+            .map(|field| {
+                let mut row = vec![Cell::text(words::field(lang, &field.name))];
+                if let Some(values) = values {
+                    row.push(Cell::text(match values.get(&field.name) {
+                        Some(value) => shown(visit, &field.name, value),
+                        None => visit.text("inbox-no-value"),
+                    }));
+                }
+                let mut state = Cell::tag(
+                    match field.state.as_str() {
+                        "granted" => Tone::Good,
+                        "refused" => Tone::Bad,
+                        _ => Tone::Plain,
+                    },
+                    words::named(lang, "field-state", &field.state),
+                );
+                if field.state == "waiting" {
+                    state = state.and(Cell::text(lang.with(
+                        "inbox-approvals",
+                        &[
+                            ("have", u64::from(field.have).into()),
+                            ("needed", u64::from(field.needed).into()),
+                        ],
+                    )));
+                }
+                if field.told {
+                    state = state.and(Cell::text(visit.text("inbox-told")));
+                }
+                row.push(state);
+                row.push(Cell::text(&field.why));
+                row
+            })
+            .collect(),
+        empty: String::new(),
+    })
+}
+
+async fn whole(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
+    let request = RequestServiceClient::new(visit.api())
+        .show_request(pb::ShowRequestRequest {
+            request: at.get("request").to_owned(),
+        })
+        .await?
+        .into_inner();
+    let summary = request.summary.clone().unwrap_or_default();
+    let lang = visit.lang;
+    let mut facts = facts(visit, &summary);
+    facts.extend([
+        (
+            visit.text("inbox-why"),
+            Cell::text(request.justification.clone()),
+        ),
+        (
+            visit.text("inbox-record"),
+            Cell::text(if request.record_ref.is_empty() {
+                visit.text("inbox-record-gone")
+            } else {
+                request.record_ref.clone()
+            }),
+        ),
+        (
+            visit.text("inbox-found"),
+            super::search::grade(lang, &request.grade).and(Cell::text(visit.text(
+                if request.certain {
+                    "inbox-certain"
+                } else {
+                    "inbox-uncertain"
+                },
+            ))),
+        ),
+        (
+            words::field(lang, "protection"),
+            Cell::text(words::named(lang, "value-protection", &request.protection)),
+        ),
+    ]);
+    let here = format!("/inbox/{}", summary.request);
+    let mut page = Page::new("inbox", title(visit, &summary))
+        .back("/inbox", visit.text("nav-inbox"))
+        .summary(facts)
+        .with(fields_table(visit, &summary, Some(&request.values)));
+    if !request.history.is_empty() {
+        page = page.with(Block::Table(Table {
+            caption: visit.text("inbox-history"),
+            columns: vec![visit.text("column-what")],
+            rows: request
+                .history
+                .iter()
+                .map(|line| vec![Cell::text(line)])
+                .collect(),
+            empty: String::new(),
+        }));
+    }
+    let waiting: Vec<&pb::RequestedField> = summary
+        .fields
+        .iter()
+        .filter(|field| field.state == "waiting")
+        .collect();
+    if !waiting.is_empty() && !request.digest.is_empty() {
+        let chosen = sent.values.all("fields");
+        let choices = waiting
+            .iter()
+            .map(|field| {
+                Choice::new(
+                    &field.name,
+                    words::field(lang, &field.name),
+                    chosen.contains(&field.name),
+                )
+            })
+            .collect();
+        page = page.form(
+            Form::new(here.clone(), visit.text("inbox-approve"))
+                .act("approve")
+                .heading(visit.text("inbox-decide"))
+                // What is decided on is what this page showed.
+                .field(Field::hidden("digest", request.digest.clone()))
+                .field(
+                    Field::new("fields", visit.text("inbox-choose"), Kind::Any { choices })
+                        .hint(visit.text("inbox-choose-hint"))
+                        .wrong(sent.wrong.of("fields")),
+                )
+                .button("deny", visit.text("inbox-deny"), Tone::Bad)
+                .button("alone", visit.text("inbox-alone"), Tone::Plain),
+        );
+        page = page.with(Block::Note(visit.text("inbox-alone-note")));
+    }
+    let told = summary.fields.iter().any(|field| field.told);
+    if told && !matches!(summary.state.as_str(), "withdrawn" | "expired") {
+        page = page.form(
+            Form {
+                buttons: Vec::new(),
+                ..Form::new(here, "")
+            }
+            .heading(visit.text("inbox-withdraw-title"))
+            .field(Field::hidden("what", "withdraw"))
+            .button("withdraw", visit.text("inbox-withdraw"), Tone::Bad),
+        );
+    }
+    Ok(review_form(visit, page, &summary))
+}
+
+fn review_form(visit: &Visit, page: Page, request: &pb::RequestSummary) -> Page {
+    if !request.review_due {
+        return page;
+    }
+    page.form(
+        Form {
+            buttons: Vec::new(),
+            ..Form::new(format!("/inbox/{}", request.request), "")
+        }
+        .heading(visit.text("inbox-review-title"))
+        .field(Field::hidden("what", "review"))
+        .button("right", visit.text("inbox-review-right"), Tone::Good)
+        .button("wrong", visit.text("inbox-review-wrong"), Tone::Bad),
+    )
+}
