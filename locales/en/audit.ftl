@@ -18,6 +18,7 @@ act-RECORD_ERASED = record erased
 act-AUDIT_ANSWERED = audit answered
 act-QUERY_REFUSED = query refused
 act-LEAVES_READ = leaves read by an ombudsman
+act-WRONG_ANSWER = wrong answer received
 act-SPLIT_VIEW_FOUND = split view found
 act-PROMISE_BROKEN = broken promise found
 act-SILENT_CHECKED = lookups compared with silent records
@@ -93,6 +94,7 @@ event-asked-abroad = { $at }: { $own } asked { $peer } for { $fields } { $ground
 event-told-from-abroad = { $at }: { $peer } told { $own } { $granted }; { $withheld } was withheld.
 event-met-silently = { $at }: { $own } compared earlier lookups with its silent records, and one of them had looked for this child; it would have been answered { $grade }. The peer learned nothing.
 event-decided = { $at }: at { $own }, on what { $peer } asked for{ $case }: { $act } ({ $fields }).
+event-decided-bare = { $at }: at { $own }, on what { $peer } asked for{ $case }: { $act }.
 event-erased = { $at }: { $own } erased the record.
 event-audited = { $at }: { $peer }, as ombudsman, had this record's pseudonym named, to make a report like this one.
 
@@ -103,6 +105,12 @@ child-records = { $member } { $count ->
 }
 sighting = { $at }: { $asker } sent { $holder } a query that carried this child's tokens { $ground }{ $case }. By the rules of linkage it was { $agrees }. Answer: { $grade }.
 sighting-elsewhere = it stands in the other log
+child-index = { $member } proved { $standing } of this child's { $keys } keys to stand in the index that its log states ({ $rows } rows, epoch { $epoch }, leaf { $leaf }).
+child-index-empty = The log of { $member } states no index under epoch { $epoch }: it offered nothing for searching.
+child-untold = Of { $count ->
+    [one] one lookup
+   *[other] { $count } lookups
+} in the log of { $member } it can no longer be told whether they were about this child: the key of their epoch is gone, or no keyholders answered under it.
 
 # A leaf whose exchange did not come to its end.
 loose-refused = { $at }: { $peer } refused a query of { $own } (leaf { $leaf }, { $code }).
@@ -168,6 +176,7 @@ report-timeline-alt = A chart of the acts of { $rows }, from { $from } to { $to 
    *[other] { $trouble } places are marked as not holding.
 } The tables below give the same in figures.
 report-timeline-key = A bar is higher the more acts there were. A triangle marks a place that does not hold.
+report-is-in = The report is in { $file }.
 report-limits = What this report cannot show
 report-limit-both = If both ends of an exchange agreed to keep it out of their logs, no log has it.
 report-limit-index = A record that its register never offered for searching left no trace to find.

@@ -7,14 +7,16 @@ use prost::Message as _;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::entry::Entry;
 use super::finding::Fault;
 use super::rosters::Rosters;
 use crate::ambient::Ambient;
 use crate::envelope::SigningKey;
 use crate::envelope::merkle::Hash;
 use crate::exchange::ask::client;
+use crate::exchange::hearsay::Hearsay;
 use crate::exchange::message::{
-    Answer, AnswerError, Outgoing, Signer, open_answer_to, sign_query_as,
+    Answer, AnswerError, Outgoing, Signer, open_answer_to, sign_query_as, to_wire,
 };
 use crate::exchange::{PeerError, Peers, Refusal, RemoteRefusal};
 use crate::proto::exchange as pb;
@@ -37,6 +39,9 @@ pub struct Auditor {
     pub rosters: Rosters,
     /// How it reaches nodes.
     pub peers: Arc<dyn Peers>,
+    /// What it has verified of their logs: each is told, beside its queries, of what it may have shown
+    /// to others.
+    pub hearsay: Arc<Hearsay>,
     /// Time and randomness.
     pub ambient: Ambient,
 }
@@ -100,8 +105,32 @@ pub(super) struct NamedSubject {
     pub(super) subject: [u8; 16],
     pub(super) proof: Vec<u8>,
     pub(super) held: bool,
+    pub(super) at: Answered,
+}
+
+/// Where a signed answer stands in the node's log, and the answer itself, to be shown to others.
+pub(super) struct Answered {
     pub(super) leaf_index: u64,
     pub(super) query_digest: [u8; 32],
+    /// A serialised SignedMessage.
+    pub(super) message: Vec<u8>,
+}
+
+impl Answered {
+    fn new(query: &Outgoing, answer: &Answer<pb::SubjectAnswer>) -> Self {
+        Self {
+            leaf_index: answer.receipt.leaf_index,
+            query_digest: query.digest,
+            message: to_wire(&answer.evidence).encode_to_vec(),
+        }
+    }
+
+    /// Whether a leaf is the one of this answer.
+    pub(super) fn is(&self, index: u64, entry: &Entry) -> bool {
+        index == self.leaf_index
+            && entry.act == pb::Act::AuditAnswered
+            && entry.query_digest == Some(self.query_digest)
+    }
 }
 
 /// A record as a node named it; its proof is still to be checked.
@@ -114,8 +143,13 @@ pub(super) struct NamedRecord {
 /// The records that a child touches, and where the answer stands in the node's log.
 pub(super) struct NamedRecords {
     pub(super) records: Vec<NamedRecord>,
-    pub(super) leaf_index: u64,
-    pub(super) query_digest: [u8; 32],
+    pub(super) at: Answered,
+}
+
+/// What a node proves of its index.
+pub(super) struct ProvedIndex {
+    pub(super) proof: pb::IndexProof,
+    pub(super) at: Answered,
 }
 
 /// A run of leaves on its way, one part at a time.
@@ -352,6 +386,7 @@ impl Auditor {
             &[record_ref.as_bytes()],
         )?;
         let answer = self.resolve(member, &query).await?;
+        let at = Answered::new(&query, &answer);
         let subject = answer
             .payload
             .subject
@@ -362,8 +397,7 @@ impl Auditor {
             subject,
             proof: answer.payload.proof,
             held: answer.payload.held,
-            leaf_index: answer.receipt.leaf_index,
-            query_digest: query.digest,
+            at,
         })
     }
 
@@ -399,8 +433,31 @@ impl Auditor {
             .collect::<Result<_, AuditError>>()?;
         Ok(NamedRecords {
             records,
-            leaf_index: answer.receipt.leaf_index,
-            query_digest: query.digest,
+            at: Answered::new(&query, &answer),
+        })
+    }
+
+    /// Has a node prove which keys of a child stand in its index.
+    pub(super) async fn prove_index(
+        &self,
+        member: &Member,
+        epoch: u32,
+        child: &pb::LookupSubject,
+    ) -> Result<ProvedIndex, AuditError> {
+        let query = self.sign(
+            member,
+            pb::audit_query::Subject::IndexEpoch(epoch),
+            &[&child.encode_to_vec()],
+        )?;
+        let answer = self.resolve(member, &query).await?;
+        let [item] = answer.items.as_slice() else {
+            return Err(reply(member, "what proves its index is one item"));
+        };
+        let proof = pb::IndexProof::decode(item.as_slice())
+            .map_err(|_| reply(member, "what proves its index cannot be read"))?;
+        Ok(ProvedIndex {
+            proof,
+            at: Answered::new(&query, &answer),
         })
     }
 
@@ -450,8 +507,10 @@ impl Auditor {
             subject: Some(subject),
             ..pb::AuditQuery::default()
         };
-        sign_query_as(self.signer(), self.rosters.newest(), member, payload, items)
-            .map_err(|refusal: Refusal| PeerError::Own(refusal).into())
+        let signed = sign_query_as(self.signer(), self.rosters.newest(), member, payload, items);
+        let mut query = signed.map_err(|refusal: Refusal| PeerError::Own(refusal))?;
+        query.message.seen_checkpoints = self.hearsay.to_tell(&member.id);
+        Ok(query)
     }
 
     async fn client(&self, member: &Member) -> Result<AuditServiceClient<Channel>, AuditError> {

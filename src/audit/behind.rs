@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use super::entry::{Entry, run_reference};
 use super::finding::{Fault, Part, Place};
+use super::last::verify_checkpoint;
 use super::outcome::outcome_as_answered;
 use super::rosters::Rosters;
+use crate::envelope::merkle::sha256;
 use crate::envelope::{ItemEvidence, ItemsCommitment, KeyId, dsse, items};
 use crate::exchange::leaf::commitment;
 use crate::exchange::message::{
@@ -33,6 +35,20 @@ pub struct Insight {
     pub promise: Option<PromiseOf>,
     /// The roster that came into force.
     pub roster: Option<Arc<TrustedRoster>>,
+    /// The disclosure policy that came into force.
+    pub policy: Option<Arc<str>>,
+    /// What the log's owner holds against another party's log.
+    pub reported: Option<Reported>,
+}
+
+/// Two checkpoints by which the owner of a log accuses another party. Both are signed by that party's
+/// log.
+#[derive(Clone)]
+pub struct Reported {
+    /// Who is accused.
+    pub member: MemberId,
+    /// Of what.
+    pub fault: Fault,
 }
 
 /// What a verified query says.
@@ -47,6 +63,8 @@ pub enum QuerySays {
     Lookup {
         /// The asking party's case reference.
         case_reference: String,
+        /// The epoch of the coalition key that its tokens were made under.
+        epoch: u32,
         /// The subjects; nothing where one was erased or is none.
         subjects: Vec<Option<pb::LookupSubject>>,
     },
@@ -164,6 +182,11 @@ fn expected(entry: &Entry) -> Expected {
             answer: false,
             ..all
         },
+        Act::WrongAnswer => Expected {
+            opening: false,
+            own_query: true,
+            ..all
+        },
         Act::RosterAdopted
         | Act::RootAdopted
         | Act::RecordsImported
@@ -211,6 +234,12 @@ pub(super) fn check(
         _ => {}
     }
     match reply.answer {
+        Some(message) if leaf.entry.act == pb::Act::WrongAnswer && !is_damaged(Part::Answer) => {
+            match wrong_answer(leaf, message) {
+                Ok(reported) => insight.reported = Some(reported),
+                Err(fault) => faults.push((place(Part::Answer), fault)),
+            }
+        }
         Some(message) if !is_damaged(Part::Answer) => {
             match check_answer(leaf, &expected, message) {
                 Ok((says, promise)) => {
@@ -243,6 +272,19 @@ pub(super) fn check(
     if leaf.entry.act == pb::Act::RosterAdopted && !is_damaged(Part::Document) {
         match adopted_roster(leaf, &reply.document) {
             Ok(roster) => insight.roster = Some(roster),
+            Err(fault) => faults.push((place(Part::Document), fault)),
+        }
+    }
+    if leaf.entry.act == pb::Act::PolicyAdopted && !is_damaged(Part::Document) {
+        match adopted_policy(leaf, &reply.document) {
+            Ok(policy) => insight.policy = Some(policy),
+            Err(fault) => faults.push((place(Part::Document), fault)),
+        }
+    }
+    let accuses = [pb::Act::SplitViewFound, pb::Act::PromiseBroken].contains(&leaf.entry.act);
+    if accuses && !is_damaged(Part::Document) {
+        match reported(leaf, &reply.document) {
+            Ok(reported) => insight.reported = Some(reported),
             Err(fault) => faults.push((place(Part::Document), fault)),
         }
     }
@@ -306,6 +348,60 @@ fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>
     }
 }
 
+/// The disclosure policy that came into force, as the leaf states it.
+fn adopted_policy(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<str>, Fault> {
+    if document.is_empty() {
+        return Err(Fault::Missing);
+    }
+    let other = |why: &str| Fault::OtherDocument {
+        why: why.to_owned(),
+    };
+    let stated = format!("sha256={}", hex::encode(sha256(&[document])));
+    if *leaf.entry.reference != *stated {
+        return Err(other("its digest is another"));
+    }
+    std::str::from_utf8(document)
+        .map(Arc::from)
+        .map_err(|_| other("it is no text"))
+}
+
+/// Two checkpoints of the accused party's log, under the log's own key of then or now.
+fn reported(leaf: &Leaf<'_>, document: &[u8]) -> Result<Reported, Fault> {
+    if document.is_empty() {
+        return Err(Fault::Missing);
+    }
+    let other = |why: String| Fault::OtherDocument { why };
+    let member = leaf.entry.peer.as_ref().ok_or(Fault::OtherMessage {
+        what: "the other party",
+    })?;
+    let [signed, shown]: [String; 2] = serde_json::from_slice(document)
+        .map_err(|_| other("it is not two checkpoints".to_owned()))?;
+    let verify = |note: &str| {
+        let mut why = "the roster has no such party".to_owned();
+        for roster in leaf.rosters.all() {
+            let Some(accused) = roster.member(member.as_str()) else {
+                continue;
+            };
+            match verify_checkpoint(accused, note) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(error) => why = error,
+            }
+        }
+        Err(other(format!("a checkpoint in it does not hold: {why}")))
+    };
+    let (one, two) = (verify(&signed)?, verify(&shown)?);
+    Ok(Reported {
+        member: member.clone(),
+        fault: Fault::Reported {
+            by: leaf.owner.id.clone(),
+            leaf: leaf.index,
+            proved: one.contradicts(&two),
+            signed,
+            shown,
+        },
+    })
+}
+
 fn open_outcome(entry: &Entry, opening: &[u8]) -> Result<pb::Outcome, Fault> {
     if entry.commitment != Some(commitment(opening)) {
         return Err(Fault::Commitment);
@@ -349,6 +445,7 @@ fn check_query(
         }
         Act::AuditAnswered => audit_query(leaf, expected, message),
         Act::QueryRefused => refused_query(leaf, expected, message),
+        Act::WrongAnswer => readable_query(leaf, expected, message),
         _ => Err(Fault::OtherKind),
     }
 }
@@ -373,6 +470,7 @@ fn lookup_query(
     same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
     Ok(QuerySays::Lookup {
         subjects: subjects(&query.items),
+        epoch: query.payload.epoch,
         case_reference: query.payload.case_reference,
     })
 }
@@ -420,6 +518,7 @@ fn audit_query(
         Some(pb::audit_query::Subject::Evidence(range)) => run_reference("evidence", &range),
         Some(pb::audit_query::Subject::Pseudonym(_)) => "pseudonym".to_owned(),
         Some(pb::audit_query::Subject::ChildEpoch(_)) => "child".to_owned(),
+        Some(pb::audit_query::Subject::IndexEpoch(_)) => "index".to_owned(),
         None => return Err(Fault::OtherKind),
     };
     same(asked.as_str(), &*leaf.entry.reference, "what was asked for")?;
@@ -457,7 +556,36 @@ fn refused_query(
     Ok(readable_query(leaf, expected, message).unwrap_or_default())
 }
 
+/// An answer that the log's owner could not use: whatever is wrong with it, the peer signed it.
+fn wrong_answer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<Reported, Fault> {
+    let answer = message.encode_to_vec();
+    if Some(digest_by_peer(leaf, message)?) != leaf.entry.answer_digest {
+        return Err(Fault::OtherMessage { what: "its digest" });
+    }
+    let member = leaf.entry.peer.clone().ok_or(Fault::OtherMessage {
+        what: "the other party",
+    })?;
+    Ok(Reported {
+        member,
+        fault: Fault::WrongAnswer {
+            by: leaf.owner.id.clone(),
+            leaf: leaf.index,
+            why: leaf.entry.reference.to_string(),
+            answer,
+        },
+    })
+}
+
 fn signed_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<(), Fault> {
+    if Some(digest_by_peer(leaf, message)?) == leaf.entry.query_digest {
+        Ok(())
+    } else {
+        Err(Fault::OtherMessage { what: "its digest" })
+    }
+}
+
+/// The digest of a message that the peer signed.
+fn digest_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<[u8; 32], Fault> {
     let peer = leaf.entry.peer.as_ref().ok_or(Fault::OtherMessage {
         what: "the other party",
     })?;
@@ -473,11 +601,7 @@ fn signed_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<(), Fau
         signer: peer.to_string(),
         why: error.to_string(),
     })?;
-    if Some(verified.digest()) == leaf.entry.query_digest {
-        Ok(())
-    } else {
-        Err(Fault::OtherMessage { what: "its digest" })
-    }
+    Ok(verified.digest())
 }
 
 fn readable_query(
@@ -497,6 +621,7 @@ fn readable_query(
             let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
             Ok(QuerySays::Lookup {
                 subjects: subjects(&query.items),
+                epoch: query.payload.epoch,
                 case_reference: query.payload.case_reference,
             })
         }
@@ -531,7 +656,7 @@ fn check_answer(
         Act::EvaluationAnswered | Act::EvaluationReceived => {
             let answer: Opened<pb::EvaluationAnswer> = open_answer(leaf, expected, message)?;
             let promise = promise(leaf, expected, answer.payload.receipt)?;
-            Ok((AnswerSays::Evaluation, Some(promise)))
+            Ok((AnswerSays::Evaluation, promise))
         }
         Act::LookupAnswered | Act::LookupReceived => {
             let answer: Opened<pb::LookupAnswer> = open_answer(leaf, expected, message)?;
@@ -549,7 +674,7 @@ fn check_answer(
                         })
                 })
                 .collect::<Result<_, _>>()?;
-            Ok((AnswerSays::Lookup(results), Some(promise)))
+            Ok((AnswerSays::Lookup(results), promise))
         }
         Act::DisclosureAnswered | Act::DisclosureReceived => {
             let answer: Opened<pb::DisclosureAnswer> = open_answer(leaf, expected, message)?;
@@ -580,20 +705,20 @@ fn check_answer(
                     ]
                     .concat(),
                 },
-                Some(promise),
+                promise,
             ))
         }
         Act::NoticeAnswered | Act::NoticeReceived => {
             let answer: Opened<pb::NoticeAnswer> = open_answer(leaf, expected, message)?;
             let promise = promise(leaf, expected, answer.payload.receipt)?;
-            Ok((AnswerSays::Notice, Some(promise)))
+            Ok((AnswerSays::Notice, promise))
         }
         Act::AuditAnswered => {
             let answer: Opened<pb::SubjectAnswer> = open_answer(leaf, expected, message)?;
             let promise = promise(leaf, expected, answer.payload.receipt)?;
             let subject = leaf.entry.subject.map(Vec::from).unwrap_or_default();
             same(answer.payload.subject, subject, "the pseudonym")?;
-            Ok((AnswerSays::Subject, Some(promise)))
+            Ok((AnswerSays::Subject, promise))
         }
         _ => Err(Fault::OtherKind),
     }
@@ -741,21 +866,20 @@ fn in_time(time_ms: u64, header: &pb::Header) -> Result<(), Fault> {
     }
 }
 
+/// What a receipt promised, if it can still be held against the log that promised it.
 fn promise(
     leaf: &Leaf<'_>,
     expected: &Expected,
     receipt: Option<pb::Receipt>,
-) -> Result<PromiseOf, Fault> {
+) -> Result<Option<PromiseOf>, Fault> {
     let wrong = |why: String| Fault::Receipt { why };
     let receipt = receipt.ok_or_else(|| wrong("it is missing".to_owned()))?;
-    let holder = if expected.own_query {
-        let peer = leaf.entry.peer.as_ref();
-        peer.and_then(|peer| leaf.rosters.member(peer.as_str()))
-            .ok_or_else(|| wrong("the roster has no such party".to_owned()))?
+    let (holder, head) = if expected.own_query {
+        holder_of(leaf, &receipt).map_err(wrong)?
     } else {
-        leaf.owner
+        let head = check_receipt(leaf.owner, &receipt).map_err(wrong)?;
+        (leaf.owner, head)
     };
-    let head = check_receipt(holder, &receipt).map_err(wrong)?;
     if expected.own_query {
         if *receipt.leaf_index.to_string() != *leaf.entry.reference {
             return Err(wrong("it names another leaf than this one does".to_owned()));
@@ -766,12 +890,37 @@ fn promise(
             receipt.leaf_index
         )));
     }
-    Ok(PromiseOf {
+    // A log that was given up since cannot be held to what it promised.
+    let log_now = |member: &Member| member.log.as_ref().map(|log| log.origin.clone());
+    let newest = leaf.rosters.member(holder.id.as_str());
+    if newest.and_then(log_now) != log_now(holder) {
+        return Ok(None);
+    }
+    Ok(Some(PromiseOf {
         holder: holder.id.clone(),
         leaf_index: receipt.leaf_index,
         head,
         checkpoint: receipt.checkpoint,
-    })
+    }))
+}
+
+/// Who gave a receipt, as a roster lists it whose log key of that party signed it: a party may have
+/// another log by now.
+fn holder_of<'a>(leaf: &Leaf<'a>, receipt: &pb::Receipt) -> Result<(&'a Member, TreeHead), String> {
+    let mut last = "the roster has no such party".to_owned();
+    let Some(peer) = &leaf.entry.peer else {
+        return Err(last);
+    };
+    for roster in leaf.rosters.all() {
+        let Some(holder) = roster.member(peer.as_str()) else {
+            continue;
+        };
+        match check_receipt(holder, receipt) {
+            Ok(head) => return Ok((holder, head)),
+            Err(why) => last = why,
+        }
+    }
+    Err(last)
 }
 
 fn same_ground(entry: &Entry, purpose: i32, basis: i32) -> Result<(), Fault> {

@@ -49,7 +49,7 @@ fn sound_evidence_holds_and_says_what_it_says() {
     assert_eq!(faults, []);
     assert!(matches!(
         insight.query,
-        QuerySays::Lookup { case_reference, subjects }
+        QuerySays::Lookup { case_reference, subjects, .. }
             if case_reference == "CASE-1" && subjects.len() == 1
     ));
     assert!(matches!(insight.answer, AnswerSays::Lookup(results) if results.len() == 1));
@@ -271,4 +271,136 @@ fn a_reader_without_the_right_to_is_found_out() {
         assert_eq!(found, codes);
     }
     assert_ne!(key("ua").verifying_key(), key("pl").verifying_key());
+}
+
+fn at_alone(
+    sample: &Sample,
+    act: pb::Act,
+    reference: &str,
+    reply: pb::ReadEvidenceResponse,
+) -> (Insight, Vec<(&'static str, &'static str)>) {
+    let entry = Entry {
+        reference: reference.into(),
+        ..super::super::sample::entry(act, "ua", 0)
+    };
+    let rosters = sample.rosters();
+    let leaf = Leaf {
+        rosters: &rosters,
+        owner: sample.member("pl"),
+        index: 7,
+        entry: &entry,
+    };
+    let (insight, faults) = check(&leaf, reply);
+    let faults = faults
+        .iter()
+        .map(|(place, fault)| (place.as_str(), fault.code()));
+    (insight, faults.collect())
+}
+
+#[test]
+fn a_policy_is_the_text_whose_digest_the_leaf_states() {
+    let sample = Sample::new();
+    let text = "permit (principal, action, resource);";
+    let stated = format!("sha256={}", hex::encode(sha256(&[text.as_bytes()])));
+    let at = |document: &[u8]| {
+        let reply = pb::ReadEvidenceResponse {
+            document: document.to_vec(),
+            ..pb::ReadEvidenceResponse::default()
+        };
+        at_alone(&sample, pb::Act::PolicyAdopted, &stated, reply)
+    };
+    let (insight, faults) = at(text.as_bytes());
+    assert_eq!(faults, []);
+    assert_eq!(insight.policy.as_deref(), Some(text));
+    assert_eq!(at(b"").1, [("document", "MISSING")]);
+    assert_eq!(at(b"forbid").1, [("document", "OTHER_DOCUMENT")]);
+}
+
+#[test]
+fn two_checkpoints_accuse_a_party_only_if_its_log_signed_them() {
+    let sample = Sample::new();
+    let at = |one: &str, two: &str| {
+        let reply = pb::ReadEvidenceResponse {
+            document: serde_json::to_vec(&[one, two]).unwrap(),
+            ..pb::ReadEvidenceResponse::default()
+        };
+        at_alone(&sample, pb::Act::SplitViewFound, "in words", reply)
+    };
+    let of = |member: &str, size: u64| receipt(member, 0, size).checkpoint;
+    let (insight, faults) = at(&of("ua", 3), &of("ua", 5));
+    assert_eq!(faults, []);
+    let reported = insight.reported.unwrap();
+    assert_eq!(reported.member.as_str(), "ua");
+    // Of two sizes: by themselves they prove nothing.
+    assert_eq!(reported.fault.code(), "REPORTED");
+    assert_eq!(reported.fault.proof(), [of("ua", 3), of("ua", 5)]);
+    // One size with two roots does.
+    let other = super::super::sample::other_checkpoint("ua", 5);
+    let (insight, _) = at(&of("ua", 5), &other);
+    assert_eq!(insight.reported.unwrap().fault.code(), "SPLIT_VIEW");
+    for (one, two) in [(of("de", 3), of("ua", 5)), (of("ua", 3), String::new())] {
+        let (insight, faults) = at(&one, &two);
+        assert_eq!(faults, [("document", "OTHER_DOCUMENT")]);
+        assert!(insight.reported.is_none());
+    }
+}
+
+#[test]
+fn a_wrong_answer_accuses_a_party_only_if_it_signed_it() {
+    let sample = Sample::new();
+    let query = sample.query("pl", "ua", "pl", lookup_query(), &[b"tokens"]);
+    let (answer, _) = sample.answer(
+        "ua",
+        "pl",
+        &query,
+        pb::LookupAnswer::default(),
+        &[b"no result"],
+        pb::Receipt::default(),
+    );
+    let at = |answer: &pb::SignedMessage, digest: Option<[u8; 32]>| {
+        let entry = Entry {
+            message_id: Some(query.message_id),
+            query_digest: Some(query.digest),
+            answer_digest: digest,
+            reference: "BAD_RECEIPT".into(),
+            ..super::super::sample::entry(pb::Act::WrongAnswer, "ua", 0)
+        };
+        let rosters = sample.rosters();
+        let leaf = Leaf {
+            rosters: &rosters,
+            owner: sample.member("pl"),
+            index: 7,
+            entry: &entry,
+        };
+        let reply = pb::ReadEvidenceResponse {
+            query: Some(query.message.clone()),
+            answer: Some(answer.clone()),
+            ..pb::ReadEvidenceResponse::default()
+        };
+        let (insight, faults) = check(&leaf, reply);
+        let codes: Vec<&str> = faults.iter().map(|(_, fault)| fault.code()).collect();
+        (insight.reported, codes)
+    };
+    let (envelope, _) = take_apart(answer.clone()).unwrap();
+    let digest = envelope.digest();
+    let (reported, faults) = at(&answer, Some(digest));
+    assert_eq!(faults, Vec::<&str>::new());
+    let reported = reported.unwrap();
+    assert_eq!(
+        (reported.member.as_str(), reported.fault.code()),
+        ("ua", "WRONG_ANSWER")
+    );
+    // Another digest than the leaf's, and an answer that somebody else signed.
+    let (reported, faults) = at(&answer, Some([1; 32]));
+    assert!(reported.is_none() && faults == ["OTHER_MESSAGE"]);
+    let (others, _) = sample.answer(
+        "pl",
+        "ua",
+        &query,
+        pb::LookupAnswer::default(),
+        &[b"no result"],
+        pb::Receipt::default(),
+    );
+    let (reported, faults) = at(&others, Some(digest));
+    assert!(reported.is_none() && faults == ["BAD_SIGNATURE"]);
 }

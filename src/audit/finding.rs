@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::roster::MemberId;
@@ -343,15 +345,100 @@ pub enum Fault {
         "this query carried the tokens of a child whose record the node holds, it was answered with no match, and the leaf's outcome does not name the record"
     )]
     DeniedChild,
+    /// Another member holds two checkpoints against this log.
+    #[error(
+        "{by} holds two checkpoints that this log signed (leaf {leaf} there), {what}",
+        what = if *proved {
+            "which contradict each other: the log shows two histories"
+        } else {
+            "and states that the log which it was shown does not extend the one before"
+        }
+    )]
+    Reported {
+        /// Who says so.
+        by: MemberId,
+        /// Where, in its log.
+        leaf: u64,
+        /// Whether the two prove it by themselves.
+        proved: bool,
+        /// The one, a signed note.
+        signed: String,
+        /// The other, a signed note.
+        shown: String,
+    },
+    /// Another member holds an answer of this one that does not hold.
+    #[error(
+        "{by} holds an answer that this member signed and that does not hold (leaf {leaf} there): {why}"
+    )]
+    WrongAnswer {
+        /// Who says so.
+        by: MemberId,
+        /// Where, in its log.
+        leaf: u64,
+        /// What is wrong, as a code.
+        why: String,
+        /// The signed answer, a serialised SignedMessage.
+        answer: Vec<u8>,
+    },
+    /// The index that the node shows is none that it logged.
+    #[error("the index that the node shows is not the one that its log states: {why}")]
+    OtherIndex {
+        /// How they differ.
+        why: String,
+        /// The node's signed answer, a serialised SignedMessage.
+        answer: Vec<u8>,
+    },
+    /// The logged index has the child, and the node names no record of it.
+    #[error(
+        "every key of the child stands in the index that the node logged (leaf {mark}), and it names no record of it"
+    )]
+    RecordHidden {
+        /// The leaf that states the index.
+        mark: u64,
+        /// The node's signed answer, a serialised SignedMessage.
+        answer: Vec<u8>,
+    },
     /// A pseudonym that was not proved.
     #[error("the node did not prove the pseudonym that it named: {why}")]
     Pseudonym {
         /// Why not.
         why: String,
+        /// The node's signed answer, a serialised SignedMessage.
+        answer: Vec<u8>,
     },
 }
 
 impl Fault {
+    /// The leaf of another member's log that tells of it.
+    fn held_by(&self) -> Option<(&MemberId, u64)> {
+        match self {
+            Self::AnswerDenied { peer, leaf }
+            | Self::QueryDenied { peer, leaf }
+            | Self::OtherStory { peer, leaf, .. }
+            | Self::BrokenPromise { peer, leaf, .. } => Some((peer, *leaf)),
+            Self::Reported { by, leaf, .. } | Self::WrongAnswer { by, leaf, .. } => {
+                Some((by, *leaf))
+            }
+            _ => None,
+        }
+    }
+
+    /// What proves it to others, beside the log itself: signed checkpoints, or a signed answer in
+    /// base64.
+    #[must_use]
+    pub fn proof(&self) -> Vec<String> {
+        match self {
+            Self::Forked { signed, shown, .. } | Self::Reported { signed, shown, .. } => {
+                vec![signed.clone(), shown.clone()]
+            }
+            Self::Pseudonym { answer, .. }
+            | Self::OtherIndex { answer, .. }
+            | Self::WrongAnswer { answer, .. }
+            | Self::RecordHidden { answer, .. } => vec![STANDARD.encode(answer)],
+            _ => Vec::new(),
+        }
+    }
+
     /// The stable code for machines.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -404,6 +491,11 @@ impl Fault {
             Self::NotAsked => "NOT_ASKED",
             Self::BrokenPromise { .. } => "BROKEN_PROMISE",
             Self::DeniedChild => "DENIED_CHILD",
+            Self::Reported { proved: true, .. } => "SPLIT_VIEW",
+            Self::Reported { .. } => "REPORTED",
+            Self::WrongAnswer { .. } => "WRONG_ANSWER",
+            Self::OtherIndex { .. } => "OTHER_INDEX",
+            Self::RecordHidden { .. } => "RECORD_HIDDEN",
             Self::Pseudonym { .. } => "BAD_PSEUDONYM",
         }
     }
@@ -483,10 +575,14 @@ impl Finding {
             "code": self.fault.code(),
             "what": self.fault.to_string(),
         });
-        if let (Fault::Forked { signed, shown, .. }, Some(object)) =
-            (&self.fault, object.as_object_mut())
+        if let (Some((member, leaf)), Some(object)) = (self.fault.held_by(), object.as_object_mut())
         {
-            object.insert("proof".to_owned(), json!([signed, shown]));
+            let held_by = json!({"member": member, "leaf_index": leaf});
+            object.insert("held_by".to_owned(), held_by);
+        }
+        let proof = self.fault.proof();
+        if let (false, Some(object)) = (proof.is_empty(), object.as_object_mut()) {
+            object.insert("proof".to_owned(), json!(proof));
         }
         object
     }

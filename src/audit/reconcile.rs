@@ -17,6 +17,7 @@ use super::auditor::Auditor;
 use super::behind::{Insight, PromiseOf};
 use super::entry::Entry;
 use super::finding::{Fault, Finding, Place};
+use super::shape::continues;
 use super::verify::{Progress, Reading, Verification, read_on, verify};
 use super::words;
 use crate::exchange::message::{CLOCK_SKEW_MS, MAX_LIFETIME_MS};
@@ -147,6 +148,8 @@ struct Side<'a> {
     refused: HashMap<[u8; 32], (u64, &'a Entry)>,
     /// Whether leaves of this log could not be read: then nothing can be said to be missing.
     torn: bool,
+    /// When this log began, if it continues one that was given up: that one told of what was before.
+    continues_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -194,6 +197,9 @@ impl<'a> Side<'a> {
             ..Self::default()
         };
         for (index, entry) in log.leaves() {
+            if index == 0 && continues(entry) {
+                side.continues_ms = Some(entry.time_ms);
+            }
             let (Some(role), Some(digest)) = (role(entry.act), entry.query_digest) else {
                 continue;
             };
@@ -206,6 +212,12 @@ impl<'a> Side<'a> {
             leaves.entry(digest).or_insert((index, entry));
         }
         side
+    }
+
+    /// Whether what happened then may stand in a log that was given up.
+    fn may_be_of_before(&self, time_ms: u64) -> bool {
+        self.continues_ms
+            .is_some_and(|began| time_ms <= began.saturating_add(CLOCK_SKEW_MS))
     }
 }
 
@@ -253,6 +265,7 @@ impl Story {
                     let what = receipt_differs(entry, *there, answered);
                     self.differ(owner, index, peer, *there, what);
                 }
+                None if other.may_be_of_before(entry.time_ms) => self.open.push(loose(None)),
                 None if !other.torn => self.findings.push(Finding {
                     member: peer.clone(),
                     place: Place::Log,
@@ -268,10 +281,13 @@ impl Story {
                     if !other.received.contains_key(digest) {
                         self.open.push(loose(None));
                     }
+                } else if other.may_be_of_before(entry.time_ms) {
+                    self.open.push(loose(None));
                 } else {
                     self.deny(owner, index, peer, other);
                 }
             }
+            Some(Role::Refused) if other.may_be_of_before(entry.time_ms) => {}
             Some(Role::Refused) if !other.asked.contains_key(digest) => {
                 self.deny(owner, index, peer, other);
             }

@@ -175,3 +175,33 @@ fn a_receipt_is_held_against_the_log_it_is_of() {
     assert_eq!(held(promise(1, root_of([[7; 32]]))), 1);
     assert_eq!(held(promise(9, one)), 1);
 }
+
+/// Poland's log was lost, and another continues it.
+#[test]
+fn what_a_lost_log_would_have_told_accuses_nobody() {
+    let began = |minutes: u64| Entry {
+        time_ms: super::super::sample::NOW_MS + minutes * 60_000,
+        reference: "aa after=pl.example/log size=9 root=00".into(),
+        ..entry(pb::Act::LogStarted, "", 0)
+    };
+    let (ua, _) = exchange();
+    let before = story(ua.clone(), vec![began(10)]);
+    assert_eq!((codes(&before), before.open.len()), (vec![], 2));
+    // What came after it began has to stand in it.
+    let (mut later, _) = exchange();
+    for leaf in &mut later {
+        leaf.time_ms += 20 * 60_000;
+    }
+    let after = story(later, vec![began(10)]);
+    assert_eq!(codes(&after), [("pl", "ANSWER_DENIED")]);
+    // A log that continues none has no such excuse.
+    let plain = Entry {
+        reference: "aa".into(),
+        ..began(10)
+    };
+    assert_eq!(codes(&story(ua, vec![plain])), [("pl", "ANSWER_DENIED")]);
+    // The other way round: Ukraine's log is the lost one.
+    let (_, pl) = exchange();
+    let denied = story(vec![began(10)], pl);
+    assert_eq!((codes(&denied), denied.open.len()), (vec![], 1));
+}

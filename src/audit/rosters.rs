@@ -26,8 +26,8 @@ impl Rosters {
         newest: Arc<TrustedRoster>,
         mut earlier: Vec<Arc<TrustedRoster>>,
     ) -> Self {
-        earlier.retain(|roster| roster.version() < newest.version());
-        earlier.sort_by_key(|roster| std::cmp::Reverse(roster.version()));
+        earlier.retain(|roster| roster.place() < newest.place());
+        earlier.sort_by_key(|roster| std::cmp::Reverse(roster.place()));
         Self {
             roots,
             newest,
@@ -57,15 +57,15 @@ impl Rosters {
 
     /// Takes an earlier roster that was learned of; whether it was not at hand before.
     pub fn learn(&mut self, roster: Arc<TrustedRoster>) -> bool {
-        let new = roster.version() < self.newest.version()
+        let new = roster.place() < self.newest.place()
             && self
                 .earlier
                 .iter()
-                .all(|known| known.version() != roster.version());
+                .all(|known| known.place() != roster.place());
         if new {
             self.earlier.push(roster);
             self.earlier
-                .sort_by_key(|roster| std::cmp::Reverse(roster.version()));
+                .sort_by_key(|roster| std::cmp::Reverse(roster.place()));
         }
         new
     }
@@ -111,11 +111,13 @@ impl Rosters {
     }
 
     /// Whether a message may state that it was signed under this roster: true of every version
-    /// that is not at hand.
+    /// that is not at hand. After a change of the root keys there may be several of one version.
     pub(super) fn may_state(&self, version: u64, digest: &[u8]) -> bool {
-        self.all()
-            .find(|roster| u64::from(roster.version()) == version)
-            .is_none_or(|roster| roster.digest().as_bytes() == digest)
+        let mut of_version = self
+            .all()
+            .filter(|roster| u64::from(roster.version()) == version)
+            .peekable();
+        of_version.peek().is_none() || of_version.any(|roster| roster.digest().as_bytes() == digest)
     }
 }
 
@@ -145,6 +147,42 @@ mod tests {
         );
         assert!(both.signing_key("ua", &key_id, AT).is_some());
         assert!(both.member("ua").is_some());
+    }
+
+    /// When the root keys change, versions begin anew: the newest roster then has a low one.
+    #[test]
+    fn a_roster_under_a_later_root_is_the_later_one_whatever_its_version() {
+        let of = |root: u32, version: u32, without: &str| {
+            Arc::new(
+                Sample::with(|roster| {
+                    roster.root_version = root;
+                    roster.version = version;
+                    roster
+                        .members
+                        .retain(|member| member.id.as_str() != without);
+                })
+                .roster,
+            )
+        };
+        let (old, older, new) = (of(1, 9, ""), of(1, 8, "ua"), of(2, 2, "ua"));
+        let mut rosters = Rosters::new(Vec::new(), Arc::clone(&new), vec![Arc::clone(&older)]);
+        assert!(rosters.member("ua").is_none());
+        assert!(
+            rosters.learn(Arc::clone(&old)),
+            "it came before, version 9 as it is"
+        );
+        assert!(!rosters.learn(Arc::clone(&old)));
+        let places: Vec<(u32, u32)> = rosters.all().map(TrustedRoster::place).collect();
+        assert_eq!(places, [(2, 2), (1, 9), (1, 8)]);
+        // What ua signed in its time counts.
+        let key_id = key("ua").verifying_key().id();
+        assert!(rosters.signing_key("ua", &key_id, AT).is_some());
+        // Two rosters of one version under two roots: a message may state either, and no third.
+        let twin = of(1, 2, "");
+        assert!(rosters.learn(Arc::clone(&twin)));
+        assert!(rosters.may_state(2, new.digest().as_bytes()));
+        assert!(rosters.may_state(2, twin.digest().as_bytes()));
+        assert!(!rosters.may_state(2, old.digest().as_bytes()));
     }
 
     #[test]

@@ -235,6 +235,7 @@ impl Sample {
                     form: Some(pb::item::Form::Full(item)),
                 })
                 .collect(),
+            seen_checkpoints: Vec::new(),
         };
         (message, root)
     }
@@ -251,6 +252,13 @@ pub(super) fn receipt(member: &str, leaf_index: u64, size: u64) -> pb::Receipt {
 
 fn numbered(size: u64) -> Vec<Hash> {
     (0..size).map(|n| leaf_hash(&n.to_be_bytes())).collect()
+}
+
+/// A checkpoint of another history of as many leaves.
+pub(super) fn other_checkpoint(member: &str, size: u64) -> String {
+    let mut hashes = numbered(size);
+    hashes.reverse();
+    checkpoint(member, &hashes).to_string()
 }
 
 fn checkpoint(member: &str, hashes: &[Hash]) -> SignedCheckpoint {

@@ -8,6 +8,8 @@
 //! Damage is told, not hidden: a leaf or a piece of evidence that does not open any more is named
 //! where it stands in the stream, the stream goes on, and ends with `DATA_LOSS` for the first.
 
+mod index;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -343,6 +345,9 @@ async fn resolve(
         Some(pb::audit_query::Subject::Pseudonym(true)) => {}
         Some(pb::audit_query::Subject::ChildEpoch(epoch)) => {
             return resolve_child(party, roster, query, epoch).await;
+        }
+        Some(pb::audit_query::Subject::IndexEpoch(epoch)) => {
+            return index::resolve_index(party, roster, query, epoch).await;
         }
         _ => return Err(other_subject()),
     }

@@ -240,7 +240,7 @@ impl Shape {
 }
 
 /// Whether a log's first leaf says that it continues one that was given up.
-fn continues(entry: &Entry) -> bool {
+pub(super) fn continues(entry: &Entry) -> bool {
     let mut words = entry.reference.split(' ').skip(1);
     entry.act == pb::Act::LogStarted && words.any(|word| word.starts_with("after="))
 }

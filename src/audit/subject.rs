@@ -140,10 +140,7 @@ pub async fn subject(
         reading,
         progress,
         &mut |index, entry, insight| {
-            recorded |= index == named.leaf_index
-                && entry.act == pb::Act::AuditAnswered
-                && entry.query_digest == Some(named.query_digest)
-                && entry.subject == Some(named.subject);
+            recorded |= named.at.is(index, entry) && entry.subject == Some(named.subject);
             scan.take(index, entry, insight);
         },
     )
@@ -154,11 +151,12 @@ pub async fn subject(
             Place::Node,
             Fault::Pseudonym {
                 why: (*why).to_owned(),
+                answer: named.at.message.clone(),
             },
         );
     }
     if !recorded {
-        verification.find(Place::Leaf(named.leaf_index), Fault::AuditNotRecorded);
+        verification.find(Place::Leaf(named.at.leaf_index), Fault::AuditNotRecorded);
     }
     Ok(SubjectReport {
         member: member.id.clone(),
@@ -462,8 +460,12 @@ impl Event {
             }
             What::Decided { act, fields } => {
                 arguments.push(("act", words::act(lang, *act).into()));
-                arguments.push(("fields", list(fields)));
-                "event-decided"
+                if fields.is_empty() {
+                    "event-decided-bare"
+                } else {
+                    arguments.push(("fields", list(fields)));
+                    "event-decided"
+                }
             }
             What::Erased => "event-erased",
             What::Audited => "event-audited",

@@ -36,14 +36,22 @@ fn what_was_decided_about_the_record_is_listed_in_both_languages() {
     ] {
         let reference = "request=00ff fields=current_place,status";
         assert!(events(act, Some([1; 16]), reference).is_empty());
-        let events = events(act, Some(RECORD), reference);
-        let [event] = events.as_slice() else {
+        let listed = events(act, Some(RECORD), reference);
+        let [event] = listed.as_slice() else {
             panic!("{} is left out", words::act_name(act));
         };
         for lang in Lang::ALL {
             let sentence = event.sentence(lang, &sample.roster, &id("pl"));
             assert!(sentence.contains(&words::act(lang, act)), "{sentence}");
             assert!(sentence.contains("current_place"), "{sentence}");
+        }
+        let [bare] = &events(act, Some(RECORD), "request=00ff")[..] else {
+            panic!("{} without fields is left out", words::act_name(act));
+        };
+        for lang in Lang::ALL {
+            let sentence = bare.sentence(lang, &sample.roster, &id("pl"));
+            assert!(sentence.contains(&words::act(lang, act)), "{sentence}");
+            assert!(!sentence.contains(&lang.text("list-none")), "{sentence}");
         }
         let object = event.to_json();
         assert_eq!(object["kind"], "decided");

@@ -18,20 +18,16 @@ use crate::oprf::{
 };
 use crate::proto::exchange as pb;
 use crate::proto::exchange::token_service_client::TokenServiceClient;
-use crate::roster::Member;
+use crate::roster::{self, Member};
 
 impl Auditor {
-    /// The epoch, and the tokens of these inputs, in their order.
+    /// The tokens of these inputs under one key of the roster, in their order, with its epoch.
     pub(super) async fn coalition_tokens(
         &self,
+        stated: &roster::CoalitionKey,
         inputs: Arc<Vec<Zeroizing<Vec<u8>>>>,
     ) -> Result<(u32, Vec<CoalitionToken>), AuditError> {
         let roster = self.rosters.newest();
-        let stated = roster
-            .coalition_key()
-            .ok_or(PeerError::Own(Refusal::NoRoster {
-                why: "it has no coalition key yet".to_owned(),
-            }))?;
         let key = checked_key(stated).map_err(PeerError::Own)?;
         let epoch = key.epoch();
         if inputs.is_empty() {

@@ -13,7 +13,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::auditor::{AuditError, Auditor};
-use super::behind::Insight;
+use super::behind::{Insight, Reported};
 use super::entry::Entry;
 use super::finding::{Fault, Finding, Place};
 use super::last::LastVerified;
@@ -66,6 +66,8 @@ pub struct Verification {
     pub evidence: u64,
     /// Everything that does not hold.
     pub findings: Vec<Finding>,
+    /// What this log holds against the logs of others, with two signed checkpoints each.
+    pub reported: Vec<Finding>,
     /// What to remember of this reading, if the log's root holds and contradicts nothing before.
     pub last: Option<LastVerified>,
     pseudonym_key: Option<PseudonymPublicKey>,
@@ -88,6 +90,7 @@ impl Verification {
             cosigned_size: 0,
             evidence: 0,
             findings: Vec::new(),
+            reported: Vec::new(),
             last: None,
             pseudonym_key: None,
             unread: 0,
@@ -131,6 +134,7 @@ impl Verification {
             cosigned_size: 0,
             evidence: 0,
             findings: Vec::new(),
+            reported: Vec::new(),
             last: None,
             pseudonym_key: None,
             tree: None,
@@ -200,6 +204,17 @@ impl Verification {
             roots.insert(size, frontier.root());
         }
         roots
+    }
+
+    /// Takes what the log holds against another's.
+    pub(super) fn report(&mut self, reported: &Reported) {
+        if self.reported.len() < MOST_FINDINGS {
+            self.reported.push(Finding {
+                member: reported.member.clone(),
+                place: Place::Log,
+                fault: reported.fault.clone(),
+            });
+        }
     }
 
     pub(super) fn find(&mut self, place: Place, fault: Fault) {

@@ -3,6 +3,8 @@
 mod bars;
 mod bundle;
 mod child;
+mod files;
+mod in_force;
 mod office;
 mod read;
 mod report;
@@ -17,8 +19,23 @@ use super::{CliError, Context};
 use crate::roster::MemberId;
 use office::Office;
 
+/// What `wayhome audit --help` says at its end.
+const HELP: &str = "\
+Exit codes: 0 everything that was read holds; 1 something does not, and is named with its member and \
+leaf; 2 wrong usage or input.
+
+What was verified of each log is kept in DIR/audit: keep that folder, for a log that was rewritten is \
+caught by it. `verify --bundle`, `--report` and `--files` ask no node.
+
+Examples:
+  wayhome --dir DIR audit verify
+  wayhome --dir DIR audit subject PL-000017 --member pl --lang uk --out FOLDER
+  wayhome --dir DIR audit bundle pl --leaf 17 --out FILE
+  wayhome audit verify --bundle FILE --root ROOT.note";
+
 /// Arguments of `wayhome audit`.
 #[derive(clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -52,6 +69,13 @@ enum Command {
         /// Check the signature of the report in this folder instead, without asking any node.
         #[arg(long, value_name = "DIR", conflicts_with_all = ["members", "all", "bundle"])]
         report: Option<PathBuf>,
+        /// Check the log in this folder (checkpoint and tiles, as nodes serve them) instead, without
+        /// asking any node.
+        #[arg(long, value_name = "DIR", conflicts_with_all = ["members", "all", "bundle", "report"])]
+        files: Option<PathBuf>,
+        /// The key of that log (C2SP vkey); the one that the roster states if not given.
+        #[arg(long, value_name = "VKEY", requires = "files")]
+        log_key: Option<String>,
         /// The coalition's root document to judge a bundle or report by; the directory's if not
         /// given.
         #[arg(long, value_name = "FILE")]
@@ -63,6 +87,8 @@ enum Command {
     Subject(read::SubjectArgs),
     /// Say who asked about a child that is described in a file, for families who know no reference.
     Child(child::Args),
+    /// Say by which roster, disclosure policy and own rules a member acted at some moment.
+    InForce(in_force::Args),
     /// Hold logs against each other: each question has its answer on the other side.
     Reconcile {
         /// The members; all in your scope if none is named.
@@ -91,6 +117,11 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
             root,
             ..
         } => return report::verify(context, folder, root.as_deref()),
+        Command::Verify {
+            files: Some(folder),
+            log_key,
+            ..
+        } => return files::verify(context, folder, log_key.as_deref()),
         _ => {}
     }
     if let Command::Watch(watched) = args.command {
@@ -102,6 +133,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Bundle(args) => bundle::make(&office, args).await,
         Command::Subject(args) => read::subject(&office, args).await,
         Command::Child(args) => child::run(&office, args).await,
+        Command::InForce(args) => in_force::run(&office, args).await,
         Command::Report(args) => report::make(&office, args).await,
         // It opens its office anew in every round.
         Command::Watch(_) => Ok(()),

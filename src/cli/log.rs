@@ -113,16 +113,24 @@ async fn check(context: &Context) -> Result<(), CliError> {
         .into_inner();
     let output = context.output;
     output.say(format_args!(
-        "{} promises were seen kept, {} are still open, {} were found broken. The served checkpoint has {} cosignatures.",
-        found.kept, found.open, found.broken, found.cosignatures
+        "{} promises were seen kept, {} are still open, {} were found broken. {} logs were found to show two histories. The served checkpoint has {} cosignatures.",
+        found.kept, found.open, found.broken, found.splits, found.cosignatures
     ));
     output.object(&json!({
-        "ok": found.broken == 0,
+        "ok": found.broken == 0 && found.splits == 0,
         "kept": found.kept,
         "open": found.open,
         "broken": found.broken,
         "cosignatures": found.cosignatures,
+        "splits": found.splits,
     }));
+    if found.splits > 0 {
+        return Err(CliError::failed(
+            "SPLIT_VIEW",
+            "a peer's log shows two histories: `wayhome log show` has the proof; tell the ombudsman",
+        )
+        .told());
+    }
     if found.broken == 0 {
         Ok(())
     } else {

@@ -9,9 +9,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::leaf::Leaf;
-use super::message::{Answer, AnswerPayload, Outgoing, open_answer};
-use super::{Party, PeerError};
-use crate::envelope::ItemEvidence;
+use super::message::{Answer, AnswerPayload, Outgoing, Payload as _, open_answer, take_apart};
+use super::{Party, PeerError, Refusal};
+use crate::envelope::{ItemEvidence, dsse};
 use crate::proto::exchange as pb;
 use crate::roster::{LegalBasis, Member, Purpose, TrustedRoster};
 use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, Receipt, StoreError};
@@ -198,11 +198,20 @@ where
     let bytes_sent = query.message.encoded_len() as u64;
     let reply = call(peer, || send(query.message.clone())).await?;
     let bytes_received = reply.as_ref().map_or(0, |reply| reply.encoded_len() as u64);
-    let answer: Answer<P> =
-        open_answer(party, roster, holder, query, reply).map_err(|why| PeerError::BadAnswer {
-            member: peer.to_owned(),
-            why,
-        })?;
+    let came = reply.clone();
+    let answer: Answer<P> = match open_answer(party, roster, holder, query, reply) {
+        Ok(answer) => answer,
+        Err(why) => {
+            // One that came too late is not wrong.
+            if let (Some(came), false) = (came, why == Refusal::Expired.into()) {
+                keep_wrong(party, roster, holder, query, came, why.code()).await;
+            }
+            return Err(PeerError::BadAnswer {
+                member: peer.to_owned(),
+                why,
+            });
+        }
+    };
 
     // What keyholders answered is tokens in all but name: the proof of it stays, it does not.
     let never_kept = asking.received == pb::Act::EvaluationReceived;
@@ -254,6 +263,62 @@ where
         bytes_sent,
         bytes_received,
     })
+}
+
+/// The code of an evaluation whose proof does not hold.
+pub(super) const BAD_PROOF: &str = "BAD_PROOF";
+
+/// Keeps an answer that does not hold, if the peer signed it: it proves what the peer did.
+///
+/// Of what was disclosed, and of evaluations that may be right, only hashes are kept. A failure to
+/// keep it is logged, for the asker is told of the answer in any case.
+pub(super) async fn keep_wrong(
+    party: &Party,
+    roster: &TrustedRoster,
+    holder: &Member,
+    query: &Outgoing,
+    answer: pb::SignedMessage,
+    code: &'static str,
+) {
+    let Ok((envelope, mut evidence)) = take_apart(answer) else {
+        return;
+    };
+    let payload_type = envelope.unverified_parts().payload_type.to_owned();
+    let now = party.ambient().now();
+    let verified = dsse::verify(&envelope, &payload_type, |key_id| {
+        roster.signing_key(holder.id.as_str(), key_id, now).ok()
+    });
+    let Ok(digest) = verified.map(|verified| verified.digest()) else {
+        return;
+    };
+    if payload_type != pb::LookupAnswer::TYPE && code != BAD_PROOF {
+        evidence.items = evidence.items.iter().map(ItemEvidence::erased).collect();
+    }
+    let (leaf, _) = Leaf::new(
+        pb::Act::WrongAnswer,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.peer = holder.id.as_str().to_owned();
+        entry.message_id = query.message_id.to_vec();
+        entry.query_digest = query.digest.to_vec();
+        entry.answer_digest = digest.to_vec();
+        entry.reference = code.to_owned();
+    })
+    .finish();
+    let act = Act::alone(leaf)
+        .with(Effect::Keep(EvidencePart::Query, query.evidence.clone()))
+        .with(Effect::Keep(EvidencePart::Answer, evidence));
+    let peer = holder.id.as_str();
+    tracing::error!(
+        peer,
+        code,
+        "a peer signed an answer that does not hold; it is kept"
+    );
+    if let Err(error) = party.ledger().commit(act).await {
+        tracing::error!(peer, %error, "a wrong answer could not be kept");
+    }
 }
 
 async fn call<R>(peer: &str, send: impl Fn() -> R) -> Result<Option<pb::SignedMessage>, PeerError>

@@ -1,6 +1,6 @@
 //! A member's own register on its way into the index: import, enrolment, publication, erasure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -15,9 +15,12 @@ use crate::oprf::CoalitionToken;
 use crate::proto::exchange as pb;
 use crate::records::{Protection, Record};
 use crate::store::{
-    Act, Committed, Effect, Evidence, EvidencePart, Findable, ImportCounts, IndexSize,
-    RecordTokens, SiblingTokens, StagedRecord, StoreError, StoredRecord, Surveyed, Tag,
+    Act, Committed, Effect, Evidence, EvidencePart, Findable, ImportCounts, IndexKey, IndexProof,
+    IndexSize, RecordTokens, SiblingTokens, StagedRecord, StoreError, StoredRecord, Surveyed, Tag,
 };
+
+/// How often the index is gone through when rows leave it meanwhile.
+const PROVED_AGAIN: u32 = 3;
 
 /// How many records are enrolled at a time: their keys fill a few batches.
 const ENROL_AT_ONCE: u64 = 192;
@@ -150,6 +153,29 @@ fn always_changing() -> StoreError {
         "index",
         "other processes of this node change it without a pause; publish again when they are done",
     )
+}
+
+/// Proves which rows stand in the index of an epoch as it was last logged. No import and no publication
+/// comes between, and one proof is made at a time: each goes through the whole index.
+///
+/// # Errors
+/// If the store fails.
+pub async fn prove_index(
+    party: &Party,
+    epoch: u32,
+    wanted: &BTreeSet<IndexKey>,
+) -> Result<IndexProof, StoreError> {
+    let _register = party.register.lock().await;
+    for _ in 1..PROVED_AGAIN {
+        mark_if_changed(party).await?;
+        let proof = party.store().prove_index(epoch, wanted).await?;
+        // A record may have been erased meanwhile.
+        if !party.store().index_is_unmarked().await? {
+            return Ok(proof);
+        }
+    }
+    mark_if_changed(party).await?;
+    party.store().prove_index(epoch, wanted).await
 }
 
 /// The index that peers ask now, of those that are stated.

@@ -119,7 +119,11 @@ pub async fn open(party: &Party) -> Result<BTreeSet<u32>, StoreError> {
     Ok(open)
 }
 
-async fn is_open(party: &Party, epoch: u32) -> Result<bool, StoreError> {
+/// Whether peers may ask under `epoch` here.
+///
+/// # Errors
+/// If the store fails.
+pub async fn is_open(party: &Party, epoch: u32) -> Result<bool, StoreError> {
     if party.is_known_open(epoch) {
         return Ok(true);
     }

@@ -204,11 +204,12 @@ pub fn open_query<P: Payload>(
     party: &Party,
     roster: &TrustedRoster,
     caller: &Member,
-    message: pb::SignedMessage,
+    mut message: pb::SignedMessage,
 ) -> Result<Query<P>, Rejected> {
     // 1. The envelope is whole, and signed by a key that the roster gives to the caller now. A key
     //    of any other party counts as unknown, so the party that signed is the party that sent.
     let now_ms = party.ambient().now_ms();
+    let told = std::mem::take(&mut message.seen_checkpoints);
     let (envelope, evidence) = take_apart(message)?;
     let verified = dsse::verify(&envelope, P::TYPE, |key_id: &KeyId| {
         roster
@@ -218,6 +219,7 @@ pub fn open_query<P: Payload>(
     .map_err(|error| Refusal::BadSignature {
         why: error.to_string(),
     })?;
+    party.hearsay().was_told(&caller.id, &told, now_ms);
     let digest = verified.digest();
     // 2. Only now is the payload read, from the bytes that were verified.
     let payload = decode::<P>(verified.payload());
@@ -370,7 +372,9 @@ pub fn sign_query<P: Payload>(
     bodies: &[&[u8]],
 ) -> Result<Outgoing, Refusal> {
     let key = party.signing_key();
-    sign_query_as(Signer::node(party, &key), roster, audience, payload, bodies)
+    let mut query = sign_query_as(Signer::node(party, &key), roster, audience, payload, bodies)?;
+    query.message.seen_checkpoints = party.hearsay().to_tell(&audience.id);
+    Ok(query)
 }
 
 /// Signs a query of any party.
@@ -514,6 +518,20 @@ pub enum AnswerError {
     },
 }
 
+impl AnswerError {
+    /// What is wrong, as the leaf of a wrong answer states it.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Message(refusal) => refusal.code(),
+            Self::OtherQuery => "OTHER_QUERY",
+            Self::OtherParties => "OTHER_PARTIES",
+            Self::Receipt { .. } => "BAD_RECEIPT",
+            Self::Content { .. } => "BAD_CONTENT",
+        }
+    }
+}
+
 /// Opens the answer of `holder` to a query of this node.
 ///
 /// # Errors
@@ -527,7 +545,19 @@ pub fn open_answer<P: AnswerPayload>(
 ) -> Result<Answer<P>, AnswerError> {
     let key = party.signing_key();
     let asker = Signer::node(party, &key);
+    let told = message
+        .as_ref()
+        .map(|message| message.seen_checkpoints.clone());
     let answer: Answer<P> = open_answer_to(asker, roster, holder, query, message)?;
+    let hearsay = party.hearsay();
+    hearsay.was_told(
+        &holder.id,
+        &told.unwrap_or_default(),
+        party.ambient().now_ms(),
+    );
+    if holder.id != *party.id() {
+        hearsay.saw(&holder.id, answer.covered, &answer.receipt.checkpoint);
+    }
     if let Some(header) = answer.payload.header() {
         party.heard_of(&holder.id, header.roster_version);
     }
@@ -756,6 +786,7 @@ pub fn to_wire(evidence: &Evidence) -> pb::SignedMessage {
                 }),
             })
             .collect(),
+        seen_checkpoints: Vec::new(),
     }
 }
 

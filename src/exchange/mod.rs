@@ -15,6 +15,7 @@ pub mod enrol;
 pub mod epochs;
 pub mod evaluate;
 pub mod freshness;
+pub mod hearsay;
 mod house_rules;
 pub mod leaf;
 pub mod log_files;

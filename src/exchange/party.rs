@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
 
+use super::hearsay::Hearsay;
 use super::policy::{Policy, PolicyInForce};
 use super::quota::watched;
 use super::{HouseRules, Peers, Refusal};
@@ -86,6 +87,8 @@ pub struct Party {
     ),
     /// The member's own rules for its node.
     house_rules: RwLock<Arc<HouseRules>>,
+    /// What was seen of the others' logs, and what was told of them.
+    hearsay: Hearsay,
     /// This member's use of its quotas at others, as they last stated it.
     own_use: Mutex<BTreeMap<(MemberId, &'static str), OwnUse>>,
     /// Checked coalition keys, by the roster's digest and the epoch. Versions would not do: they
@@ -119,6 +122,7 @@ impl Party {
             trust: RwLock::new(parts.trust),
             changed: watch::Sender::new(0),
             house_rules: RwLock::default(),
+            hearsay: Hearsay::default(),
             own_use: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             heard: (heard.0, tokio::sync::Mutex::new(heard.1)),
@@ -181,6 +185,12 @@ impl Party {
 
     pub(super) fn set_policy(&self, policy: PolicyInForce) {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    /// What it has seen of the others' logs, and what it was told of them.
+    #[must_use]
+    pub fn hearsay(&self) -> &Hearsay {
+        &self.hearsay
     }
 
     /// How it reaches the others.

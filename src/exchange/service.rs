@@ -139,10 +139,10 @@ pub async fn answer_once<P: Payload>(
             position,
         } => {
             unusual::watch(party, &query.issuer, &position.drawn).await;
-            Ok(to_wire(&answer))
+            Ok(telling(party, &query.issuer, to_wire(&answer)))
         }
         Committed::Done { answer: None, .. } => Err(party.unavailable(&StoreError::Closed)),
-        Committed::Repeated { leaf_index } => stored_answer(party, leaf_index).await,
+        Committed::Repeated { leaf_index } => stored_answer(party, &query.issuer, leaf_index).await,
         // Asking again with the same message does the act anew, on what holds by then.
         Committed::Stale => Err(Refusal::Unavailable {
             reference: CHANGED.to_owned(),
@@ -214,21 +214,33 @@ pub async fn earlier_answer<P: Payload>(
         .map_err(|error| party.unavailable(&error))?;
     match earlier {
         Some((digest, leaf_index)) if digest == seen.query_digest => {
-            stored_answer(party, leaf_index).await.map(Some)
+            stored_answer(party, &query.issuer, leaf_index)
+                .await
+                .map(Some)
         }
         Some(_) => Err(Refusal::MessageIdReused),
         None => Ok(None),
     }
 }
 
-async fn stored_answer(party: &Party, leaf_index: u64) -> Result<pb::SignedMessage, Refusal> {
+/// An answer on its way, with what the asking party may not know of the logs.
+fn telling(party: &Party, to: &Member, mut answer: pb::SignedMessage) -> pb::SignedMessage {
+    answer.seen_checkpoints = party.hearsay().to_tell(&to.id);
+    answer
+}
+
+async fn stored_answer(
+    party: &Party,
+    to: &Member,
+    leaf_index: u64,
+) -> Result<pb::SignedMessage, Refusal> {
     let stored = party
         .store()
         .evidence(leaf_index, EvidencePart::Answer)
         .await
         .map_err(|error| party.unavailable(&error))?;
     match stored {
-        Some(answer) => Ok(to_wire(&answer)),
+        Some(answer) => Ok(telling(party, to, to_wire(&answer))),
         None => Err(party.unavailable(&StoreError::Damaged {
             what: format!("answer behind leaf {leaf_index}"),
             reason: "missing".to_owned(),

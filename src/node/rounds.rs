@@ -12,10 +12,12 @@ use super::keeper::{hold_against, witnesses};
 use super::witness::{self, Said};
 use crate::exchange::leaf::Leaf;
 use crate::exchange::log_files::LogFileError;
-use crate::exchange::{Party, promises};
+use crate::exchange::{Party, hearsay, promises};
 use crate::proto::exchange as pb;
 use crate::roster::{Member, MemberId};
-use crate::store::{Act, LogFinding, SignedHead, StoreError};
+use crate::store::{
+    Act, Effect, Evidence, EvidencePart, LogFinding, SignedHead, StoreError, TermRefused,
+};
 use crate::tlog::tree::empty_root;
 use crate::tlog::{AddCheckpoint, SignedCheckpoint, TreeHead};
 
@@ -33,6 +35,14 @@ const TRIES: usize = 3;
 
 /// This node's log went back: the code of the alert.
 pub const LOG_LOST: &str = "LOG_LOST";
+
+/// What a look at the peers' logs came to.
+pub struct Looked {
+    /// The promises.
+    pub promises: promises::Outcome,
+    /// How many logs were found to show two histories.
+    pub splits: u64,
+}
 
 /// The rounds of one node.
 pub struct Rounds {
@@ -71,24 +81,56 @@ impl Rounds {
                 tracing::error!(%error, "a round of witnessing failed");
             }
             if rounds.is_multiple_of(PROMISES_EVERY)
-                && let Err(error) = self.look_at_promises().await
+                && let Err(error) = self.look_at_peers().await
             {
-                tracing::error!(%error, "the promises of peers could not be looked at");
+                tracing::error!(%error, "the logs of peers could not be looked at");
             }
             rounds += 1;
         }
     }
 
-    /// Looks at the promises of peers; each that was broken is an alert.
+    /// Looks whether peers keep their promises, and holds against the logs what was told of them. What
+    /// was broken, or shows two histories, is an alert.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn look_at_promises(&self) -> Result<promises::Outcome, StoreError> {
-        let outcome = promises::check(&self.party).await?;
-        for alert in &outcome.alerts {
+    pub async fn look_at_peers(&self) -> Result<Looked, StoreError> {
+        let promises = promises::check(&self.party).await?;
+        let told = hearsay::check(&self.party).await?;
+        for alert in promises.alerts.iter().chain(&told.alerts) {
             self.raise(alert.clone()).await?;
         }
-        Ok(outcome)
+        for (by, seen) in told.own {
+            let known = seen.unverified().head();
+            let by = format!("a checkpoint that {by} has seen");
+            if let Err(why) = hold_against(self.party.store(), &known, &by).await? {
+                self.lost(why, &seen.to_string()).await?;
+            }
+        }
+        Ok(Looked {
+            promises,
+            splits: told.alerts.len() as u64,
+        })
+    }
+
+    /// This node's database lacks what was signed: nothing more is signed on it.
+    async fn lost(&self, why: TermRefused, seen: &str) -> Result<(), StoreError> {
+        let store = self.party.store();
+        let newest = store.newest_signed().await?;
+        let alert = LogFinding {
+            kind: LOG_LOST,
+            member: self.party.id().to_string(),
+            detail: why.to_string(),
+            proof: [
+                seen.to_owned(),
+                newest
+                    .map(|newest| newest.checkpoint.to_string())
+                    .unwrap_or_default(),
+            ],
+        };
+        self.party.ledger().revoke(why).await;
+        store.raise_log_finding(&alert).await?;
+        Ok(())
     }
 
     /// Has the newest checkpoint cosigned and serves it.
@@ -180,7 +222,7 @@ impl Rounds {
                 }
                 Said::Size(size) if size <= newest.head.size => old_size = Some(size),
                 Said::Size(_) | Said::Contradicted => {
-                    self.look_into(member, checkpoint).await;
+                    self.look_into(member).await;
                     return Ok(None);
                 }
             }
@@ -189,7 +231,7 @@ impl Rounds {
     }
 
     /// A witness holds against this node that its log did not only grow. It has to show so.
-    async fn look_into(&self, member: &Member, shown: &SignedCheckpoint) {
+    async fn look_into(&self, member: &Member) {
         let peer = member.id.as_str();
         let key = match self.party.roster() {
             Ok(roster) => roster
@@ -208,16 +250,8 @@ impl Rounds {
         match hold_against(self.party.store(), &known, &by).await {
             Ok(Ok(())) => tracing::info!(peer, "a witness was a step ahead"),
             Ok(Err(why)) => {
-                let alert = LogFinding {
-                    kind: LOG_LOST,
-                    member: self.party.id().to_string(),
-                    detail: why.to_string(),
-                    proof: [held.to_string(), shown.to_string()],
-                };
-                self.party.ledger().revoke(why).await;
-                match self.party.store().raise_log_finding(&alert).await {
-                    Ok(_) => {}
-                    Err(error) => tracing::error!(%error, "an alert could not be kept"),
+                if let Err(error) = self.lost(why, &held.to_string()).await {
+                    tracing::error!(%error, "an alert could not be kept");
                 }
             }
             Err(error) => tracing::error!(%error, "the log could not be held against a witness"),
@@ -277,13 +311,17 @@ pub async fn record_alerts(party: Arc<Party>, mut alarms: mpsc::UnboundedReceive
             promises::PROMISE_BROKEN => pb::Act::PromiseBroken,
             _ => continue,
         };
+        // Two texts: nothing here can fail to serialise.
+        let proof = serde_json::to_vec(&alert.proof).unwrap_or_default();
         let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
             .set(|entry| {
                 entry.peer.clone_from(&alert.member);
                 entry.reference.clone_from(&alert.detail);
             })
             .finish();
-        if let Err(error) = party.ledger().commit(Act::alone(leaf)).await {
+        let act =
+            Act::alone(leaf).with(Effect::Keep(EvidencePart::Document, Evidence::plain(proof)));
+        if let Err(error) = party.ledger().commit(act).await {
             tracing::error!(%error, "an alert could not be recorded");
         }
     }

@@ -42,8 +42,7 @@ const MAX_BODY: usize = 64 * 1024;
 /// How often a request is judged anew when another one came between.
 const TRIES: usize = 4;
 
-/// A log showed two histories: the code of the alert.
-pub const SPLIT_VIEW: &str = "SPLIT_VIEW";
+pub use crate::exchange::hearsay::SPLIT_VIEW;
 
 /// What the desk asks of the party behind it.
 ///

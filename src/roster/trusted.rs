@@ -113,6 +113,12 @@ impl TrustedRoster {
         self.roster().version
     }
 
+    /// Its place among all rosters that were ever in force: root version, then version. Versions alone
+    /// do not say, for they are counted anew when the root keys change.
+    pub fn place(&self) -> (u32, u32) {
+        (self.roster().root_version, self.version())
+    }
+
     /// SHA-256 of the signed text. Further signatures do not change it.
     pub fn digest(&self) -> Bytes32 {
         self.signed.digest

@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use wayhome::audit::reconcile::{Reconciliation, reconcile};
 use wayhome::audit::subject::{SubjectReport, What, subject};
 use wayhome::audit::verify::{Reading, Verification, verify};
 use wayhome::audit::{Auditor, Fault, LastVerified, Place, Rosters};
+use wayhome::exchange::message::Payload as _;
 use wayhome::locale::Lang;
 use wayhome::node::PinnedPeers;
+use wayhome::proto::exchange as pb;
 use wayhome::proto::operator::DiscloseRequest;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::roster::{Member, OmbudsmanScope};
@@ -30,6 +33,7 @@ fn auditor(coalition: &Coalition, id: &str) -> Auditor {
             Vec::new(),
         ),
         peers: Arc::new(PinnedPeers::new(identity, coalition.ambient.clone())),
+        hearsay: Arc::default(),
         ambient: coalition.ambient.clone(),
     }
 }
@@ -622,4 +626,73 @@ async fn only_an_ombudsman_within_its_scope_may_read() {
     .await;
     assert_holds(&log);
     assert!(recorded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_a_peer_signed_and_that_does_not_hold_is_kept_and_reported() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    let first = coalition.trusted_roster();
+    // Ukraine's roster states another key for Poland's log than the one that Poland signs with.
+    let stranger = wayhome::envelope::NoteSigner::new(
+        wayhome::envelope::KeyName::new(
+            coalition.member("pl").log.as_ref().unwrap().origin.clone(),
+        )
+        .unwrap(),
+        wayhome::envelope::SigningKey::from_seed(&[5; 32]),
+    );
+    let version = coalition.change_roster(|roster| {
+        let mut members = roster.members.iter_mut();
+        let pl = members.find(|member| member.id.as_str() == "pl").unwrap();
+        pl.log.as_mut().unwrap().vkey = stranger.note_key().to_string();
+    });
+    coalition.roster_in_force("ua", version).await;
+    let answers = search(&coalition, "ua", "UA-1").await;
+    assert!(
+        answers[1].error_message.contains("receipt"),
+        "{}",
+        answers[1].error_message
+    );
+    let kept: Vec<(u64, pb::LogEntry)> = (0..)
+        .zip(coalition.leaves("ua", 0).await)
+        .filter(|(_, leaf)| leaf.act() == pb::Act::WrongAnswer)
+        .collect();
+    let [(index, leaf)] = kept.as_slice() else {
+        panic!("{} answers are kept", kept.len());
+    };
+    assert_eq!(
+        (leaf.peer.as_str(), leaf.reference.as_str()),
+        ("pl", "BAD_RECEIPT")
+    );
+    // The log that keeps it is whole, with the receipts that Poland gave under the key of before, and
+    // tells the ombudsman, who may show it to others.
+    let auditor = Auditor {
+        rosters: Rosters::new(
+            vec![coalition.trusted_root()],
+            Arc::new(coalition.trusted_roster()),
+            vec![Arc::new(first)],
+        ),
+        ..auditor(&coalition, OMBUDSMAN)
+    };
+    let member = coalition.member("ua");
+    let reading = Reading::default();
+    let log = verify(&auditor, member, reading, &|_, _, _| {}, &mut |_, _, _| {}).await;
+    assert_holds(&log);
+    let [reported] = log.reported.as_slice() else {
+        panic!("{:?}", log.reported);
+    };
+    assert_eq!(reported.member.as_str(), "pl");
+    let Fault::WrongAnswer {
+        leaf, why, answer, ..
+    } = &reported.fault
+    else {
+        panic!("{reported}");
+    };
+    assert_eq!((leaf, why.as_str()), (index, "BAD_RECEIPT"));
+    let answer = pb::SignedMessage::decode(answer.as_slice()).unwrap();
+    let envelope = answer.envelope.unwrap();
+    assert_eq!(envelope.payload_type, pb::LookupAnswer::TYPE);
+    let payload = pb::LookupAnswer::decode(envelope.payload.as_slice()).unwrap();
+    assert_eq!(payload.header.unwrap().issuer, "pl");
 }

@@ -59,6 +59,27 @@ async fn the_pages_of_the_console_are_measured() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_leaf_is_found_while_a_log_is_measured() {
+    let home = tempfile::tempdir().unwrap();
+    let said = process::run(home.path(), &["bench", "log", "--count", "3000", "--json"]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let object = said.object();
+    let figures = object["figures"].as_array().unwrap();
+    for name in [
+        "durable_appends_per_second",
+        "verified_leaves_per_second",
+        "cold_verification_s",
+        "new_thousand_ms",
+        "altered_leaf_found_ms",
+    ] {
+        assert!(
+            figures.iter().any(|figure| figure["figure"] == name),
+            "{name}: {object}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_benchmark_that_does_not_exist_is_refused_with_those_that_do() {
     let home = tempfile::tempdir().unwrap();

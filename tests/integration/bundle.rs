@@ -244,7 +244,8 @@ async fn whatever_is_altered_in_a_bundle_is_named_to_the_leaf() {
     assert_eq!(sound.code, Some(0), "{sound:?}");
     let edited = one
         .verify(|bundle| {
-            let leaf = &mut leaves(bundle)[0];
+            // Before it stand the roster and the policy that were in force then.
+            let leaf = leaves(bundle).last_mut().unwrap();
             let mut entry = entry(leaf);
             entry.time_ms += 1;
             leaf["leaf"] = STANDARD.encode(entry.encode_to_vec()).into();
@@ -408,7 +409,21 @@ async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
     // Ukraine's node forgets that it asked; Poland's answer tells of it.
     put_back(&mut coalition, "ua", &ua).await;
     let bundle = Bundle::make(&coalition, &["ua", HOLDER]).await;
-    assert_found(&bundle.verify(|_| {}).await, "QUERY_DENIED", None);
+    let denied = bundle.verify(|_| {}).await;
+    assert_found(&denied, "QUERY_DENIED", None);
+    // The leaf that tells of it stands in Poland's log, and is named.
+    let object = denied.object();
+    let between = object["story"]["between"].as_array().unwrap();
+    let denial = between
+        .iter()
+        .find(|found| found["code"] == "QUERY_DENIED")
+        .unwrap();
+    assert_eq!(denial["member"], "ua");
+    let held_by = &denial["held_by"];
+    assert_eq!(held_by["member"], HOLDER);
+    let at = held_by["leaf_index"].as_u64().unwrap();
+    let leaf = coalition.leaves(HOLDER, at).await.remove(0);
+    assert!(leaf.peer == "ua" && !leaf.query_digest.is_empty());
 
     // Poland's node forgets that it answered: the ombudsman remembers how long its log was.
     put_back(&mut coalition, HOLDER, &pl).await;

@@ -1,12 +1,17 @@
 //! A family that knows no reference: the child is described, and found in evidence by its tokens.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use prost::Message as _;
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
+use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::Act;
 use wayhome::roster::OmbudsmanScope;
 
 use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
-use crate::process::{Said, run};
+use crate::process::{PATIENCE, Said, run};
 
 /// The child of the exchange, as its family writes it; no reference of any register is known.
 fn described(coalition: &Coalition, fields: &[(&str, &str)]) -> String {
@@ -82,6 +87,17 @@ async fn a_described_child_is_found_in_evidence_by_its_tokens() {
             .iter()
             .any(|event| event["kind"] == "looked_up")
     );
+
+    // Of the keys by which the family describes it, those that Poland's record has stand in the index
+    // that Poland has logged; Germany has offered nothing for searching.
+    let number = |index: &Value, name: &str| index[name].as_u64().unwrap();
+    let index = &pl["indexes"][0];
+    assert!(index["mark"].is_u64(), "{index}");
+    assert!(number(index, "standing") > 0 && number(index, "standing") < number(index, "keys"));
+    assert!(number(index, "rows") >= number(index, "standing"));
+    let none = &told(&object, "de")["indexes"][0];
+    assert_eq!((&none["mark"], &none["rows"]), (&Value::Null, &0.into()));
+    assert_eq!(number(none, "standing"), 0);
 
     // Ukraine asked both others; Germany holds nothing and was asked all the same.
     let asked = told(&object, "ua")["sightings"].as_array().unwrap();
@@ -170,4 +186,145 @@ async fn a_national_ombudsman_sees_its_own_member_alone() {
     let refused = child(&coalition, &file, &["de"]).await;
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert_eq!(refused.object()["error"]["code"], "OUT_OF_SCOPE");
+}
+
+/// Poland's own description of the child.
+fn as_abroad() -> Vec<(&'static str, &'static str)> {
+    ABROAD
+        .iter()
+        .map(|(name, value)| match *name {
+            "record_ref" => ("record_ref", "of-the-family"),
+            _ => (*name, *value),
+        })
+        .collect()
+}
+
+/// Changes the database of a stopped node.
+async fn alter(coalition: &Coalition, id: &str, sql: &'static str) {
+    let path = coalition.path(id).join("wayhome.db");
+    let address = format!("sqlite:{}", path.display());
+    let mut database = SqliteConnection::connect(&address).await.unwrap();
+    let changed = sqlx::query(sql).execute(&mut database).await.unwrap();
+    assert!(changed.rows_affected() > 0, "{sql}");
+    database.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_other_than_the_one_that_was_logged_is_found() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("pl", &[ABROAD]).await;
+    let file = described(&coalition, &as_abroad());
+    let sound = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+    let object = sound.object();
+    let index = &told(&object, "pl")["indexes"][0];
+    assert_eq!(index["standing"], index["keys"], "{index}");
+
+    // The rows stand there, and nothing finds them: what the node says of the child denies its index.
+    coalition.stop_node("pl").await;
+    alter(
+        &coalition,
+        "pl",
+        "UPDATE lookup_index SET row_tag = zeroblob(8)",
+    )
+    .await;
+    coalition.start_node("pl").await;
+    let hidden = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(hidden.code, Some(1), "{hidden:?}");
+    let object = hidden.object();
+    let pl = told(&object, "pl");
+    assert_eq!(pl["records"], Value::Array(Vec::new()));
+    let finding = &pl["log"]["findings"][0];
+    assert_eq!(finding["code"], "RECORD_HIDDEN", "{finding}");
+    let asked = coalition.leaves("pl", 0).await;
+    let at = finding["leaf_index"].as_u64().unwrap();
+    assert!(asked[at as usize].act() == Act::AuditAnswered);
+    // The node's signed answer goes with it.
+    let answer = STANDARD
+        .decode(finding["proof"][0].as_str().unwrap())
+        .unwrap();
+    let answer = pb::SignedMessage::decode(answer.as_slice()).unwrap();
+    let payload = answer.envelope.unwrap().payload;
+    let answer = pb::SubjectAnswer::decode(payload.as_slice()).unwrap();
+    assert!(!answer.held);
+    assert_eq!(answer.receipt.unwrap().leaf_index, at);
+
+    // A row is gone that the log speaks of.
+    coalition.stop_node("pl").await;
+    alter(
+        &coalition,
+        "pl",
+        "DELETE FROM lookup_index WHERE token = (SELECT min(token) FROM lookup_index)",
+    )
+    .await;
+    coalition.start_node("pl").await;
+    let other = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(other.code, Some(1), "{other:?}");
+    let object = other.object();
+    let codes: Vec<&Value> = told(&object, "pl")["log"]["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| &finding["code"])
+        .collect();
+    assert_eq!(codes, ["OTHER_INDEX"], "{object:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_is_found_in_queries_of_every_epoch_whose_key_is_still_there() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    search(&coalition, "ua", "UA-1").await;
+    let logged = async |coalition: &Coalition, id: &str, act: Act| {
+        let waiting = async {
+            while !coalition
+                .leaves(id, 0)
+                .await
+                .iter()
+                .any(|leaf| leaf.act() == act)
+            {}
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("{id} never logged {}", act.as_str_name()));
+    };
+    let next = coalition.make_key(2);
+    coalition.change_roster(|roster| roster.coalition_key.next = Some(next));
+    // Germany has no records, and so nothing to open.
+    for id in ["ua", "pl"] {
+        logged(&coalition, id, Act::EpochOpened).await;
+    }
+    let version = coalition.change_roster(|roster| {
+        let keys = &mut roster.coalition_key;
+        keys.previous = keys.current.take();
+        keys.current = keys.next.take();
+    });
+    for id in MEMBERS {
+        coalition.roster_in_force(id, version).await;
+    }
+    search(&coalition, "ua", "UA-1").await;
+    let file = described(&coalition, &as_at_home());
+    let both = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(both.code, Some(0), "{both:?}");
+    let object = both.object();
+    assert_eq!(object["epochs"], serde_json::json!([2, 1]));
+    let pl = told(&object, "pl");
+    assert_eq!(pl["sightings"].as_array().unwrap().len(), 2, "{pl:#}");
+    assert_eq!(pl["untold"], 0);
+    assert_eq!(pl["records"].as_array().unwrap().len(), 1);
+    for index in pl["indexes"].as_array().unwrap() {
+        assert!(index["standing"].as_u64() > Some(0), "{index}");
+    }
+
+    // Once the key of an epoch is gone, of what was asked under it nothing can be told: it is counted.
+    coalition.change_roster(|roster| roster.coalition_key.previous = None);
+    logged(&coalition, "pl", Act::EpochLeft).await;
+    let one = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(one.code, Some(0), "{one:?}");
+    let object = one.object();
+    assert_eq!(object["epochs"], serde_json::json!([2]));
+    let pl = told(&object, "pl");
+    assert_eq!(pl["sightings"].as_array().unwrap().len(), 1, "{pl:#}");
+    assert_eq!(pl["untold"], 1);
 }

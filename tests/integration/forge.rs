@@ -149,6 +149,7 @@ pub fn sign_bytes(
             }],
         }),
         items,
+        seen_checkpoints: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use wayhome::tlog::{SignedCheckpoint, TreeHead};
 
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::forge::{Sent as _, lookup};
+use crate::process::run;
 
 const HOLDER: &str = "pl";
 
@@ -245,4 +246,114 @@ async fn go_reads_and_verifies_the_served_log_unchanged() {
     bytes[last] ^= 1;
     std::fs::write(&bundle, bytes).unwrap();
     assert!(!check().status.success());
+}
+
+/// The files of a log, as an ombudsman fetches them.
+async fn mirrored(coalition: &Coalition, folder: &Path) -> u64 {
+    let channel = coalition.channel(OMBUDSMAN, HOLDER).await;
+    let checkpoint = get(&channel, "/log/checkpoint").await;
+    let size = head(&checkpoint).size;
+    let write = |name: &str, body: &[u8]| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, body).unwrap();
+    };
+    write("checkpoint", &checkpoint.body);
+    for tile in Tile::all_hashes(size).chain(Tile::all_entries(size)) {
+        let fetched = get(&channel, &format!("/log/{tile}")).await;
+        assert_eq!(fetched.status, 200, "{tile}");
+        write(&tile.to_string(), &fetched.body);
+    }
+    size
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_files_is_verified_without_a_node_and_what_is_altered_is_named() {
+    let mut coalition = after_lookups(270).await;
+    let folder = coalition.path(OMBUDSMAN).join("log");
+    let size = mirrored(&coalition, &folder).await;
+    assert!(size > 256, "the log is longer than one tile");
+    coalition.stop_node(HOLDER).await;
+
+    let key = coalition.member(HOLDER).log.as_ref().unwrap().vkey.clone();
+    let verify = async |more: &[&str]| {
+        let files = folder.to_str().unwrap();
+        let command = [&["--json", "audit", "verify", "--files", files], more].concat();
+        run(&coalition.path(OMBUDSMAN), &command).await
+    };
+    for more in [&[][..], &["--log-key", &key]] {
+        let said = verify(more).await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+        assert_eq!(said.object()["logs"][0]["leaves"], size);
+    }
+    // Somebody else's key, no key at all, no log.
+    let other = coalition.member("ua").log.as_ref().unwrap().vkey.clone();
+    assert_eq!(verify(&["--log-key", &other]).await.code, Some(1));
+    assert_eq!(verify(&["--log-key", "nonsense"]).await.code, Some(2));
+
+    let found = async |what: &str, file: &str, alter: &dyn Fn(&mut Vec<u8>)| {
+        let path = folder.join(file);
+        let sound = std::fs::read(&path).unwrap();
+        let mut octets = sound.clone();
+        alter(&mut octets);
+        std::fs::write(&path, &octets).unwrap();
+        let said = verify(&[]).await;
+        std::fs::write(&path, sound).unwrap();
+        assert_eq!(said.code, Some(1), "{what}: {said:?}");
+        let finding = said.object()["logs"][0]["findings"][0].clone();
+        (
+            finding["code"].as_str().unwrap().to_owned(),
+            finding["leaf_index"].as_u64(),
+        )
+    };
+    let named = |code: &str, leaf: Option<u64>| (code.to_owned(), leaf);
+    // One octet of leaf 200; its length; the leaf left out; the file cut off.
+    let leaves = "tile/entries/000";
+    let bytes = std::fs::read(folder.join(leaves)).unwrap();
+    let tile: Tile = leaves.parse().unwrap();
+    let entries = decode_entries(&tile, &bytes).unwrap();
+    let at: usize = entries[..200].iter().map(|leaf| leaf.len() + 2).sum();
+    let length = entries[200].len() + 2;
+    let edited = found("edited", leaves, &|file| file[at + 12] ^= 1).await;
+    assert_eq!(edited, named("ALTERED_LEAF", Some(200)));
+    let swapped = found("swapped", leaves, &|file| {
+        let leaf: Vec<u8> = file.drain(at..at + length).collect();
+        file.splice(..0, leaf);
+    })
+    .await;
+    assert_eq!(swapped, named("ALTERED_LEAF", Some(0)));
+    for (what, alter) in [
+        (
+            "left out",
+            &(|file: &mut Vec<u8>| drop(file.drain(at..at + length))) as &dyn Fn(&mut Vec<u8>),
+        ),
+        ("cut off", &|file: &mut Vec<u8>| file.truncate(at)),
+        ("empty", &|file: &mut Vec<u8>| file.clear()),
+    ] {
+        assert_eq!(found(what, leaves, alter).await.0, "UNREADABLE", "{what}");
+    }
+    // A hash of the leaf, and one above; the size and the root that are claimed.
+    let hash = found("hash", "tile/0/000", &|file| file[200 * 32] ^= 1).await;
+    assert_eq!(hash, named("ALTERED_LEAF", Some(200)));
+    let row = format!("tile/1/000.p/{}", size / 256);
+    let above = found("node", &row, &|file| file[0] ^= 1).await;
+    assert_eq!(above, named("OTHER_ROOT", Some(0)));
+    let shorter = |file: &mut Vec<u8>| {
+        let text = String::from_utf8(file.clone()).unwrap();
+        *file = text
+            .replacen(&format!("\n{size}\n"), "\n3\n", 1)
+            .into_bytes();
+    };
+    let claimed = found("size", "checkpoint", &shorter).await;
+    assert_eq!(claimed.0, "BAD_CHECKPOINT");
+    // A file that is gone.
+    std::fs::remove_file(folder.join(leaves)).unwrap();
+    let gone = verify(&[]).await;
+    let finding = &gone.object()["logs"][0]["findings"][0];
+    assert_eq!(
+        (&finding["code"], &finding["leaf_index"]),
+        (&"LEAF_MISSING".into(), &0.into())
+    );
+    std::fs::remove_file(folder.join("checkpoint")).unwrap();
+    assert_eq!(verify(&[]).await.code, Some(2));
 }

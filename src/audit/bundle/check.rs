@@ -60,10 +60,11 @@ pub struct CheckedLog {
 }
 
 impl CheckedBundle {
-    /// Everything that does not hold.
+    /// Everything that does not hold, and what one log holds against others.
     #[must_use]
     pub fn findings(&self) -> usize {
-        let within: usize = self.logs.iter().map(|log| log.log.findings.len()).sum();
+        let within = |log: &CheckedLog| log.log.findings.len() + log.log.reported.len();
+        let within: usize = self.logs.iter().map(within).sum();
         within + self.story.as_ref().map_or(0, |story| story.findings.len())
     }
 }
@@ -142,7 +143,7 @@ fn rosters(bundle: &Bundle, root: &[u8]) -> Result<(Rosters, Arc<TrustedRoster>)
         })
         .map(Arc::new)
         .collect();
-    verified.sort_by_key(|roster| roster.version());
+    verified.sort_by_key(|roster| roster.place());
     let newest = verified.pop().ok_or(BundleError::NoRoster)?;
     Ok((Rosters::new(roots, Arc::clone(&newest), verified), newest))
 }
@@ -229,9 +230,11 @@ impl<'a> Work<'a> {
                 }
             }
             let findings = std::mem::take(&mut self.found.findings);
+            let reported = std::mem::take(&mut self.found.reported);
             let evidence = self.found.evidence;
             self.found = Verification::of_leaves(self.member, kept, hashes, checkpoint.clone());
             self.found.findings = findings;
+            self.found.reported = reported;
             self.found.evidence = evidence;
         } else {
             self.found.checkpoint.clone_from(&checkpoint);

@@ -1,9 +1,11 @@
 //! Putting a bundle together, from what nodes give.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Bundle, FORMAT, LeafPart, LogPart, MOST_LEAVES};
 use crate::audit::auditor::{AuditError, Auditor};
+use crate::audit::entry::Entry;
+use crate::audit::in_force::adopts;
 use crate::audit::last::{LastVerified, verify_checkpoint};
 use crate::envelope::merkle::{Hash, leaf_hash};
 use crate::proto::exchange as pb;
@@ -115,17 +117,16 @@ async fn some(
         checkpoints: vec![newest.note.clone()],
         leaves: Vec::new(),
     };
-    let mut leaves = leaves.to_vec();
-    leaves.sort_unstable();
-    leaves.dedup();
+    let size = newest.head.size;
+    if let Some(index) = leaves.iter().find(|leaf| **leaf >= size) {
+        return Err(wrong(
+            member,
+            &format!("its log has {size} leaves, and no leaf {index}"),
+        ));
+    }
+    let mut leaves: BTreeSet<u64> = leaves.iter().copied().collect();
+    leaves.extend(in_force(auditor, member, &leaves).await?);
     for index in leaves {
-        if index >= newest.head.size {
-            let size = newest.head.size;
-            return Err(wrong(
-                member,
-                &format!("its log has {size} leaves, and no leaf {index}"),
-            ));
-        }
         let mut run = auditor.open_entries(member, index, Some(1)).await?;
         let leaf = match run.next().await?.pop() {
             Some((_, Some(leaf))) => leaf,
@@ -148,6 +149,34 @@ async fn some(
         part.leaves.push(LeafPart::new(&leaf, proof, &behind));
     }
     Ok(part)
+}
+
+/// The leaves that brought into force what was in force at each of the chosen ones: roster, policy, own
+/// rules. That no other came between shows in the whole log alone.
+async fn in_force(
+    auditor: &Auditor,
+    member: &Member,
+    leaves: &BTreeSet<u64>,
+) -> Result<BTreeSet<u64>, AuditError> {
+    let end = leaves.last().map_or(0, |last| last.saturating_add(1));
+    let mut run = auditor.open_entries(member, 0, Some(end)).await?;
+    let mut newest: BTreeMap<i32, u64> = BTreeMap::new();
+    let mut found = BTreeSet::new();
+    loop {
+        let part = run.next().await?;
+        if part.is_empty() {
+            return Ok(found);
+        }
+        for (index, leaf) in part {
+            let entry = leaf.and_then(|leaf| Entry::parse(&leaf).ok());
+            if let Some(entry) = entry.filter(|entry| adopts(entry.act)) {
+                newest.insert(entry.act as i32, index);
+            }
+            if leaves.contains(&index) {
+                found.extend(newest.values());
+            }
+        }
+    }
 }
 
 /// All leaves, with proofs that are computed here: the node gives no hashes.

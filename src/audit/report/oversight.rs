@@ -54,12 +54,16 @@ pub fn oversight(
     data: Value,
 ) -> Report {
     let made_by = words::party(roster, by);
-    let within: usize = story.logs.iter().map(|log| log.findings.len()).sum();
-    let findings = within + story.findings.len();
+    // What does not hold in the logs or between them, and what one log holds against another's.
+    let beyond = || {
+        let reported = story.logs.iter().flat_map(|log| &log.reported);
+        story.findings.iter().chain(reported)
+    };
     let all_findings = || {
         let within = story.logs.iter().flat_map(|log| &log.findings);
-        within.chain(&story.findings)
+        within.chain(beyond())
     };
+    let findings = all_findings().count();
     for finding in all_findings() {
         if let Some(watched) = watched.get_mut(&finding.member) {
             let newest = watched.times.values().next_back().copied();
@@ -105,7 +109,7 @@ pub fn oversight(
     let mut proofs: Vec<Proof> = story
         .logs
         .iter()
-        .flat_map(|log| parts::log_proofs(lang, roster, log, story.findings.iter()))
+        .flat_map(|log| parts::log_proofs(lang, roster, log, beyond()))
         .collect();
     proofs.push(parts::roster_proof(lang, roster));
     Report {

@@ -164,7 +164,9 @@ pub(super) fn log_proofs<'a>(
     }
     let own = between.filter(|finding| finding.member == log.member);
     for finding in log.findings.iter().chain(own) {
-        if let Fault::Forked { signed, shown, .. } = &finding.fault {
+        if let Fault::Forked { signed, shown, .. } | Fault::Reported { signed, shown, .. } =
+            &finding.fault
+        {
             proofs.push(Proof {
                 heading: lang.with("report-proof-fork", &[("member", member.as_str().into())]),
                 text: format!("{signed}\n{shown}"),

@@ -21,12 +21,22 @@ const TRACK: u64 = 72;
 const BAR: u64 = 40;
 
 /// Milliseconds of the finest step that is kept.
+const FINEST_MS: u64 = 1_000;
+
+/// How many steps are kept. With more, they are made coarser.
+const MOST_KEPT: usize = 20_000;
+
+/// How much coarser.
+const COARSER: u64 = 60;
+
 const MINUTE_MS: u64 = 60_000;
 
 /// The acts of one member over time.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Track {
-    /// How many acts, by minute since 1970.
+    /// Milliseconds of a step.
+    step_ms: u64,
+    /// How many acts, by step since 1970.
     acts: BTreeMap<u64, u64>,
     /// When places that do not hold were acted on, in milliseconds since 1970.
     trouble: Vec<u64>,
@@ -34,12 +44,46 @@ pub struct Track {
     oldest_ms: Option<u64>,
 }
 
+impl Default for Track {
+    fn default() -> Self {
+        Self {
+            step_ms: FINEST_MS,
+            acts: BTreeMap::new(),
+            trouble: Vec::new(),
+            newest_ms: 0,
+            oldest_ms: None,
+        }
+    }
+}
+
 impl Track {
     /// Counts an act.
     pub fn act(&mut self, time_ms: u64) {
-        *self.acts.entry(time_ms / MINUTE_MS).or_default() += 1;
+        *self.acts.entry(time_ms / self.step_ms).or_default() += 1;
+        while self.acts.len() > MOST_KEPT {
+            self.step_ms = self.step_ms.saturating_mul(COARSER);
+            self.acts = self.grouped(COARSER);
+        }
         self.newest_ms = self.newest_ms.max(time_ms);
         self.oldest_ms = Some(self.oldest_ms.unwrap_or(time_ms).min(time_ms));
+    }
+
+    /// The acts, so many steps taken together.
+    fn grouped(&self, steps: u64) -> BTreeMap<u64, u64> {
+        let mut grouped = BTreeMap::new();
+        for (step, acts) in &self.acts {
+            *grouped.entry(step / steps).or_default() += acts;
+        }
+        grouped
+    }
+
+    /// The acts by minute, or by a longer step if that is all that was kept: its beginning in
+    /// milliseconds since 1970.
+    fn by_minute(&self) -> Vec<(u64, u64)> {
+        let steps = (MINUTE_MS / self.step_ms).max(1);
+        let begins = |step: u64| step * steps * self.step_ms;
+        let grouped = self.grouped(steps).into_iter();
+        grouped.map(|(step, acts)| (begins(step), acts)).collect()
     }
 
     /// Marks a place that does not hold.
@@ -96,11 +140,7 @@ impl Timeline {
             .tracks
             .iter()
             .map(|(name, track)| {
-                let acts: Vec<Value> = track
-                    .acts
-                    .iter()
-                    .map(|(minute, acts)| json!([minute * MINUTE_MS, acts]))
-                    .collect();
+                let acts = track.by_minute();
                 json!({"name": name, "acts_by_minute": acts, "trouble_ms": track.trouble})
             })
             .collect();
@@ -139,8 +179,8 @@ impl Timeline {
     fn draw(&self, svg: &mut String, top: u64, name: &str, track: &Track) {
         let base = top + TRACK - 8;
         let mut steps = [0_u64; STEPS as usize];
-        for (minute, acts) in &track.acts {
-            let step = self.step(minute * MINUTE_MS);
+        for (at, acts) in &track.acts {
+            let step = self.step(at * track.step_ms);
             if let Some(slot) = steps.get_mut(step as usize) {
                 *slot += acts;
             }
@@ -186,4 +226,43 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bars(track: Track) -> usize {
+        let timeline = Timeline::new(Lang::English, vec![("pl".to_owned(), track)]);
+        timeline.to_svg().matches("class=\"bar\"").count()
+    }
+
+    #[test]
+    fn acts_of_a_few_minutes_stand_apart() {
+        let at = |seconds: u64| {
+            let mut track = Track::default();
+            for act in 0..10 {
+                track.act(1_790_000_000_000 + act * seconds * 1_000);
+            }
+            track
+        };
+        for seconds in [1, 6, 30, 300, 86_400] {
+            assert_eq!(bars(at(seconds)), 10, "every {seconds} seconds");
+        }
+        assert_eq!(bars(at(0)), 1);
+    }
+
+    #[test]
+    fn a_long_log_is_kept_coarser_and_loses_no_act() {
+        let mut track = Track::default();
+        for act in 0..100_000_u64 {
+            track.act(1_790_000_000_000 + act * 7_000);
+        }
+        track.act(1_790_000_000_000);
+        assert!(track.acts.len() <= MOST_KEPT);
+        let by_minute = track.by_minute();
+        assert_eq!(by_minute.iter().map(|(_, acts)| acts).sum::<u64>(), 100_001);
+        assert!(by_minute.iter().all(|(begins, _)| begins % MINUTE_MS == 0));
+        assert_eq!(bars(track), STEPS as usize);
+    }
 }

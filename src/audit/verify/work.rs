@@ -437,6 +437,9 @@ impl<'a> Work<'a> {
         if let Some((place, fault)) = self.shape.evidence(index, entry, &insight) {
             self.find(place, fault);
         }
+        if let Some(reported) = &insight.reported {
+            self.found.report(reported);
+        }
         insight
     }
 

@@ -8,9 +8,11 @@ use super::office::{Office, last_of, witness_keys};
 use super::read::{log_object, say_log, say_story, story_object};
 use super::{Policy, faults, list, verdict};
 use crate::audit::bundle::{Anchors, CheckedLog, Choice, check, gather};
+use crate::audit::in_force::{InForce, Moment};
 use crate::audit::words;
 use crate::cli::{CliError, Context};
 use crate::locale::Lang;
+use crate::proto::exchange as pb;
 use crate::roster::MemberId;
 
 /// Arguments of `wayhome audit bundle`.
@@ -105,8 +107,14 @@ pub(super) fn verify(
                 let peer = entry.peer.as_ref().map_or_else(String::new, |peer| {
                     format!(", {}", words::party(&checked.roster, peer))
                 });
+                let what = match entry.act {
+                    pb::Act::PolicyAdopted | pb::Act::RosterAdopted | pb::Act::HouseRulesSet => {
+                        format!(" ({})", entry.reference)
+                    }
+                    _ => String::new(),
+                };
                 output.say(format_args!(
-                    "  leaf {index}: {}, {}{peer}",
+                    "  leaf {index}: {}, {}{peer}{what}",
                     words::moment(entry.time_ms),
                     words::act(Lang::English, entry.act)
                 ));
@@ -125,7 +133,17 @@ pub(super) fn verify(
         "ok": findings == 0,
         "made_by": checked.made_by,
         "made_at": checked.made_at,
-        "logs": list(&checked.logs, |log| log_object(&log.log)),
+        "logs": list(&checked.logs, |checked| {
+            let mut object = log_object(&checked.log);
+            let mut found = InForce::at(Moment::Time(u64::MAX));
+            for (index, entry, insight) in &checked.acts {
+                found.take(*index, entry, insight);
+            }
+            if let Some(object) = object.as_object_mut() {
+                object.insert("in_force".to_owned(), found.to_json());
+            }
+            object
+        }),
         "story": checked.story.as_ref().map(story_object),
         "findings": findings,
     }));

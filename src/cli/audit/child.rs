@@ -19,7 +19,7 @@ use crate::linkage::{Grade, RuleTable};
 use crate::locale::Lang;
 use crate::records::Record;
 use crate::records::import::{Format, Import, ImportOptions, Row};
-use crate::roster::{MemberId, TrustedRoster};
+use crate::roster::{Member, MemberId, TrustedRoster};
 
 /// Arguments of `wayhome audit child`.
 #[derive(clap::Args)]
@@ -52,6 +52,12 @@ pub async fn run(office: &Office<'_>, args: Args) -> Result<(), CliError> {
         ));
     }
     let output = office.context.output;
+    for missed in sought.missed() {
+        output.say(format_args!(
+            "Under epoch {} of the coalition key the child cannot be looked for: {}",
+            missed.epoch, missed.why
+        ));
+    }
     let mut told = Vec::new();
     let mut findings = 0;
     for member in members {
@@ -79,14 +85,26 @@ pub async fn run(office: &Office<'_>, args: Args) -> Result<(), CliError> {
                 ("count", report.records.len().into()),
             ],
         ));
-        for sentence in &sentences {
+        for sentence in about_index(args.lang, member, &report)
+            .iter()
+            .chain(&sentences)
+        {
             output.say(format_args!("  {sentence}"));
         }
         say_log(output, member, &report.verification);
         findings += report.verification.findings.len();
         told.push(object(&report, &sentences));
     }
-    output.object(&json!({"ok": findings == 0, "members": told, "findings": findings}));
+    output.object(&json!({
+        "ok": findings == 0,
+        "epochs": sought.epochs().collect::<Vec<_>>(),
+        "epochs_missed": list(sought.missed(), |missed| json!({
+            "epoch": missed.epoch,
+            "why": missed.why,
+        })),
+        "members": told,
+        "findings": findings,
+    }));
     verdict(findings)
 }
 
@@ -111,6 +129,41 @@ fn described(path: &Path) -> Result<Record, CliError> {
         (Some(child), true) => Ok(*child),
         _ => Err(wrong(&"it has to hold exactly one child")),
     }
+}
+
+/// What the member's index has of the child, and what cannot be told any more.
+fn about_index(lang: Lang, member: &Member, report: &ChildReport) -> Vec<String> {
+    let title = member.title();
+    let index = report.indexes.iter().map(|index| match index.mark {
+        Some(mark) => lang.with(
+            "child-index",
+            &[
+                ("member", title.clone().into()),
+                ("standing", index.standing.to_string().into()),
+                ("keys", index.keys.to_string().into()),
+                ("rows", index.size.to_string().into()),
+                ("epoch", index.epoch.to_string().into()),
+                ("leaf", mark.leaf_index.to_string().into()),
+            ],
+        ),
+        None => lang.with(
+            "child-index-empty",
+            &[
+                ("member", title.clone().into()),
+                ("epoch", index.epoch.to_string().into()),
+            ],
+        ),
+    });
+    let untold = (report.untold > 0).then(|| {
+        lang.with(
+            "child-untold",
+            &[
+                ("member", title.clone().into()),
+                ("count", report.untold.into()),
+            ],
+        )
+    });
+    index.chain(untold).collect()
 }
 
 /// What happened, by time: acts on the child's records, and queries that were about it.
@@ -179,6 +232,15 @@ fn object(report: &ChildReport, sentences: &[String]) -> Value {
     json!({
         "member": report.member,
         "records": report.records.iter().map(hex::encode).collect::<Vec<_>>(),
+        "indexes": list(&report.indexes, |index| json!({
+            "epoch": index.epoch,
+            "mark": index.mark.map(|mark| mark.leaf_index),
+            "rows": index.size,
+            "root": index.mark.map(|mark| hex::encode(mark.root)),
+            "keys": index.keys,
+            "standing": index.standing,
+        })),
+        "untold": report.untold,
         "sentences": sentences,
         "events": list(&report.events, Event::to_json),
         "sightings": list(&report.sightings, |sighting| json!({

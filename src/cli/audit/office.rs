@@ -8,6 +8,7 @@ use crate::audit::verify::{Reading, Verification, Visit, verify};
 use crate::audit::{Auditor, LastVerified, Rosters};
 use crate::cli::{CliError, Context};
 use crate::envelope::NoteKey;
+use crate::exchange::hearsay::Hearsay;
 use crate::node::{Config, Identity, PinnedPeers};
 use crate::roster::{Member, MemberId, OmbudsmanScope, TrustedRoster};
 
@@ -47,6 +48,7 @@ impl<'a> Office<'a> {
                     Arc::clone(&identity),
                     context.ambient.clone(),
                 )),
+                hearsay: Arc::new(verified(context, &roster)),
                 ambient: context.ambient.clone(),
             };
             Ok::<_, CliError>(Self {
@@ -162,6 +164,18 @@ impl<'a> Office<'a> {
         }
         Ok(())
     }
+}
+
+/// What was verified of the logs before, to be told to nodes. A record that cannot be used is told of
+/// when its log is read.
+fn verified(context: &Context, roster: &TrustedRoster) -> Hearsay {
+    let hearsay = Hearsay::default();
+    for member in &roster.roster().members {
+        if let (Some(_), Ok(Some(last))) = (&member.log, last_of(context, member)) {
+            hearsay.saw(&member.id, last.head, &last.checkpoint);
+        }
+    }
+    hearsay
 }
 
 /// What the directory remembers of a log.

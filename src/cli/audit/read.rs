@@ -42,7 +42,10 @@ pub async fn verify(office: &Office<'_>, named: &[MemberId], all: bool) -> Resul
         say_log(office.context.output, member, &log);
         logs.push(log);
     }
-    let findings = logs.iter().map(|log| log.findings.len()).sum();
+    let findings = logs
+        .iter()
+        .map(|log| log.findings.len() + log.reported.len())
+        .sum();
     office.context.output.object(&json!({
         "ok": findings == 0,
         "logs": list(&logs, log_object),
@@ -85,10 +88,7 @@ pub async fn subject(office: &Office<'_>, args: SubjectArgs) -> Result<(), CliEr
         let by = (&office.auditor.id, office.context.ambient.now_ms());
         let told = child(lang, &office.roster, by, &report, object.clone());
         super::report::write(office, &told, out)?;
-        office.context.output.say(format_args!(
-            "The report is in {}.",
-            out.join("report.html").display()
-        ));
+        super::report::say_where(office, lang, out);
     }
     office.context.output.object(&object);
     verdict(findings)
@@ -139,15 +139,23 @@ pub async fn member(office: &Office<'_>, id: &MemberId) -> Result<(), CliError> 
     let lines = summary.lines();
     let output = office.context.output;
     say_log(output, member, &log);
+    let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default().max(5);
+    let name = |line: &Line| words::act(Lang::English, line.act);
+    let acts = widest(&mut lines.iter().map(|line| name(line).chars().count()));
+    let parties = widest(
+        &mut lines
+            .iter()
+            .map(|line| line.peer.as_ref().map_or(0, |peer| peer.as_str().len())),
+    );
     output.say(format_args!(
-        "{:<26} {:<10} {:>8} {:>10}  from .. to",
+        "{:<acts$} {:<parties$} {:>8} {:>10}  from .. to",
         "act", "party", "leaves", "counted"
     ));
     for line in &lines {
         let peer = line.peer.as_ref().map_or("-", MemberId::as_str);
         output.say(format_args!(
-            "{:<26} {:<10} {:>8} {:>10}  {} .. {}",
-            words::act(Lang::English, line.act),
+            "{:<acts$} {:<parties$} {:>8} {:>10}  {} .. {}",
+            name(line),
             peer,
             line.leaves,
             line.counted,
@@ -164,10 +172,10 @@ pub async fn member(office: &Office<'_>, id: &MemberId) -> Result<(), CliError> 
     verdict(log.findings.len())
 }
 
-/// What was found within the logs and between them.
+/// What was found within the logs and between them, and what one log holds against another's.
 pub fn story_findings(story: &Reconciliation) -> usize {
-    let within: usize = story.logs.iter().map(|log| log.findings.len()).sum();
-    within + story.findings.len()
+    let within = |log: &Verification| log.findings.len() + log.reported.len();
+    story.logs.iter().map(within).sum::<usize>() + story.findings.len()
 }
 
 /// A reconciliation as machines read it.
@@ -198,6 +206,7 @@ pub fn log_object(log: &Verification) -> Value {
         "root": log.checkpoint.as_ref().map(|checkpoint| hex::encode(checkpoint.checkpoint().root())),
         "checkpoint": log.checkpoint.as_ref().map(|checkpoint| checkpoint.signed().to_string()),
         "findings": list(&log.findings, Finding::to_json),
+        "reported": list(&log.reported, Finding::to_json),
     })
 }
 
@@ -233,6 +242,9 @@ pub fn say_log(output: Output, member: &Member, log: &Verification) {
         for finding in &log.findings {
             output.say(format_args!("  {finding}"));
         }
+    }
+    for finding in &log.reported {
+        output.say(format_args!("  It reports: {finding}"));
     }
 }
 

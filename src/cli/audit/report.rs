@@ -73,10 +73,7 @@ pub async fn make(office: &Office<'_>, args: Args) -> Result<(), CliError> {
     for sentence in report.sentences() {
         office.context.output.say(sentence);
     }
-    office.context.output.say(format_args!(
-        "The report is in {}.",
-        args.out.join("report.html").display()
-    ));
+    say_where(office, args.lang, &args.out);
     let findings = story_findings(&story);
     office.context.output.object(&json!({
         "ok": findings == 0,
@@ -84,6 +81,13 @@ pub async fn make(office: &Office<'_>, args: Args) -> Result<(), CliError> {
         "findings": findings,
     }));
     verdict(findings)
+}
+
+/// Says where a report lies, in its own language.
+pub fn say_where(office: &Office<'_>, lang: Lang, out: &Path) {
+    let file = out.join("report.html").display().to_string();
+    let told = lang.with("report-is-in", &[("file", file.into())]);
+    office.context.output.say(told);
 }
 
 /// Writes a report, signed, with the roster that it goes by.

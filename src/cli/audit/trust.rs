@@ -73,7 +73,8 @@ fn save(context: &Context, trust: &TrustStore) -> Result<(), CliError> {
 
 /// Keeps a roster that was in force once.
 pub fn keep(context: &Context, roster: &TrustedRoster) -> Result<(), CliError> {
-    let name = format!("{ROSTERS}/{}.note", roster.version());
+    let (root, version) = roster.place();
+    let name = format!("{ROSTERS}/{root}-{version}.note");
     Ok(context.directory.write(&name, roster.note())?)
 }
 

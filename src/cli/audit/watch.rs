@@ -87,7 +87,7 @@ async fn one_round(
                 finding.fault.code()
             )
         };
-        for finding in log.findings {
+        for finding in log.findings.into_iter().chain(log.reported) {
             if raised.insert(known(&finding)) {
                 fresh.push(finding);
             }

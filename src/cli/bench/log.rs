@@ -6,9 +6,10 @@
 //! signed. Afterwards the log is read back and held against its newest checkpoint.
 //!
 //! *Verification* reads a log in the files that nodes serve (C2SP tlog-tiles) from the disk, on one
-//! thread: each leaf is parsed and hashed, each stored hash compared with the one computed, and the
-//! root with the signed checkpoint. Then a log that has grown by a thousand leaves is verified from
-//! where the last reading ended.
+//! thread, as `wayhome audit verify --files` does: each leaf is parsed and hashed, each stored hash
+//! compared with the one computed, and the root with the signed checkpoint. Then one octet of one leaf
+//! is altered, and has to be found; and a log that has grown by a thousand leaves is verified from
+//! where the last sound reading ended.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,20 +19,18 @@ use zeroize::Zeroizing;
 
 use super::{Bench, Figure, Measured, Measuring, Options, place::Place};
 use crate::ambient::Ambient;
-use crate::audit::Entry;
+use crate::audit::files;
 use crate::cli::{CliError, Context};
-use crate::envelope::{Envelope, ItemEvidence, KeyName, NoteSigner, SigningKey};
+use crate::envelope::{Envelope, ItemEvidence, KeyName, NoteKey, NoteSigner, SigningKey};
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
 use crate::store::{
     Act, Committed, Debit, Effect, Evidence, EvidencePart, Ledger, LedgerParts, LogSigner, Seen,
     Store, StoreError, TagKind, Unwatched,
 };
-use crate::tlog::tile::{Tile, encode_entries, encode_hashes};
+use crate::tlog::tile::{Tile, decode_entries, encode_entries, encode_hashes};
 use crate::tlog::tree::leaf_hash;
-use crate::tlog::{
-    Checkpoint, Frontier, Hash, LogChecker, SignedCheckpoint, TileChecker, TreeHead,
-};
+use crate::tlog::{Checkpoint, Frontier, Hash, LogChecker, SignedCheckpoint, TileKind, TreeHead};
 use crate::vault::{DataKey, KeyRing};
 
 /// The benchmark.
@@ -102,9 +101,10 @@ async fn measure(context: &Context, leaves: u64) -> Result<Measured, CliError> {
             .against("1,000,000 leaves in 60 s", LEAVES as f64 / 60.0),
             Figure::new("cold_verification_s", verified.cold_ms as f64 / 1000.0, "s"),
             Figure::new("new_thousand_ms", verified.new_ms as f64, "ms"),
+            Figure::new("altered_leaf_found_ms", verified.altered_ms as f64, "ms"),
         ],
         method: format!(
-            "{acts} acts, {AT_ONCE} under way at once, into SQLite with every commit forced to the disk; then {leaves} leaves verified from tile files by one thread, and {NEW} new ones from where that ended."
+            "{acts} acts, {AT_ONCE} under way at once, into SQLite with every commit forced to the disk; then {leaves} leaves verified from tile files by one thread, and {NEW} new ones from where that ended. Between the two one octet of one leaf is altered, and the reading names that leaf."
         ),
     })
 }
@@ -306,6 +306,7 @@ async fn check_stored(store: &Store, signer: &NoteSigner, leaves: u64) -> Result
 struct Verified {
     cold_ms: u64,
     new_ms: u64,
+    altered_ms: u64,
 }
 
 fn verify(ambient: &Ambient, folder: &Path, leaves: u64) -> Result<Verified, CliError> {
@@ -315,59 +316,66 @@ fn verify(ambient: &Ambient, folder: &Path, leaves: u64) -> Result<Verified, Cli
     log.grow(ambient, leaves)?;
     let old = log.publish(&signer, 0)?;
 
+    let key = signer.note_key();
+    let wrong = |error: files::FilesFault| CliError::failed("BENCH", error);
     let began = ambient.now_ms();
-    let (frontier, head) = read(&folder, &signer, None)?;
+    let read = files::verify(&folder, &key, None).map_err(wrong)?;
     let cold_ms = ambient.now_ms() - began;
+    let head = read.checkpoint.head();
     if head != old {
         return Err(CliError::failed("BENCH", "another log was read"));
     }
+    let altered_ms = find_altered(ambient, &folder, &key, leaves)?;
     log.grow(ambient, NEW)?;
     log.publish(&signer, leaves)?;
     let began = ambient.now_ms();
-    let (_, head) = read(&folder, &signer, Some((frontier, head)))?;
+    let read = files::verify(&folder, &key, Some((read.frontier, head))).map_err(wrong)?;
     let new_ms = ambient.now_ms() - began;
-    if head.size != leaves + NEW {
+    if read.checkpoint.head().size != leaves + NEW {
         return Err(CliError::failed("BENCH", "the new leaves were not read"));
     }
-    Ok(Verified { cold_ms, new_ms })
+    Ok(Verified {
+        cold_ms,
+        new_ms,
+        altered_ms,
+    })
 }
 
-/// Reads a log from its files and verifies it, from its first leaf or from where it was verified
-/// last.
-fn read(
+/// Alters one octet of one leaf in the files, and gives how long it takes until the leaf is named.
+fn find_altered(
+    ambient: &Ambient,
     folder: &Path,
-    signer: &NoteSigner,
-    last: Option<(Frontier, TreeHead)>,
-) -> Result<(Frontier, TreeHead), CliError> {
-    let wrong = |error: &dyn std::error::Error| CliError::failed("BENCH", error);
-    let head = SignedCheckpoint::parse(&std::fs::read(folder.join("checkpoint"))?)
-        .and_then(|signed| signed.verify(&[signer.note_key()]))
-        .map_err(|error| wrong(&error))?
-        .head();
-    let mut checker = match last {
-        Some((frontier, verified)) => TileChecker::resume(frontier, verified, head),
-        None => TileChecker::new(head),
+    key: &NoteKey,
+    leaves: u64,
+) -> Result<u64, CliError> {
+    let wrong = |why: &str| CliError::failed("BENCH", why);
+    let altered = leaves / 3 * 2;
+    let tile = Tile::of_leaf(altered, leaves).ok_or_else(|| wrong("the log has no such leaf"))?;
+    let path = folder.join(tile.to_string());
+    let sound = std::fs::read(&path)?;
+    let mut octets = sound.clone();
+    let place = decode_entries(&tile, &octets)
+        .ok()
+        .and_then(|entries| {
+            let within = usize::try_from(altered - tile.leaves().start).ok()?;
+            let before: usize = entries.iter().take(within).map(|leaf| leaf.len() + 2).sum();
+            Some(before + 2)
+        })
+        .and_then(|at| octets.get_mut(at + 1))
+        .ok_or_else(|| wrong("the leaf is not in its file"))?;
+    *place ^= 1;
+    std::fs::write(&path, octets)?;
+    let began = ambient.now_ms();
+    let found = files::verify(folder, key, None);
+    let took = ambient.now_ms() - began;
+    std::fs::write(&path, sound)?;
+    match found {
+        Err(fault) if fault.leaf_index() == Some(altered) && fault.code() == "ALTERED_LEAF" => {
+            Ok(took)
+        }
+        Err(fault) => Err(wrong(&format!("leaf {altered} was altered, and {fault}"))),
+        Ok(_) => Err(wrong("a leaf was altered, and the log holds")),
     }
-    .map_err(|error| wrong(&error))?;
-    let mut unread = None;
-    while let Some(tile) = checker.wanted() {
-        let bytes = std::fs::read(folder.join(tile.to_string()))?;
-        checker
-            .supply(&tile, &bytes, |index, leaf| {
-                if Entry::parse(leaf).is_err() {
-                    unread.get_or_insert(index);
-                }
-            })
-            .map_err(|error| wrong(&error))?;
-    }
-    if let Some(index) = unread {
-        return Err(CliError::failed(
-            "BENCH",
-            format!("leaf {index} is no entry"),
-        ));
-    }
-    let frontier = checker.finish().map_err(|error| wrong(&error))?;
-    Ok((frontier, head))
 }
 
 /// A log as files.
@@ -427,7 +435,7 @@ impl Written {
         };
         let new = |tile: &Tile| !tile.is_in(old);
         for tile in Tile::all_hashes(head.size).filter(new) {
-            let crate::tlog::TileKind::Hashes { level } = tile.kind() else {
+            let TileKind::Hashes { level } = tile.kind() else {
                 continue;
             };
             let hashes = self

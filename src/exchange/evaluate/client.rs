@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{ELEMENT, PROOF};
 use crate::exchange::ask::{self, Asking, ask, client};
-use crate::exchange::message::{AnswerError, sign_query};
+use crate::exchange::message::{AnswerError, Outgoing, sign_query, to_wire};
 use crate::exchange::{Party, PeerError, Refusal};
 use crate::oprf::{
     self, BatchSeed, CoalitionKey, CoalitionToken, EvaluatedElement, Evaluation, MAX_BATCH,
@@ -201,20 +201,28 @@ async fn ask_subset(
         let elements = &elements;
         async move {
             let failed = |error| (Some(*identifier), error);
-            let evaluation = ask_one(party, roster, key, &subset, member, elements, kept)
+            let came = ask_one(party, roster, key, &subset, member, elements, kept)
                 .await
                 .map_err(failed)?;
             let (key, identifier) = (key.clone(), *identifier);
-            heavy(move || oprf::verify(&key, &subset, identifier, blinded.batch(), &evaluation))
-                .await?
-                .map_err(|error| {
-                    failed(PeerError::BadAnswer {
+            let evaluation = came.evaluation;
+            let verified = heavy(move || {
+                oprf::verify(&key, &subset, identifier, blinded.batch(), &evaluation)
+            });
+            match verified.await? {
+                Ok(share) => Ok(share),
+                Err(error) => {
+                    let answer = to_wire(&came.answer);
+                    let query = &came.query;
+                    ask::keep_wrong(party, roster, member, query, answer, ask::BAD_PROOF).await;
+                    Err(failed(PeerError::BadAnswer {
                         member: member.id.to_string(),
                         why: AnswerError::Content {
                             why: error.to_string(),
                         },
-                    })
-                })
+                    }))
+                }
+            }
         }
     }))
     .await?;
@@ -228,6 +236,13 @@ async fn ask_subset(
     .map_err(own)
 }
 
+/// What a keyholder gave, with what proves that it did.
+struct Came {
+    evaluation: Evaluation,
+    query: Outgoing,
+    answer: Evidence,
+}
+
 async fn ask_one(
     party: &Arc<Party>,
     roster: &TrustedRoster,
@@ -236,7 +251,7 @@ async fn ask_one(
     keyholder: &Member,
     elements: &[u8],
     kept: Evidence,
-) -> Result<Evaluation, PeerError> {
+) -> Result<Came, PeerError> {
     let count = (elements.len() / ELEMENT) as u32;
     let payload = pb::EvaluationQuery {
         epoch: key.epoch(),
@@ -277,10 +292,23 @@ async fn ask_one(
             }
         })
         .await?;
-    read_evaluation(&asked.answer.items, count).map_err(|why| PeerError::BadAnswer {
-        member: keyholder.id.to_string(),
-        why: AnswerError::Content { why },
-    })
+    let answer = asked.answer.evidence;
+    match read_evaluation(&asked.answer.items, count) {
+        Ok(evaluation) => Ok(Came {
+            evaluation,
+            query,
+            answer,
+        }),
+        Err(why) => {
+            let why = AnswerError::Content { why };
+            let answer = to_wire(&answer);
+            ask::keep_wrong(party, roster, keyholder, &query, answer, why.code()).await;
+            Err(PeerError::BadAnswer {
+                member: keyholder.id.to_string(),
+                why,
+            })
+        }
+    }
 }
 
 /// Reads the one item of an answer to a batch of `count` elements.

@@ -6,7 +6,7 @@ use super::{Policy, PolicyError};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
-use crate::store::{Act, Effect, StoreError};
+use crate::store::{Act, Effect, Evidence, EvidencePart, StoreError};
 
 /// Under which name the policy in force is kept in the store.
 pub const SETTING: &str = "policy";
@@ -118,7 +118,13 @@ async fn try_to_adopt(
         entry.reference = format!("sha256={}", hex::encode(policy.digest()));
     })
     .finish();
-    let act = Act::alone(leaf).with(Effect::Set(SETTING, policy.text().as_bytes().to_vec()));
+    let text = policy.text().as_bytes().to_vec();
+    let act = Act::alone(leaf)
+        .with(Effect::Keep(
+            EvidencePart::Document,
+            Evidence::plain(text.clone()),
+        ))
+        .with(Effect::Set(SETTING, text));
     party.ledger().commit(act).await?;
     tracing::info!(
         sha256 = hex::encode(policy.digest()),

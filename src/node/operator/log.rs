@@ -75,7 +75,8 @@ impl LogService for Operator {
     ) -> Result<Response<pb::CheckLogResponse>, Status> {
         let failed = |error| store_failed(&error);
         self.rounds.witness().await.map_err(failed)?;
-        let outcome = self.rounds.look_at_promises().await.map_err(failed)?;
+        let looked = self.rounds.look_at_peers().await.map_err(failed)?;
+        let outcome = looked.promises;
         let served = self.party.store().published_checkpoint();
         let cosignatures = served
             .await
@@ -87,6 +88,7 @@ impl LogService for Operator {
             open: outcome.open,
             broken: outcome.alerts.len() as u64,
             cosignatures: cosignatures as u32,
+            splits: looked.splits,
         }))
     }
 }

@@ -14,6 +14,7 @@
 //! An input that fails is shortened and written to the folder that the failure names; it belongs
 //! into the corpus with the mending of what it found.
 
+mod bundles;
 mod engine;
 mod linkage;
 mod protocol;

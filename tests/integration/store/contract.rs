@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -7,7 +8,7 @@ use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
 use wayhome::store::{
     Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger,
     LedgerParts, LogSigner, RecordState, RecordTokens, Seen, StagedRecord, Store, Surveyed,
-    TagKind, Unwatched,
+    TagKind, Unwatched, row_hash,
 };
 use wayhome::tlog::proof::{
     assemble_consistency, assemble_inclusion, consistency_nodes, inclusion_nodes,
@@ -474,6 +475,60 @@ async fn a_token_counts_under_its_own_rule_only() {
     let positions: Vec<usize> = hits.iter().map(|Hit { position, .. }| *position).collect();
     assert_eq!(positions.len(), 2);
     assert!(positions.contains(&1_201) && positions.contains(&1_202));
+}
+
+#[tokio::test]
+async fn what_the_index_has_is_proved_under_the_root_that_a_mark_states() {
+    const RECORDS: usize = 300;
+    let fixture = fixture().await;
+    let names: Vec<String> = (0..RECORDS).map(|number| format!("R{number}")).collect();
+    let records = names.iter().map(|name| staged(name, name)).collect();
+    fixture.import(records).await;
+    for _ in 0..3 {
+        fixture.enrol().await;
+    }
+    fixture.publish().await;
+    // What waits for the next mark is no part of the index.
+    fixture.import(vec![staged("LATER", "later")]).await;
+    fixture.enrol().await;
+
+    let row = |content: &str, rule: u8| (token(content.as_bytes()), rule);
+    let wanted: BTreeSet<([u8; 16], u8)> = names
+        .iter()
+        .flat_map(|name| [row(name, 7), row(name, 6)])
+        .chain([row("later", 7), ([0; 16], 0), ([0xff; 16], 0xff)])
+        .collect();
+    let proved = fixture.store.prove_index(1, &wanted).await.unwrap();
+    let stated = fixture.store.index_published(1).await.unwrap();
+    assert_eq!((proved.size, proved.root), (stated.tokens, stated.root));
+    assert_eq!(proved.size, RECORDS as u64);
+    let mut standing = 0;
+    for (asked, rows) in &proved.rows {
+        for row in rows {
+            verify_inclusion(
+                &row_hash(&row.key),
+                row.position,
+                proved.size,
+                &row.proof,
+                &proved.root,
+            )
+            .unwrap();
+        }
+        match &rows[..] {
+            [row] if row.key == *asked => standing += 1,
+            [row] => assert!(row.position == 0 || row.position + 1 == proved.size),
+            [before, after] => {
+                assert_eq!(before.position + 1, after.position);
+                assert!(before.key < *asked && *asked < after.key);
+            }
+            _ => panic!("{} rows", rows.len()),
+        }
+    }
+    assert_eq!((proved.rows.len(), standing), (wanted.len(), RECORDS));
+    // Under another epoch there is nothing.
+    let empty = fixture.store.prove_index(2, &wanted).await.unwrap();
+    assert_eq!((empty.size, empty.rows.len()), (0, wanted.len()));
+    assert!(empty.rows.iter().all(|(_, rows)| rows.is_empty()));
 }
 
 #[tokio::test]
