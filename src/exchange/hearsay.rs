@@ -111,7 +111,9 @@ impl Hearsay {
         told
     }
 
-    /// Notes what `by` has told, to be looked at later. Nothing of it is believed yet.
+    /// Notes what `by` has told, to be looked at later. Nothing of it is believed yet. What it told of a
+    /// log before stands first, until it was held against that log: a history that grows faster than
+    /// the one that is shown here could otherwise put off being looked at for ever.
     pub fn was_told(&self, by: &MemberId, field: &[u8], now_ms: u64) {
         let Ok(text) = std::str::from_utf8(field.get(..FIELD).unwrap_or(field)) else {
             return;
@@ -132,7 +134,7 @@ impl Hearsay {
                 since_ms: now_ms,
                 note: note.to_owned(),
             };
-            inner.told.insert(slot, told);
+            inner.told.entry(slot).or_insert(told);
         }
     }
 
@@ -142,9 +144,9 @@ impl Hearsay {
         Some((seen.head, seen.note.clone()))
     }
 
-    /// What is to be looked at again, unless the same party has told something newer since.
+    /// What is to be looked at again, before anything that the same party has told since.
     fn put_back(&self, slot: (MemberId, String), told: Told) {
-        self.inner().told.entry(slot).or_insert(told);
+        self.inner().told.insert(slot, told);
     }
 }
 
@@ -352,11 +354,19 @@ mod tests {
         assert_eq!(waiting(), 0);
         hearsay.was_told(&id("de"), b"a\n\0b\n\0c\n", 1);
         assert_eq!(waiting(), 2);
-        // One of a log from each party: the newest.
-        for size in 0..MOST_WAITING {
-            hearsay.was_told(&id("de"), format!("a\n{size}").as_bytes(), 1);
+        // One of a log from each party: the first that was told, with the time of that.
+        for size in 0..MOST_WAITING as u64 {
+            hearsay.was_told(&id("de"), format!("a\n{size}").as_bytes(), 2 + size);
         }
         assert_eq!(waiting(), 2);
+        let first = hearsay.inner().told[&(id("de"), "a".to_owned())].clone();
+        assert_eq!((first.note.as_str(), first.since_ms), ("a\n", 1));
+        // So it stays if it has to be looked at again, whatever was told meanwhile.
+        hearsay.put_back((id("de"), "b".to_owned()), first);
+        assert_eq!(
+            hearsay.inner().told[&(id("de"), "b".to_owned())].note,
+            "a\n"
+        );
         for log in 0..2 * MOST_WAITING {
             hearsay.was_told(&id("ua"), format!("{log}\n").as_bytes(), 1);
         }

@@ -87,7 +87,7 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
             .ok_or_else(|| BundleError::NoMember {
                 member: part.member.clone(),
             })?;
-        let work = Work::new(&rosters, member, part, bundle.made_at);
+        let work = Work::new(rosters.clone(), member, part, bundle.made_at);
         logs.push((part, work.run(anchors, &mut promises)));
     }
     let story = story(&logs, &promises);
@@ -164,7 +164,8 @@ fn story(
 
 /// The check of one log.
 struct Work<'a> {
-    rosters: &'a Rosters,
+    /// Those of the bundle, and those that came into force in this log.
+    rosters: Rosters,
     member: &'a Member,
     part: &'a LogPart,
     /// When the bundle was made, as it says.
@@ -179,12 +180,7 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(
-        rosters: &'a Rosters,
-        member: &'a Member,
-        part: &'a LogPart,
-        made_at: Timestamp,
-    ) -> Self {
+    fn new(rosters: Rosters, member: &'a Member, part: &'a LogPart, made_at: Timestamp) -> Self {
         let mut shape = Shape::default();
         if !part.whole {
             shape.missed_leaf();
@@ -435,12 +431,15 @@ impl<'a> Work<'a> {
         promises: &mut Vec<(MemberId, u64, PromiseOf)>,
     ) -> Insight {
         let leaf = behind::Leaf {
-            rosters: self.rosters,
+            rosters: &self.rosters,
             owner: self.member,
             index,
             entry,
         };
         let (insight, faults) = behind::check(&leaf, reply);
+        if let Some(roster) = &insight.roster {
+            self.rosters.learn(Arc::clone(roster));
+        }
         self.found.evidence += 1;
         for (place, fault) in faults {
             self.find(place, fault);

@@ -1,6 +1,7 @@
 //! A reading under way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Progress, Reading, Verification, Visit, place_of};
 use crate::audit::auditor::{Auditor, EntryRun, EvidenceRun};
@@ -9,6 +10,7 @@ use crate::audit::entry::Entry;
 use crate::audit::finding::{Fault, Part, Place};
 use crate::audit::last::{LastVerified, Resume, verify_checkpoint};
 use crate::audit::locate::{self, Located, Tree, hash_of_leaf, locate};
+use crate::audit::rosters::Rosters;
 use crate::audit::shape::Shape;
 use crate::audit::witnesses;
 use crate::envelope::merkle::{Hash, leaf_hash};
@@ -30,6 +32,9 @@ struct Signed {
 /// A reading under way.
 pub(super) struct Work<'a> {
     auditor: &'a Auditor,
+    /// Those that the auditor knows, and those that came into force in this log: what follows is
+    /// judged by them as well.
+    rosters: Rosters,
     member: &'a Member,
     reading: Reading<'a>,
     found: Verification,
@@ -68,6 +73,7 @@ impl<'a> Work<'a> {
         };
         Self {
             auditor,
+            rosters: auditor.rosters.clone(),
             member,
             reading,
             found: Verification::new(member, base.size()),
@@ -425,7 +431,7 @@ impl<'a> Work<'a> {
 
     fn insight(&mut self, index: u64, entry: &Entry, reply: pb::ReadEvidenceResponse) -> Insight {
         let leaf = behind::Leaf {
-            rosters: &self.auditor.rosters,
+            rosters: &self.rosters,
             owner: self.member,
             index,
             entry,
@@ -436,6 +442,9 @@ impl<'a> Work<'a> {
         }
         if let Some((place, fault)) = self.shape.evidence(index, entry, &insight) {
             self.find(place, fault);
+        }
+        if let Some(roster) = &insight.roster {
+            self.rosters.learn(Arc::clone(roster));
         }
         if let Some(reported) = &insight.reported {
             self.found.report(reported);
