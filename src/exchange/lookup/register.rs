@@ -428,7 +428,7 @@ fn digest_of(envelope: &[u8]) -> Option<[u8; 32]> {
     let wire = pb::Envelope::decode(envelope).ok()?;
     let message = pb::SignedMessage {
         envelope: Some(wire),
-        items: Vec::new(),
+        ..pb::SignedMessage::default()
     };
     let (envelope, _) = crate::exchange::message::take_apart(message).ok()?;
     Some(envelope.digest())
