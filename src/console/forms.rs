@@ -248,7 +248,7 @@ async fn send<P: FormPage>(
     }
 }
 
-/// Does what a form is for, once, however often it comes.
+/// Does what a form is for: once, however often it comes, if the form can be told from others.
 async fn once<P: FormPage>(
     visit: &Visit,
     at: &At,
@@ -256,13 +256,17 @@ async fn once<P: FormPage>(
     digest: &[u8],
 ) -> Result<Response, StoreError> {
     let store = &visit.console.store;
-    let tag = secrets::tag(
-        "sent",
-        &[visit.secret.as_bytes(), visit.here.as_bytes(), digest],
-    );
+    // The small forms of the header have no number of their own: to choose a language twice is to
+    // choose it twice.
+    let tag = (!sent.values.raw("once").is_empty()).then(|| {
+        let parts = [visit.secret.as_bytes(), visit.here.as_bytes(), digest];
+        secrets::tag("sent", &parts)
+    });
     let until_ms = visit.now_ms() + SENT_MS;
-    if !store.keep_first(&tag, b"", until_ms).await? {
-        return outcome_of_first(visit, &tag).await;
+    if let Some(tag) = &tag
+        && !store.keep_first(tag, b"", until_ms).await?
+    {
+        return outcome_of_first(visit, tag).await;
     }
     match P::act(visit, at, &sent).await {
         Ok(done) => {
@@ -275,7 +279,9 @@ async fn once<P: FormPage>(
                     .collect(),
             };
             let outcome = Zeroizing::new(serde_json::to_vec(&outcome).unwrap_or_default());
-            store.keep_part(&tag, 0, &outcome, until_ms).await?;
+            if let Some(tag) = &tag {
+                store.keep_part(tag, 0, &outcome, until_ms).await?;
+            }
             if !P::OPEN {
                 store
                     .forget_kept(&draft_tag(visit, visit.account()))
@@ -294,7 +300,9 @@ async fn once<P: FormPage>(
             Ok(response)
         }
         Err(stop) => {
-            store.forget_kept(&tag).await?;
+            if let Some(tag) = &tag {
+                store.forget_kept(tag).await?;
+            }
             Ok(match stop {
                 Stop::Problem(Problem::SignIn) if !P::OPEN => {
                     keep_draft(visit, visit.account(), &sent.values, "/sign-in").await

@@ -56,6 +56,7 @@ pub struct Console {
     hashing: Semaphore,
     refused: Mutex<HashMap<IpAddr, gate::Refusals>>,
     reached: Mutex<pages::Reached>,
+    counted: Mutex<pages::Counted>,
     publishing: Mutex<pages::Publishing>,
     /// The pages behind the gate, for a form that is given back.
     pages: OnceLock<Router>,
@@ -80,6 +81,7 @@ pub async fn serve(door: Door, running: Running, ambient: Ambient) {
         hashing: Semaphore::new(HASHING),
         refused: Mutex::default(),
         reached: Mutex::default(),
+        counted: Mutex::default(),
         publishing: Mutex::default(),
         pages: OnceLock::new(),
     });

@@ -269,7 +269,7 @@ async fn sessions_end_and_give_forms_back_to_their_own_person() {
     client.sign_in(&coalition, &office, "worker").await;
     let seal = client.get("/search").await.seal();
     let body = format!(
-        "seal={seal}&family_name=Kept&given_name=%3Cscript%3E&purpose=family_tracing&legal_basis=consent&case_reference=C-9"
+        "seal={seal}&once=0123456789abcdef&family_name=Kept&given_name=%3Cscript%3E&purpose=family_tracing&legal_basis=consent&case_reference=C-9"
     );
     // Half an hour passes while the form is being filled in.
     clock.advance_ms(31 * 60_000);

@@ -1,10 +1,11 @@
 //! What waits, and how the node is.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::console::Console;
 use crate::console::forms::{At, ReadPage};
 use crate::console::gate::Visit;
+use crate::console::pages::inbox::open;
 use crate::console::problem::Problem;
 use crate::console::view::{Block, Cell, Figure, Page, Table, Tone};
 use crate::console::words;
@@ -13,12 +14,15 @@ use crate::proto::operator as pb;
 use crate::proto::operator::log_service_client::LogServiceClient;
 use crate::proto::operator::membership_service_client::MembershipServiceClient;
 use crate::proto::operator::node_service_client::NodeServiceClient;
+use crate::proto::operator::protection_service_client::ProtectionServiceClient;
 use crate::proto::operator::quota_service_client::QuotaServiceClient;
-use crate::proto::operator::request_service_client::RequestServiceClient;
 
 /// How old the last look at the other members may be before they are looked at again, in
 /// milliseconds.
 const LOOK_MS: u64 = 60_000;
+
+/// How old what was counted may be, in milliseconds.
+const COUNTED_MS: u64 = 30_000;
 
 /// Which other members answered when they were asked last.
 #[derive(Default)]
@@ -46,10 +50,7 @@ pub async fn look(console: &Arc<Console>) -> Result<(), Problem> {
         .ask_peers(pb::AskPeersRequest {})
         .await;
     let at_ms = console.ambient.now_ms();
-    let mut reached = console
-        .reached
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut reached = lock(&console.reached);
     reached.asking = false;
     let offers = offers?.into_inner().offers;
     reached.at_ms = at_ms;
@@ -63,11 +64,7 @@ pub async fn look(console: &Arc<Console>) -> Result<(), Problem> {
 /// Has the members asked beside the page, if that was not done a moment ago.
 fn look_beside(visit: &Visit) {
     {
-        let mut reached = visit
-            .console
-            .reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut reached = lock(&visit.console.reached);
         if reached.asking || visit.now_ms() < reached.at_ms + LOOK_MS {
             return;
         }
@@ -81,6 +78,60 @@ fn look_beside(visit: &Visit) {
     });
 }
 
+/// How the node was when it was asked last: counting a large index takes long, so pages show what is
+/// at most half a minute old.
+#[derive(Default)]
+pub struct Counted {
+    at_ms: u64,
+    status: Option<pb::GetStatusResponse>,
+    counting: bool,
+}
+
+/// How the node is.
+///
+/// # Errors
+/// What the node says.
+pub async fn node_status(visit: &Visit) -> Result<pb::GetStatusResponse, Problem> {
+    let console = &visit.console;
+    let (known, stale) = {
+        let mut counted = lock(&console.counted);
+        let stale = visit.now_ms() >= counted.at_ms + COUNTED_MS && !counted.counting;
+        counted.counting |= stale;
+        (counted.status.clone(), stale)
+    };
+    match known {
+        Some(status) => {
+            if stale {
+                let console = Arc::clone(console);
+                tokio::spawn(async move {
+                    if let Err(problem) = count(&console).await {
+                        tracing::warn!(?problem, "the node could not be asked how it is");
+                    }
+                });
+            }
+            Ok(status)
+        }
+        None => count(console).await,
+    }
+}
+
+async fn count(console: &Console) -> Result<pb::GetStatusResponse, Problem> {
+    let status = NodeServiceClient::new(console.api.as_person(None))
+        .get_status(pb::GetStatusRequest {})
+        .await;
+    let at_ms = console.ambient.now_ms();
+    let mut counted = lock(&console.counted);
+    counted.counting = false;
+    let status = status?.into_inner();
+    counted.at_ms = at_ms;
+    counted.status = Some(status.clone());
+    Ok(status)
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The first page.
 pub struct Home;
 
@@ -89,16 +140,13 @@ impl ReadPage for Home {
 
     async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
         look_beside(visit);
-        let status = NodeServiceClient::new(visit.api())
-            .get_status(pb::GetStatusRequest {})
-            .await?
-            .into_inner();
+        let status = node_status(visit).await?;
         let log = LogServiceClient::new(visit.api())
             .get_log(pb::GetLogRequest {})
             .await?
             .into_inner();
         let mut page = Page::new("home", visit.text("home-title"));
-        let waiting = waiting(visit, &status).await?;
+        let waiting = waiting(visit).await?;
         page = match waiting.is_empty() {
             true => page.text(visit.text("home-nothing")),
             false => page.with(Block::Figures(waiting)),
@@ -110,7 +158,7 @@ impl ReadPage for Home {
     }
 }
 
-async fn waiting(visit: &Visit, status: &pb::GetStatusResponse) -> Result<Vec<Figure>, Problem> {
+async fn waiting(visit: &Visit) -> Result<Vec<Figure>, Problem> {
     let mut figures = Vec::new();
     let mut figure = |count: u64, id: &str, href: &str, tone: Tone| {
         if count > 0 {
@@ -123,14 +171,7 @@ async fn waiting(visit: &Visit, status: &pb::GetStatusResponse) -> Result<Vec<Fi
         }
     };
     if visit.may(&["approver", "auditor"]) {
-        let requests = RequestServiceClient::new(visit.api())
-            .list_requests(pb::ListRequestsRequest {
-                state: String::new(),
-                limit: 1_000,
-            })
-            .await?
-            .into_inner()
-            .requests;
+        let requests = open(visit).await?;
         let count = |wanted: fn(&pb::RequestSummary) -> bool| {
             requests.iter().filter(|request| wanted(request)).count() as u64
         };
@@ -154,7 +195,15 @@ async fn waiting(visit: &Visit, status: &pb::GetStatusResponse) -> Result<Vec<Fi
         );
     }
     if visit.may(&["steward", "caseworker"]) {
-        figure(status.open_alerts, "home-alerts", "/alerts", Tone::Bad);
+        let alerts = ProtectionServiceClient::new(visit.api())
+            .list_protection_alerts(pb::ListProtectionAlertsRequest {
+                limit: 1,
+                ..pb::ListProtectionAlertsRequest::default()
+            })
+            .await?
+            .into_inner()
+            .open;
+        figure(alerts, "home-alerts", "/alerts", Tone::Bad);
     }
     Ok(figures)
 }
@@ -202,11 +251,7 @@ fn node(
 }
 
 fn peers(visit: &Visit) -> Cell {
-    let reached = visit
-        .console
-        .reached
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let reached = lock(&visit.console.reached);
     if reached.at_ms == 0 {
         return Cell::text(visit.text("home-peers-unknown"));
     }

@@ -235,15 +235,7 @@ impl FormPage for Upload {
             consent: sent.values.get("consent").to_owned(),
             columns: BTreeMap::new(),
         };
-        if format_of(&meta, &upload.content) == Format::Csv {
-            meta.columns = header_of(&meta, &upload.content)
-                .into_iter()
-                .map(|name| {
-                    let known = guess(&name);
-                    (name, known)
-                })
-                .collect();
-        }
+        meta.columns = guessed(&meta, &upload.content);
         let id = hex::encode(visit.console.ambient.random::<16>());
         let tag = tag(visit, &id);
         let until = visit.now_ms() + KEPT_MS;
@@ -261,6 +253,20 @@ impl FormPage for Upload {
 
 fn or(value: &str, default: &str) -> String {
     if value.is_empty() { default } else { value }.to_owned()
+}
+
+/// The columns of a file, each with the canonical one that its name means.
+fn guessed(meta: &Meta, content: &[u8]) -> BTreeMap<String, String> {
+    if format_of(meta, content) != Format::Csv {
+        return BTreeMap::new();
+    }
+    header_of(meta, content)
+        .into_iter()
+        .map(|name| {
+            let known = guess(&name);
+            (name, known)
+        })
+        .collect()
 }
 
 /// The canonical column that a name means: itself, or a column's name in one of the languages.
@@ -390,7 +396,12 @@ impl FormPage for Check {
             let to = Column::from_name(to).map_or("", Column::name);
             meta.columns.insert(name, to.to_owned());
         }
-        meta.delimiter = or(sent.values.raw("delimiter"), &meta.delimiter);
+        let delimiter = or(sent.values.raw("delimiter"), &meta.delimiter);
+        if delimiter != meta.delimiter {
+            // Other columns than those that were shown.
+            meta.delimiter = delimiter;
+            meta.columns = guessed(&meta, &content);
+        }
         meta.date_order = or(sent.values.get("date_order"), &meta.date_order);
         meta.consent = sent.values.get("consent").to_owned();
         if let Err(why) = meta.options() {

@@ -20,22 +20,50 @@ pub struct RequestPage;
 /// All requests, those among them that are done.
 pub struct AllRequests;
 
-async fn list(visit: &Visit, state: &str) -> Result<Vec<pb::RequestSummary>, Problem> {
+/// Most requests of one page.
+const PAGE: u32 = 1_000;
+
+/// What people have to look at, nearest deadline first: by its state, so that it is found however
+/// many requests are done, and releases that are to be reviewed.
+///
+/// # Errors
+/// What the node says.
+pub async fn open(visit: &Visit) -> Result<Vec<pb::RequestSummary>, Problem> {
+    let mut requests: Vec<pb::RequestSummary> = Vec::new();
+    for state in ["waiting", "partly_granted", ""] {
+        for request in list(visit, state, if state.is_empty() { 200 } else { PAGE }).await? {
+            if !requests
+                .iter()
+                .any(|known| known.request == request.request)
+            {
+                requests.push(request);
+            }
+        }
+    }
+    sort(&mut requests);
+    Ok(requests)
+}
+
+async fn list(visit: &Visit, state: &str, limit: u32) -> Result<Vec<pb::RequestSummary>, Problem> {
     let mut requests = RequestServiceClient::new(visit.api())
         .list_requests(pb::ListRequestsRequest {
             state: state.to_owned(),
-            limit: 1_000,
+            limit,
         })
         .await?
         .into_inner()
         .requests;
+    sort(&mut requests);
+    Ok(requests)
+}
+
+fn sort(requests: &mut [pb::RequestSummary]) {
     // The oldest deadline first: the stated one, or the day on which the request ends.
     requests.sort_by_key(|request| {
         words::read_moment(&request.answer_by)
             .or_else(|| words::read_moment(&request.expires_at))
             .unwrap_or(u64::MAX)
     });
-    Ok(requests)
 }
 
 fn table(visit: &Visit, caption: &str, requests: &[pb::RequestSummary], empty: &str) -> Block {
@@ -97,7 +125,7 @@ impl ReadPage for Inbox {
     const PATH: &'static str = "/inbox";
 
     async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
-        let requests = list(visit, "").await?;
+        let requests = open(visit).await?;
         Ok(Page::new("inbox", visit.text("inbox-title"))
             .with(table(visit, "inbox-list", &requests, "inbox-none"))
             .with(Block::Links(vec![Link::new(
@@ -111,7 +139,7 @@ impl ReadPage for AllRequests {
     const PATH: &'static str = "/inbox/all";
 
     async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
-        let requests = list(visit, "all").await?;
+        let requests = list(visit, "all", PAGE).await?;
         Ok(Page::new("inbox", visit.text("inbox-all"))
             .back("/inbox", visit.text("nav-inbox"))
             .with(table(visit, "inbox-all", &requests, "inbox-none-ever")))
@@ -126,7 +154,7 @@ impl FormPage for RequestPage {
             return whole(visit, at, sent).await;
         }
         // An auditor sees what was asked and decided, and no value.
-        let request = list(visit, "all")
+        let request = list(visit, "all", PAGE)
             .await?
             .into_iter()
             .find(|request| request.request == at.get("request"))

@@ -14,7 +14,6 @@ use crate::exchange::RemoteRefusal;
 use crate::node::MAX_OPERATOR_MESSAGE;
 use crate::proto::operator as pb;
 use crate::proto::operator::case_service_client::CaseServiceClient;
-use crate::proto::operator::node_service_client::NodeServiceClient;
 use crate::proto::operator::record_service_client::RecordServiceClient;
 use crate::proto::operator::review_service_client::ReviewServiceClient;
 use crate::records::FIELDS;
@@ -75,10 +74,7 @@ async fn register(visit: &Visit, after: &str, sent: &Sent) -> Result<Page, Probl
         .list_records(pb::ListRecordsRequest { after, limit: PAGE })
         .await?
         .into_inner();
-    let status = NodeServiceClient::new(visit.api())
-        .get_status(pb::GetStatusRequest {})
-        .await?
-        .into_inner();
+    let status = super::home::node_status(visit).await?;
     let lang = visit.lang;
     let more = list
         .records
