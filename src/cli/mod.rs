@@ -12,6 +12,7 @@ mod bench;
 mod ceremony;
 mod demo;
 mod disclose;
+mod doctor;
 mod eval;
 mod init;
 mod keys;
@@ -68,6 +69,8 @@ enum Command {
     Run(run::Args),
     /// Say how the node is.
     Status(status::Args),
+    /// Say what is missing or wrong here, and how to mend it.
+    Doctor(doctor::Args),
     /// Renew the node's signing key and TLS certificate, and rotate its keys at rest.
     Keys(keys::Args),
     /// Say who used how much of its quotas, and what was unusual.
@@ -180,6 +183,7 @@ pub fn main() -> ExitCode {
             Command::Demo(args) => demo::run(&context, args).await,
             Command::Init(args) => init::run(&context, args),
             Command::Run(args) => run::run(&context, args).await,
+            Command::Doctor(args) => doctor::run(&context, args).await,
             Command::Status(args) => status::run(&context, args).await,
             Command::Quotas(args) => quotas::run(&context, args).await,
             Command::Records(args) => records::run(&context, args).await,

@@ -71,6 +71,14 @@ pub enum DoorError {
     },
 }
 
+impl DoorError {
+    /// Whether somebody else listens there: perhaps the node itself.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Listen { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse)
+    }
+}
+
 /// Where browsers come in.
 pub struct Door {
     listener: TcpListener,

@@ -17,6 +17,7 @@ mod console_browser;
 mod demo;
 mod deploy;
 mod disclosure;
+mod doctor;
 mod durability;
 mod exchange;
 mod forge;

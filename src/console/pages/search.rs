@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -14,7 +15,7 @@ use crate::console::forms::{At, Done, FormPage, Sent, answer, page_text};
 use crate::console::gate::{Visit, html, see};
 use crate::console::problem::{Problem, Stop, Wrong, told};
 use crate::console::view::{
-    Block, CUT, Cell, Choice, Field, Form, Kind, Link, Notice, Page, Tone, write_blocks,
+    Block, CUT, Cell, Choice, Field, Form, Kind, Link, Notice, Page, Picture, Tone, write_blocks,
 };
 use crate::console::words;
 use crate::exchange::RemoteRefusal;
@@ -395,7 +396,67 @@ fn closing(visit: &Visit, search: &pb::CaseSearch) -> Vec<Block> {
         (false, true) => notice(Tone::Plain, "search-missed"),
         (false, false) => notice(Tone::Bad, "search-nobody"),
     });
+    blocks.push(diagram(visit, search));
     blocks
+}
+
+/// Which members were asked and what each said, as a picture: this node, and a line to each.
+fn diagram(visit: &Visit, search: &pb::CaseSearch) -> Block {
+    let said: Vec<(&str, &str)> = search
+        .members
+        .iter()
+        .map(|member| {
+            let answer = search
+                .answers
+                .iter()
+                .find(|answer| answer.member == *member);
+            let said = match answer {
+                None => "silent",
+                Some(answer) if !answer.error_code.is_empty() => "silent",
+                Some(answer) => answer
+                    .results
+                    .first()
+                    .map_or("NO_MATCH", |result| result.grade.as_str()),
+            };
+            (member.as_str(), said)
+        })
+        .collect();
+    let height = 44 * said.len() + 16;
+    let middle = height / 2;
+    let mut svg = format!("<svg viewBox=\"0 0 640 {height}\" aria-hidden=\"true\">");
+    for (number, (member, said)) in said.iter().enumerate() {
+        let y = 30 + 44 * number;
+        let class = match *said {
+            "MATCH" | "POSSIBLE" => "hit",
+            "silent" => "trouble",
+            _ => "mark",
+        };
+        let words = words::named(visit.lang, "search-said", said);
+        // Ids of members are short words of a few letters and digits: the roster permits no others.
+        let _ = write!(
+            svg,
+            "<path class=\"axis\" d=\"M90,{middle}L300,{y}\"/><circle class=\"{class}\" cx=\"310\" cy=\"{y}\" r=\"10\"/><text x=\"332\" y=\"{}\">{member}: {words}</text>",
+            y + 5
+        );
+    }
+    let _ = write!(
+        svg,
+        "<circle class=\"mark\" cx=\"80\" cy=\"{middle}\" r=\"12\"/></svg>"
+    );
+    let alternative: Vec<String> = said
+        .iter()
+        .map(|(member, said)| {
+            format!(
+                "{member}: {}",
+                words::named(visit.lang, "search-said", said)
+            )
+        })
+        .collect();
+    Block::Picture(Picture {
+        title: visit.text("search-picture"),
+        svg,
+        alternative: alternative.join("; "),
+    })
 }
 
 fn progress(visit: &Visit, search: &pb::CaseSearch, shown: usize) -> Block {
