@@ -422,7 +422,7 @@ impl Field {
                 kind: "text",
                 value: value.into(),
                 autocomplete: "off",
-                width: "wide",
+                width: "full",
             },
         )
     }

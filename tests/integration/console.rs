@@ -105,7 +105,9 @@ impl Client {
     /// Signs in and keeps the session.
     async fn sign_in(&mut self, coalition: &Coalition, office: &Office, name: &str) -> Answer {
         let page = self.get("/sign-in").await;
-        self.cookies = page.cookies();
+        if self.cookies.is_empty() {
+            self.cookies = page.cookies();
+        }
         let body = format!(
             "seal={}&name={name}&password={}&code={}",
             page.seal(),

@@ -37,7 +37,7 @@ fn secret_line(name: &str, label: String, kind: &'static str, autocomplete: &'st
             kind,
             value: String::new(),
             autocomplete,
-            width: "wide",
+            width: "full",
         },
     )
 }
@@ -50,7 +50,7 @@ fn name_field(visit: &Visit, sent: &Sent, value: &str) -> Field {
             kind: "text",
             value: value.to_owned(),
             autocomplete: "username",
-            width: "wide",
+            width: "full",
         },
     )
     .wrong(sent.wrong.of("name"))
