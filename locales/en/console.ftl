@@ -370,6 +370,7 @@ case-again-title = Search again
 case-again = Search again
 case-nightly-title = Searching at night
 case-nightly-on = searched for each night
+case-nightly-is = The child is looked for by itself each night.
 case-nightly-off = The child is not looked for by itself.
 case-nightly-start = Look for the child each night
 case-nightly-stop = No longer look for the child at night

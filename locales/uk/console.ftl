@@ -376,6 +376,7 @@ case-again-title = Шукати ще раз
 case-again = Шукати ще раз
 case-nightly-title = Нічний пошук
 case-nightly-on = шукають щоночі
+case-nightly-is = Дитину самостійно шукають щоночі.
 case-nightly-off = Самостійно дитину не шукають.
 case-nightly-start = Шукати дитину щоночі
 case-nightly-stop = Більше не шукати вночі

@@ -106,6 +106,17 @@ impl Visit {
         self.person.as_ref().is_some_and(|person| person.is(roles))
     }
 
+    /// A party as people call it: `Poland (pl)`; by its id alone until its name is known.
+    #[must_use]
+    pub fn party(&self, id: &str) -> String {
+        let parties = &self.console.parties;
+        let parties = parties.lock().unwrap_or_else(PoisonError::into_inner);
+        match parties.get(id) {
+            Some(name) => format!("{name} ({id})"),
+            None => id.to_owned(),
+        }
+    }
+
     /// Whether so many sign-ins from there were refused that no more are tried.
     #[must_use]
     pub fn is_held_off(&self) -> bool {

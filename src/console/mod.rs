@@ -57,6 +57,8 @@ pub struct Console {
     refused: Mutex<HashMap<IpAddr, gate::Refusals>>,
     reached: Mutex<pages::Reached>,
     counted: Mutex<pages::Counted>,
+    /// Names of the coalition's parties, by their ids.
+    parties: Mutex<HashMap<String, String>>,
     publishing: Mutex<pages::Publishing>,
     /// The pages behind the gate, for a form that is given back.
     pages: OnceLock<Router>,
@@ -82,9 +84,13 @@ pub async fn serve(door: Door, running: Running, ambient: Ambient) {
         refused: Mutex::default(),
         reached: Mutex::default(),
         counted: Mutex::default(),
+        parties: Mutex::default(),
         publishing: Mutex::default(),
         pages: OnceLock::new(),
     });
+    if let Err(problem) = pages::count(&console).await {
+        tracing::warn!(?problem, "the node could not be asked how it is");
+    }
     let routes = pages::routes(&console);
     listen::accept(door, routes, running.stopped).await;
 }

@@ -353,7 +353,7 @@ async fn search_and_ask(worker: &Tab, stage: &Stage, pl: &Office) {
     for words in [
         "<script>alert(1)</script> Called the office.",
         "Looked for at all members",
-        "PL was asked".to_lowercase().as_str(),
+        "PL (pl) was asked to tell fields",
         "No longer look for the child at night",
     ] {
         assert!(
@@ -382,7 +382,7 @@ async fn decide(stage: &Stage, office: &Office) {
     }
     look_in_both(&anna, "inbox").await;
     for tab in [&anna, &boris] {
-        tab.follow("ua").await;
+        tab.follow("UA (ua)").await;
     }
     let text = anna.text().await;
     for words in [
@@ -438,7 +438,7 @@ async fn decide(stage: &Stage, office: &Office) {
         .await;
     boris.press("Sign in").await;
     boris.follow("Requests").await;
-    boris.follow("ua").await;
+    boris.follow("UA (ua)").await;
     boris.choose("fields", "current_carer").await;
     boris.press("Approve").await;
     let text = boris.text().await;

@@ -77,7 +77,7 @@ impl FormPage for Audit {
                     .map(|finding| {
                         vec![
                             Cell::moment(lang, finding.found_ms),
-                            Cell::text(&finding.member),
+                            Cell::text(visit.party(&finding.member)),
                             Cell::tag(Tone::Bad, &finding.kind).and(Cell::text(&finding.detail)),
                         ]
                     })
@@ -94,7 +94,7 @@ impl FormPage for Audit {
                     .map(|alert| {
                         vec![
                             Cell::moment(lang, alert.time_ms),
-                            Cell::text(&alert.member),
+                            Cell::text(visit.party(&alert.member)),
                             Cell::text(&alert.alert),
                         ]
                     })

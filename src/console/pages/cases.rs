@@ -133,9 +133,10 @@ fn events(visit: &Visit, case: &pb::GetCaseResponse, id: &str) -> Vec<Event> {
         };
         events.push(Event {
             at_ms: asked.asked_ms,
-            what: visit
-                .lang
-                .with("case-asked", &[("member", request.member.as_str().into())]),
+            what: visit.lang.with(
+                "case-asked",
+                &[("member", visit.party(&request.member).into())],
+            ),
             cell,
             class: if request.told.is_empty() {
                 "mark"
@@ -347,7 +348,7 @@ fn case_forms(
         ],
     );
     let (act, button, text) = match summary.nightly {
-        true => ("not-nightly", "case-nightly-stop", "case-nightly-on"),
+        true => ("not-nightly", "case-nightly-stop", "case-nightly-is"),
         false => ("nightly", "case-nightly-start", "case-nightly-off"),
     };
     page.form(
@@ -469,7 +470,7 @@ impl FormPage for Ask {
             "cases",
             visit
                 .lang
-                .with("disclose-title", &[("member", member.into())]),
+                .with("disclose-title", &[("member", visit.party(member).into())]),
         )
         .back(format!("/cases/{}", summary.case), title(visit, &summary))
         .text(visit.text("disclose-text"))
@@ -578,7 +579,10 @@ impl FormPage for AskedPage {
         let here = format!("/cases/{}/asked/{request}", summary.case);
         let mut page = Page::new(
             "cases",
-            lang.with("told-title", &[("member", asked.member.as_str().into())]),
+            lang.with(
+                "told-title",
+                &[("member", visit.party(&asked.member).into())],
+            ),
         )
         .back(format!("/cases/{}", summary.case), title(visit, &summary))
         .summary(facts)

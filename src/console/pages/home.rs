@@ -115,10 +115,25 @@ pub async fn node_status(visit: &Visit) -> Result<pb::GetStatusResponse, Problem
     }
 }
 
-async fn count(console: &Console) -> Result<pb::GetStatusResponse, Problem> {
+/// Has the node say how it is, and who the parties are.
+///
+/// # Errors
+/// What the node says.
+pub async fn count(console: &Console) -> Result<pb::GetStatusResponse, Problem> {
     let status = NodeServiceClient::new(console.api.as_person(None))
         .get_status(pb::GetStatusRequest {})
         .await;
+    if let Ok(membership) = MembershipServiceClient::new(console.api.as_person(None))
+        .get_membership(pb::GetMembershipRequest {})
+        .await
+    {
+        *lock(&console.parties) = membership
+            .into_inner()
+            .parties
+            .into_iter()
+            .map(|party| (party.id, party.name))
+            .collect();
+    }
     let at_ms = console.ambient.now_ms();
     let mut counted = lock(&console.counted);
     counted.counting = false;
@@ -294,7 +309,7 @@ async fn quotas(visit: &Visit) -> Result<Block, Problem> {
                 let left = quota.limit.saturating_sub(quota.used);
                 let short = left * 10 < quota.limit;
                 vec![
-                    Cell::text(quota.member),
+                    Cell::text(visit.party(&quota.member)),
                     Cell::text(words::named(visit.lang, "quota", &quota.quota)),
                     if short {
                         Cell::tag(Tone::Bad, left.to_string())

@@ -83,8 +83,11 @@ fn table(visit: &Visit, caption: &str, requests: &[pb::RequestSummary], empty: &
                     .collect();
                 vec![
                     Cell(vec![Piece::Link(
-                        Link::new(format!("/inbox/{}", request.request), &request.member)
-                            .about(request.case_reference.clone()),
+                        Link::new(
+                            format!("/inbox/{}", request.request),
+                            visit.party(&request.member),
+                        )
+                        .about(request.case_reference.clone()),
                     )])
                     .and(Cell::text(&request.case_reference)),
                     deadline(visit, request),
@@ -217,7 +220,7 @@ impl FormPage for RequestPage {
 fn title(visit: &Visit, request: &pb::RequestSummary) -> String {
     visit.lang.with(
         "inbox-request-title",
-        &[("member", request.member.as_str().into())],
+        &[("member", visit.party(&request.member).into())],
     )
 }
 

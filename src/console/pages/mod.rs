@@ -21,7 +21,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 
-pub use home::{Counted, Reached};
+pub use home::{Counted, Reached, count};
 pub use register::Publishing;
 
 use super::forms::{form, go_on, read};

@@ -42,8 +42,11 @@ pub fn findings_table(
                 vec![
                     Cell::moment(lang, at_ms),
                     Cell(vec![Piece::Link(
-                        Link::new(format!("/review/{}", finding.message_id), &finding.peer)
-                            .about(words::moment(lang, at_ms)),
+                        Link::new(
+                            format!("/review/{}", finding.message_id),
+                            visit.party(&finding.peer),
+                        )
+                        .about(words::moment(lang, at_ms)),
                     )])
                     .and(Cell::text(&finding.case_reference)),
                     Cell::text(words::named(lang, "ask-purpose", &finding.purpose)),
@@ -131,7 +134,10 @@ impl ReadPage for Finding {
                     false => finding.record_ref.clone(),
                 })
                 .summary(vec![
-                    (visit.text("column-asking"), Cell::text(&finding.peer)),
+                    (
+                        visit.text("column-asking"),
+                        Cell::text(visit.party(&finding.peer)),
+                    ),
                     (visit.text("column-when"), Cell::moment(lang, at_ms)),
                     (
                         visit.text("ask-purpose"),
@@ -236,7 +242,8 @@ impl FormPage for Alerts {
                     .map(|alert| {
                         vec![
                             Cell::moment(lang, alert.raised_ms),
-                            Cell::text(&alert.peer).and(Cell::text(&alert.case_reference)),
+                            Cell::text(visit.party(&alert.peer))
+                                .and(Cell::text(&alert.case_reference)),
                             Cell::text(&alert.record_ref).and(Cell::text(words::named(
                                 lang,
                                 "value-protection",

@@ -353,7 +353,10 @@ pub fn answer_blocks(visit: &Visit, case: &str, answer: &pb::SearchResponse) -> 
             ));
         }
     }
-    vec![Block::Heading(answer.member.clone()), Block::Summary(rows)]
+    vec![
+        Block::Heading(visit.party(&answer.member)),
+        Block::Summary(rows),
+    ]
 }
 
 /// What a search came to, once nothing more comes.
@@ -380,7 +383,7 @@ fn closing(visit: &Visit, search: &pb::CaseSearch) -> Vec<Block> {
         .any(|answer| answer.error_code.is_empty());
     let mut blocks = Vec::new();
     for member in silent {
-        blocks.push(Block::Heading(member.to_owned()));
+        blocks.push(Block::Heading(visit.party(member)));
         blocks.push(Block::Text(visit.text("search-late")));
     }
     let notice = |tone, id: &str| {
