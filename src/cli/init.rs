@@ -8,6 +8,7 @@ use super::{CliError, Context};
 use crate::exchange::{Thresholds, policy};
 use crate::node::accounts::make_first_code;
 use crate::node::config::{ConsoleConfig, Notify};
+use crate::node::retention::Retention;
 use crate::node::{
     BackupConfig, Config, DatabaseAddress, Identity, KeysConfig, LogConfig, POLICY_FILE, Routes,
     default_rederive_per_minute,
@@ -106,6 +107,7 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
         refuse: Vec::new(),
         alerts: Thresholds::default(),
         notify: Notify::default(),
+        retention: Retention::default(),
         keys: KeysConfig::default(),
         backup: BackupConfig::default(),
         console: args

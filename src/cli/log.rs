@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{CliError, Context};
-use crate::node::{new_log_origin, operator_client};
+use crate::node::new_log_origin;
 use crate::proto::operator::log_service_client::LogServiceClient;
 use crate::proto::operator::{CheckLogRequest, GetLogRequest};
 
@@ -45,7 +45,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
 }
 
 async fn show(context: &Context) -> Result<(), CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+    let channel = context.operator().await?;
     let log = LogServiceClient::new(channel)
         .get_log(GetLogRequest {})
         .await?
@@ -106,7 +106,7 @@ async fn show(context: &Context) -> Result<(), CliError> {
 }
 
 async fn check(context: &Context) -> Result<(), CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+    let channel = context.operator().await?;
     let found = LogServiceClient::new(channel)
         .check_log(CheckLogRequest {})
         .await?

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
-use crate::node::operator_client;
 use crate::proto::operator as pb;
 use crate::proto::operator::quota_service_client::QuotaServiceClient;
 use crate::roster::Timestamp;
@@ -17,7 +16,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+    let channel = context.operator().await?;
     let mut client = QuotaServiceClient::new(channel);
     let quotas = client
         .list_quotas(pb::ListQuotasRequest {})

@@ -2,6 +2,8 @@
 
 mod import;
 
+use std::collections::HashMap;
+
 use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use clap::Subcommand;
 use serde_json::json;
@@ -10,8 +12,8 @@ use super::progress::bar;
 use super::{CliError, Context};
 use crate::proto::operator::record_service_client::RecordServiceClient;
 use crate::proto::operator::{
-    EraseRecordRequest, GetRecordRequest, ImportRecordsRequest, ListRecordsRequest,
-    PublishRecordsRequest, Record,
+    CorrectRecordRequest, EraseRecordRequest, GetRecordRequest, ListRecordsRequest,
+    PublishRecordsRequest,
 };
 use crate::records::{Column, FIELDS};
 
@@ -157,17 +159,7 @@ async fn show(context: &Context, args: RefArgs) -> Result<(), CliError> {
 }
 
 async fn correct(context: &Context, args: CorrectArgs) -> Result<(), CliError> {
-    let mut client = client(context).await?;
-    let mut fields = client
-        .get_record(GetRecordRequest {
-            record_ref: args.record_ref.clone(),
-            ..GetRecordRequest::default()
-        })
-        .await?
-        .into_inner()
-        .record
-        .unwrap_or_default()
-        .fields;
+    let mut fields = HashMap::new();
     let mut corrected = Vec::new();
     for set in &args.set {
         let (name, value) = set
@@ -182,22 +174,30 @@ async fn correct(context: &Context, args: CorrectArgs) -> Result<(), CliError> {
         fields.insert(name.to_owned(), value.to_owned());
         corrected.push(name.to_owned());
     }
-    let counts = client
-        .import_records(tokio_stream::iter([ImportRecordsRequest {
-            records: vec![Record { fields }],
-        }]))
+    let done = client(context)
+        .await?
+        .correct_record(CorrectRecordRequest {
+            record_ref: args.record_ref.clone(),
+            fields,
+        })
         .await?
         .into_inner();
-    context.output.say(if counts.changed == 0 {
-        "The record says this already: nothing was changed."
-    } else {
+    context.output.say(if done.changed {
         "The record is corrected. Members who were told of it hear so; peers find it as it is now after the next `records publish`."
+    } else {
+        "The record says this already: nothing was changed."
     });
+    if done.ground_lost {
+        context
+            .output
+            .say("It states no ground to be searched on any more: peers find it no longer.");
+    }
     context.output.object(&json!({
         "ok": true,
         "record_ref": args.record_ref,
         "corrected": corrected,
-        "changed": counts.changed > 0,
+        "changed": done.changed,
+        "ground_lost": done.ground_lost,
     }));
     Ok(())
 }

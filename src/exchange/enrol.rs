@@ -81,6 +81,69 @@ pub async fn keep_protection(party: &Party, record: &mut Record) -> Result<bool,
 /// If the store fails; nothing of the import is then visible.
 pub async fn commit_import(party: &Party, import_id: [u8; 16]) -> Result<ImportCounts, StoreError> {
     let _register = party.register.lock().await;
+    // Without a row that it rests on there is nothing that could have changed.
+    commit_staged(party, import_id, None)
+        .await?
+        .ok_or(StoreError::Closed)
+}
+
+/// A record that was corrected.
+pub struct Corrected {
+    /// Whether it says something else than before.
+    pub changed: bool,
+    /// Whether it could be found and now cannot, because no ground is stated for it any more.
+    pub ground_lost: bool,
+}
+
+/// How often a correction is made anew because another process changed the record under it.
+const CORRECTIONS: u32 = 20;
+
+/// Changes a record as it is at this moment, as one act: what others change at the same time is not
+/// undone. `None` if there is no such record; the inner error is that of `change`.
+///
+/// # Errors
+/// If the store fails; nothing has then changed.
+pub async fn correct<E>(
+    party: &Party,
+    record_ref: &str,
+    change: impl Fn(&Record) -> Result<Record, E>,
+) -> Result<Result<Option<Corrected>, E>, StoreError> {
+    let _register = party.register.lock().await;
+    for _ in 0..CORRECTIONS {
+        let Some(held) = party.store().record_by_ref(record_ref).await? else {
+            return Ok(Ok(None));
+        };
+        let mut after = match change(&parse(&held)?) {
+            Ok(after) => after,
+            Err(error) => return Ok(Err(error)),
+        };
+        let ground_lost = keep_protection(party, &mut after).await?;
+        let import_id = party.ambient().random();
+        party
+            .store()
+            .stage_import(import_id, vec![staged(party, &after)])
+            .await?;
+        let committed = commit_staged(party, import_id, Some(held.record_id)).await;
+        if !matches!(committed, Ok(Some(_))) {
+            party.store().discard_import(Some(import_id)).await?;
+        }
+        if let Some(counts) = committed? {
+            return Ok(Ok(Some(Corrected {
+                changed: counts.changed > 0,
+                ground_lost,
+            })));
+        }
+    }
+    Err(StoreError::Closed)
+}
+
+/// Commits a staged import, on the row `over` if one is given: `None` if that is not the newest of its
+/// record any more, and nothing is then done. The register is locked.
+async fn commit_staged(
+    party: &Party,
+    import_id: [u8; 16],
+    over: Option<u64>,
+) -> Result<Option<ImportCounts>, StoreError> {
     let counts = party.store().import_counts(import_id).await?;
     let (leaf, opening) = Leaf::new(
         pb::Act::RecordsImported,
@@ -102,13 +165,19 @@ pub async fn commit_import(party: &Party, import_id: [u8; 16]) -> Result<ImportC
             account_id,
         });
     }
+    if let Some(record_id) = over {
+        act = act.with(Effect::StillHeld(record_id));
+    }
     let act = act.with(Effect::CommitImport(import_id)).with(Effect::Keep(
         EvidencePart::Opening,
         Evidence::plain(opening),
     ));
-    party.ledger().commit(act).await?;
+    match party.ledger().commit(act).await? {
+        Committed::Done { .. } => {}
+        _ => return Ok(None),
+    }
     mark_if_changed(party).await?;
-    Ok(counts)
+    Ok(Some(counts))
 }
 
 /// Logs size and root of the index, if rows have left it since they were last logged: who may be
@@ -473,8 +542,31 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
     let Some(stored) = party.store().record_by_ref(record_ref).await? else {
         return Ok(None);
     };
-    let subject = party.pseudonym(record_ref)?;
-    let siblings = siblings_without(party, &stored).await?;
+    erase_row(party, &stored, None).await
+}
+
+/// As [`erase`], of a record that is over its time of `days` days. `None` if it was changed or erased
+/// since it was read: then its time begins anew, or is over.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn erase_in_time(
+    party: &Party,
+    stored: &StoredRecord,
+    days: u64,
+) -> Result<Option<u64>, PeerError> {
+    let _register = party.register.lock().await;
+    erase_row(party, stored, Some(days)).await
+}
+
+async fn erase_row(
+    party: &Party,
+    stored: &StoredRecord,
+    retention_days: Option<u64>,
+) -> Result<Option<u64>, PeerError> {
+    let record_ref = parse(stored)?.record_ref;
+    let subject = party.pseudonym(record_ref.as_str())?;
+    let siblings = siblings_without(party, stored).await?;
     let (leaf, opening) = Leaf::new(
         pb::Act::RecordErased,
         party.ambient(),
@@ -483,9 +575,16 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
     .set(|entry| {
         entry.count = 1;
         entry.subject = subject.as_bytes().to_vec();
+        if let Some(days) = retention_days {
+            entry.reference = format!("retention={days}");
+        }
     })
     .finish();
-    let act = Act::alone(leaf)
+    let mut act = Act::alone(leaf);
+    if retention_days.is_some() {
+        act = act.with(Effect::StillHeld(stored.record_id));
+    }
+    let act = act
         .with(Effect::Erase {
             ref_tag: stored.ref_tag(),
             siblings,
@@ -500,6 +599,7 @@ pub async fn erase(party: &Party, record_ref: &str) -> Result<Option<u64>, PeerE
             scrub(party).await?;
             Ok(Some(position.leaf_index))
         }
+        Committed::Stale => Ok(None),
         _ => Err(PeerError::Store(StoreError::Closed)),
     }
 }

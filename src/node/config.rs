@@ -9,7 +9,9 @@ use super::backup::BackupConfig;
 use super::database::DatabaseAddress;
 use super::directory::{Directory, DirectoryError};
 use super::keys::KeysConfig;
+use super::retention::Retention;
 use super::tls::Routes;
+use super::webhook::WebhookAddress;
 use crate::exchange::{HouseRules, HouseRulesError, Refused, Thresholds};
 use crate::roster::MemberId;
 
@@ -43,6 +45,9 @@ pub struct Config {
     /// How this member's people are told that something waits for them.
     #[serde(default, skip_serializing_if = "Notify::is_silent")]
     pub notify: Notify,
+    /// How long records are kept, by their status.
+    #[serde(default, skip_serializing_if = "Retention::is_default")]
+    pub retention: Retention,
     /// Keys at rest.
     #[serde(default, skip_serializing_if = "KeysConfig::is_default")]
     pub keys: KeysConfig,
@@ -92,13 +97,20 @@ pub struct Notify {
     /// personal.
     #[serde(default)]
     pub command: Vec<String>,
+    /// A web address that the same object is posted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookAddress>,
+    /// The certificates that are trusted there, a PEM file; a relative path counts from the node's
+    /// directory. Not set, those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_ca: Option<PathBuf>,
 }
 
 impl Notify {
     /// Whether nobody is told.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        self.command.is_empty()
+        self.command.is_empty() && self.webhook.is_none()
     }
 }
 
@@ -211,6 +223,7 @@ mod tests {
                 ..Thresholds::default()
             },
             notify: Notify::default(),
+            retention: Retention::default(),
             keys: KeysConfig::default(),
             backup: BackupConfig::default(),
             console: Some(ConsoleConfig {

@@ -405,6 +405,10 @@ impl KeyKeeper {
             ring.retire_others(now);
             save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
         }
+        if let Some(journal) = party.store().journal() {
+            let keep = Duration::from_secs(self.config.backup_days.saturating_add(1) * 86_400);
+            journal.turn_daily(now, keep)?;
+        }
         let until = now.saturating_sub(self.config.backup_days.saturating_mul(DAY_MS));
         let gone = ring.destroy_retired(until);
         if !gone.is_empty() {

@@ -18,6 +18,7 @@ mod operator;
 mod policies;
 pub mod readiness;
 mod reminders;
+pub mod retention;
 mod rounds;
 mod run;
 mod serve;
@@ -27,6 +28,7 @@ mod supervisor;
 mod tap;
 mod tending;
 pub mod tls;
+pub mod webhook;
 mod witness;
 mod witness_run;
 

@@ -23,6 +23,7 @@ use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::operator::{Operator, OperatorApi, cases};
 use super::policies;
 use super::reminders;
+use super::retention;
 use super::rounds::{Rounds, record_alerts};
 use super::serve::{self, Connections, Door, Exchange};
 use super::supervisor::Supervisor;
@@ -406,9 +407,16 @@ pub async fn run(
         Arc::clone(party),
         stopped.clone(),
     ));
-    let reminding = tokio::spawn(reminders::work(
+    let reminding = tokio::spawn(reminders::work(Arc::clone(party), stopped.clone()));
+    let sending = tokio::spawn(reminders::send(
         Arc::clone(party),
         config.notify.clone(),
+        directory.path().to_owned(),
+        stopped.clone(),
+    ));
+    let retaining = tokio::spawn(retention::keep(
+        Arc::clone(party),
+        config.retention.clone(),
         stopped.clone(),
     ));
     let alive = Arc::clone(&supervisor);
@@ -445,6 +453,8 @@ pub async fn run(
     rounding.abort();
     policy_watcher.abort();
     reminding.abort();
+    sending.abort();
+    retaining.abort();
     keeping.abort();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
@@ -574,6 +584,10 @@ async fn keep_house(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = accounts::forget_ended(&party).await {
             tracing::error!(%error, "ended sessions could not be dropped");
+        }
+        // What an erasure could not empty of old pages, because they were still read.
+        if let Err(error) = party.store().scrub().await {
+            tracing::error!(%error, "old pages of the database could not be emptied");
         }
     }
 }

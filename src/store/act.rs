@@ -147,6 +147,11 @@ pub enum Effect {
     },
     /// Destroys the values that were told in answer to the question with this id.
     EraseValues([u8; 16]),
+    /// Notes that values of the record with this tag were told, or asked for with words of its own,
+    /// in the evidence behind this very leaf: they are erased with the record.
+    NoteTold(Tag),
+    /// Notes that the evidence behind this very leaf holds words of a question with this id.
+    NoteAsked([u8; 16]),
     /// Puts a notice on its way.
     Post(NoticeRow),
     /// Takes a notice that has arrived off its way.

@@ -48,6 +48,8 @@ pub struct Journal {
     file: Mutex<File>,
 }
 
+const DAY_MS: u64 = 86_400_000;
+
 const NAME: &str = "journal";
 const VERSION: &str = "v1";
 
@@ -132,6 +134,23 @@ impl Journal {
             }
         }
         Ok((entries, foreign))
+    }
+
+    /// As [`Journal::turn`], if the newest file was begun a day ago or earlier.
+    ///
+    /// # Errors
+    /// As [`Journal::turn`].
+    pub fn turn_daily(&self, now_ms: u64, keep: Duration) -> Result<(), StoreError> {
+        let newest = files(&self.folder)?.pop();
+        let begun_ms = newest
+            .as_deref()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str()?.rsplit_once('-')?.1.parse().ok())
+            .unwrap_or(0_u64);
+        if begun_ms.saturating_add(DAY_MS) > now_ms {
+            return Ok(());
+        }
+        self.turn(now_ms, keep)
     }
 
     /// Begins a new file, and drops those that took their last line longer ago than `keep`.
@@ -316,5 +335,100 @@ fn failed(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Journal {
         path: path.display().to_string(),
         reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+    use crate::store::Store;
+    use crate::vault::{DataKey, KeyRing};
+
+    async fn store(folder: &Path, ambient: &Ambient) -> Store {
+        Store::open(
+            &format!("sqlite:{}", folder.join("test.db").display()),
+            KeyRing::generate(&mut ambient.rng()),
+            DataKey::generate(&mut ambient.rng()),
+            ambient.clone(),
+        )
+        .await
+        .unwrap()
+    }
+
+    fn entry(size: u64) -> JournalEntry {
+        JournalEntry {
+            origin: [7; 8],
+            size,
+            root: [size as u8; 32],
+            erased: vec![[1; 16]],
+            withdrawn: vec![[2; 16], [3; 16]],
+            forgotten: vec![[4; 16]],
+            used: vec![([5; 16], 3, u64::MAX), ([5; 16], 3, 1)],
+            seen: vec![([6; 16], [8; 32], 9, 1)],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_and_what_another_wrote_or_a_crash_cut_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        for path in [&one, &other] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let ambient = Ambient::system();
+        let (ours, theirs) = (store(&one, &ambient).await, store(&other, &ambient).await);
+        let at = folder.path().join("journal");
+        let journal = Journal::open(&at).unwrap();
+        assert!(journal.last(&ours.keys).unwrap().is_none());
+        journal.append(&ours.keys, &entry(1)).unwrap();
+        // Another node's line, one that was altered, and one that a crash cut off.
+        journal.append(&theirs.keys, &entry(2)).unwrap();
+        let altered = entry(3).to_line(&ours.keys).replacen("v1", "v2", 1);
+        let cut = &entry(4).to_line(&ours.keys)[..40];
+        let path = files(&at).unwrap().pop().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{text}{altered}{cut}")).unwrap();
+        assert!(journal.last(&ours.keys).unwrap().is_none());
+        // The next line is not swallowed by it.
+        let journal = Journal::open(&at).unwrap();
+        journal.append(&ours.keys, &entry(5)).unwrap();
+        let (found, foreign) = journal.entries(&ours.keys, 10).unwrap();
+        assert_eq!(foreign, 3);
+        let sizes: Vec<u64> = found.iter().map(|entry| entry.size).collect();
+        assert_eq!(sizes, [1, 5]);
+        // What has expired is left out, and nothing else.
+        let expected = JournalEntry {
+            used: vec![([5; 16], 3, u64::MAX)],
+            seen: Vec::new(),
+            ..entry(5)
+        };
+        assert_eq!(found[1], expected);
+        assert_eq!(journal.last(&ours.keys).unwrap(), Some(entry(5)));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_begun_each_day_and_dropped_when_no_backup_needs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let store = store(folder.path(), &ambient).await;
+        let at = folder.path().join("journal");
+        let journal = Journal::open(&at).unwrap();
+        let keep = Duration::from_millis(3 * DAY_MS);
+        let now = ambient.now_ms();
+        let count = || files(&at).unwrap().len();
+        // The first line decides on the first file's day: it has none.
+        journal.turn_daily(now, keep).unwrap();
+        assert_eq!(count(), 2);
+        journal.append(&store.keys, &entry(1)).unwrap();
+        journal.turn_daily(now + DAY_MS - 1, keep).unwrap();
+        assert_eq!(count(), 2);
+        journal.turn_daily(now + DAY_MS, keep).unwrap();
+        assert_eq!(count(), 3);
+        // The newest file is empty; the last line is found in the one before.
+        assert_eq!(journal.last(&store.keys).unwrap(), Some(entry(1)));
+        journal.turn_daily(now + 5 * DAY_MS, keep).unwrap();
+        assert_eq!(count(), 1);
+        assert!(journal.last(&store.keys).unwrap().is_none());
     }
 }

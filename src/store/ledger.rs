@@ -291,6 +291,8 @@ pub(super) async fn apply(
                 Store::erase_values(tx, *ask_id).await?;
                 entry.forgotten.push(*ask_id);
             }
+            Effect::NoteTold(ref_tag) => Store::note_told(tx, *ref_tag, leaf_index).await?,
+            Effect::NoteAsked(ask_id) => Store::note_values(tx, *ask_id, leaf_index).await?,
             Effect::Post(notice) => store.post(tx, notice).await?,
             Effect::Unpost(notice_id) => Store::unpost(tx, *notice_id).await?,
             Effect::PutAccount { row, .. } => store.put_account(tx, row).await?,

@@ -69,7 +69,7 @@ pub use measured::MeasuredIndex;
 pub use probes::ProbeState;
 pub use protection::{Alert, NewAlert};
 pub use receipts::{OpenReceipt, Receipt};
-pub use received::{NoticeRow, ReceivedRow};
+pub use received::{Mail, NoticeRow, ReceivedRow};
 pub use records::{
     Findable, ImportCounts, RecordState, RecordTokens, SiblingTokens, StagedRecord, StoredRecord,
 };

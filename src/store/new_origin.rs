@@ -35,6 +35,7 @@ impl Store {
              FROM evidence_items",
             // What was told is erased in time wherever it lies.
             "UPDATE received_values SET log_number = CAST($1 AS INTEGER) WHERE log_number = 0",
+            "UPDATE told_values SET log_number = CAST($1 AS INTEGER) WHERE log_number = 0",
         ] {
             tx.run(statement, values![number]).await?;
         }

@@ -29,9 +29,20 @@ pub struct ReceivedRow {
     pub updated_ms: u64,
 }
 
-/// A notice that is to reach another member.
+/// Whom something that is on its way is to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mail {
+    /// Another member, that was told something.
+    Notice = 0,
+    /// The member's own people.
+    Reminder = 1,
+}
+
+/// A notice that is to reach another member, or this member's own people.
 #[derive(Clone)]
 pub struct NoticeRow {
+    /// Whom it is to reach.
+    pub kind: Mail,
     /// Its id, 16 random octets.
     pub notice_id: [u8; 16],
     /// What it says, serialised.
@@ -205,32 +216,60 @@ impl Store {
         leaf_index: u64,
     ) -> Result<(), StoreError> {
         tx.run(
-            "INSERT INTO received_values (ask_id, log_number, leaf_index) VALUES ($1, 0, $2)",
+            "INSERT INTO received_values (ask_id, log_number, leaf_index) VALUES ($1, 0, $2)
+             ON CONFLICT (ask_id, log_number, leaf_index) DO NOTHING",
             values![ask_id, leaf_index],
         )
         .await?;
         Ok(())
     }
 
-    /// Destroys the data keys of all values that were told in answer to a question. What is left of
-    /// each is its hash, so that the signed answer still verifies.
+    /// Destroys the data keys of all values that were told in answer to a question, and of the words
+    /// in which they were asked for. What is left of each is its hash, so that what was signed still
+    /// verifies.
     pub(super) async fn erase_values(tx: &mut Tx, ask_id: [u8; 16]) -> Result<(), StoreError> {
         for statement in [
             "UPDATE evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part = $2 AND leaf_index IN
+             WHERE part IN (0, 1) AND leaf_index IN
                  (SELECT leaf_index FROM received_values WHERE ask_id = $1 AND log_number = 0)",
             "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part = $2 AND (log_number, leaf_index) IN
+             WHERE part IN (0, 1) AND (log_number, leaf_index) IN
                  (SELECT log_number, leaf_index FROM received_values WHERE ask_id = $1)",
-        ] {
-            tx.run(statement, values![ask_id, EvidencePart::Answer as i64])
-                .await?;
-        }
-        tx.run(
             "DELETE FROM received_values WHERE ask_id = $1",
-            values![ask_id],
+        ] {
+            tx.run(statement, values![ask_id]).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn note_told(
+        tx: &mut Tx,
+        ref_tag: Tag,
+        leaf_index: u64,
+    ) -> Result<(), StoreError> {
+        tx.run(
+            "INSERT INTO told_values (ref_tag, log_number, leaf_index) VALUES ($1, 0, $2)
+             ON CONFLICT (ref_tag, log_number, leaf_index) DO NOTHING",
+            values![ref_tag, leaf_index],
         )
         .await?;
+        Ok(())
+    }
+
+    /// Destroys the data keys of everything in the evidence that was told of a record, or said to ask
+    /// for it. What is left of each is its hash, so that what was signed still verifies.
+    pub(super) async fn erase_told(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
+        for statement in [
+            "UPDATE evidence_items SET data_key = NULL, sealed = NULL
+             WHERE part IN (0, 1) AND leaf_index IN
+                 (SELECT leaf_index FROM told_values WHERE ref_tag = $1 AND log_number = 0)",
+            "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
+             WHERE part IN (0, 1) AND (log_number, leaf_index) IN
+                 (SELECT log_number, leaf_index FROM told_values WHERE ref_tag = $1)",
+            "DELETE FROM told_values WHERE ref_tag = $1",
+        ] {
+            tx.run(statement, values![ref_tag]).await?;
+        }
         Ok(())
     }
 
@@ -241,8 +280,15 @@ impl Store {
             &self.ambient,
         );
         tx.run(
-            "INSERT INTO outbox (notice_id, sealed, attempts, due_ms) VALUES ($1, $2, $3, $4)",
-            values![notice.notice_id, sealed, notice.attempts, notice.due_ms],
+            "INSERT INTO outbox (notice_id, kind, sealed, attempts, due_ms)
+             VALUES ($1, $2, $3, $4, $5)",
+            values![
+                notice.notice_id,
+                notice.kind as i64,
+                sealed,
+                notice.attempts,
+                notice.due_ms
+            ],
         )
         .await?;
         Ok(())
@@ -257,20 +303,33 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `limit` notices that are to be tried by now.
-    pub async fn notices_due(&self, now_ms: u64, limit: u64) -> Result<Vec<NoticeRow>, StoreError> {
+    /// Takes a reminder that has reached people, or that nobody is to be told of, off its way.
+    pub async fn drop_reminder(&self, notice_id: [u8; 16]) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("drop-reminder").await?;
+        Self::unpost(&mut tx, notice_id).await?;
+        tx.commit().await
+    }
+
+    /// Up to `limit` notices of a kind that are to be tried by now.
+    pub async fn notices_due(
+        &self,
+        kind: Mail,
+        now_ms: u64,
+        limit: u64,
+    ) -> Result<Vec<NoticeRow>, StoreError> {
         self.db
             .read(
                 "read-outbox",
                 "SELECT notice_id, sealed, attempts, due_ms FROM outbox
-                 WHERE due_ms <= $1 ORDER BY due_ms, notice_id LIMIT $2",
-                values![now_ms, limit],
+                 WHERE kind = $1 AND due_ms <= $2 ORDER BY due_ms, notice_id LIMIT $3",
+                values![kind as i64, now_ms, limit],
             )
             .await?
             .iter()
             .map(|row| {
                 let notice_id: [u8; 16] = row.array(0)?;
                 Ok(NoticeRow {
+                    kind,
                     notice_id,
                     plaintext: self
                         .keys
@@ -282,10 +341,14 @@ impl Store {
             .collect()
     }
 
-    /// How many notices wait to be acknowledged.
+    /// How many notices wait for other members to acknowledge.
     pub async fn notices_waiting(&self) -> Result<u64, StoreError> {
         self.db
-            .read_one("count-outbox", "SELECT count(*) FROM outbox", vec![])
+            .read_one(
+                "count-outbox",
+                "SELECT count(*) FROM outbox WHERE kind = 0",
+                vec![],
+            )
             .await?
             .map_or(Ok(0), |row| row.uint(0))
     }

@@ -373,6 +373,28 @@ impl Store {
             .collect()
     }
 
+    /// Up to `limit` records behind `after` that nobody has changed since `before_ms`, each with when
+    /// it was changed last, in milliseconds since 1970.
+    pub async fn records_unchanged_since(
+        &self,
+        before_ms: u64,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<(u64, StoredRecord)>, StoreError> {
+        self.db
+            .read(
+                "list-unchanged",
+                "SELECT record_id, state, family_tag, ref_tag, data_key, sealed, updated_ms
+                 FROM records WHERE record_id > $1 AND newest = 1 AND updated_ms <= $2
+                 ORDER BY record_id LIMIT $3",
+                values![after, before_ms, limit],
+            )
+            .await?
+            .iter()
+            .map(|row| Ok((row.uint(6)?, self.open_record(row)?)))
+            .collect()
+    }
+
     /// Up to `limit` records whose tokens are still to be made.
     pub async fn records_to_enrol(&self, limit: u64) -> Result<Vec<StoredRecord>, StoreError> {
         self.db
@@ -640,6 +662,7 @@ impl Store {
             Self::set_index_mark(tx, self.new_mark()).await?;
         }
         self.forget_about(tx, ref_tag).await?;
+        Self::erase_told(tx, ref_tag).await?;
         if gone > 0 {
             Self::index_has_changed(tx).await?;
         }

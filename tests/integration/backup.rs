@@ -181,6 +181,8 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
     assert!(restored.set_aside.unwrap().exists());
     assert_eq!(used_by_ua(&coalition).await, used);
 
+    // The journal alone, without guard or witnesses, knows that leaves are lost.
+    coalition.let_lie_but_for_the_journal("pl");
     // Done once is done: neither a second look nor a start does it again.
     coalition.start_node("pl").await;
     assert_eq!(at_pl(&coalition, "UA-3").await.error_code, "LOG_NOT_SIGNED");

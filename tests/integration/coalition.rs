@@ -277,9 +277,15 @@ impl Coalition {
     /// Makes a node stand by whatever is in its directory, as an operator can who means to deceive:
     /// no guard, no journal, and no witness needed.
     pub fn let_lie(&self, id: &str) {
+        let journal = Directory::new(self.path(id)).file("journal");
+        let _ = std::fs::remove_dir_all(journal);
+        self.let_lie_but_for_the_journal(id);
+    }
+
+    /// As [`Coalition::let_lie`], but the journal stays.
+    pub fn let_lie_but_for_the_journal(&self, id: &str) {
         let directory = Directory::new(self.path(id));
         let _ = std::fs::remove_file(directory.guard());
-        let _ = std::fs::remove_dir_all(directory.file("journal"));
         let mut config = Config::load(&directory).unwrap();
         config.log.quorum = Some(0);
         directory.write("node.toml", &config.to_text()).unwrap();
@@ -457,6 +463,7 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
         refuse: Vec::new(),
         alerts: Thresholds::default(),
         notify: wayhome::node::config::Notify::default(),
+        retention: wayhome::node::retention::Retention::default(),
         keys: KeysConfig::default(),
         backup: BackupConfig::default(),
         console: None,

@@ -352,9 +352,14 @@ pub struct Logs(Arc<Mutex<Vec<u8>>>);
 impl Logs {
     /// Captures from now on what an operator's log would hold, until the guard is dropped.
     pub fn capture() -> (Self, DefaultGuard) {
+        Self::capture_at(tracing::Level::INFO)
+    }
+
+    /// As [`Logs::capture`], with everything that is said at a level, the libraries included.
+    pub fn capture_at(level: tracing::Level) -> (Self, DefaultGuard) {
         let logs = Self::default();
         let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
+            .with_max_level(level)
             .with_ansi(false)
             .with_writer(logs.clone())
             .finish();

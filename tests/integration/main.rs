@@ -52,5 +52,6 @@ mod sweep;
 mod tamper;
 mod tls;
 mod traces;
+mod upkeep;
 mod witness;
 mod witness_run;

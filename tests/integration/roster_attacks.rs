@@ -186,6 +186,7 @@ impl Victim {
             refuse: Vec::new(),
             alerts: Thresholds::default(),
             notify: wayhome::node::config::Notify::default(),
+            retention: wayhome::node::retention::Retention::default(),
             keys: node::KeysConfig::default(),
             backup: node::BackupConfig::default(),
             console: None,

@@ -1,11 +1,10 @@
 //! Roots and rosters at a running node.
 
 use serde_json::json;
-use tonic::transport::Channel;
 
 use super::trust;
 use crate::cli::{CliError, Context};
-use crate::node::operator_client;
+use crate::node::OperatorChannel;
 use crate::proto::operator as pb;
 use crate::proto::operator::membership_service_client::MembershipServiceClient;
 use crate::roster::Timestamp;
@@ -17,8 +16,8 @@ pub struct AcceptClockArgs {
     yes: bool,
 }
 
-async fn client(context: &Context) -> Result<MembershipServiceClient<Channel>, CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
+async fn client(context: &Context) -> Result<MembershipServiceClient<OperatorChannel>, CliError> {
+    let channel = context.operator().await?;
     Ok(MembershipServiceClient::new(channel))
 }
 

@@ -144,6 +144,9 @@ pub struct Delivered {
     pub value_tag: [u8; 16],
     /// When it was told last, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Keyed tag of the newest value of which the receiver was told that there is one.
+    #[serde(default, with = "hex_octets_or_none")]
+    pub announced: Option<[u8; 16]>,
 }
 
 /// How far the holder's people were told that a request waits.

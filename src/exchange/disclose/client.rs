@@ -194,6 +194,9 @@ async fn send(
     // The question is known before it leaves, so that no answer to it is ever lost sight of.
     let ask_id = row.as_ref().map_or(query.message_id, |row| row.ask_id);
     let mut before = Vec::new();
+    if justification.is_some() {
+        before.push(Effect::NoteAsked(ask_id));
+    }
     if row.is_none() {
         before.push(Effect::PutReceived {
             row: known.row(party, ask_id, 1)?,

@@ -11,6 +11,7 @@ mod client;
 mod decide;
 mod floor;
 mod notice;
+mod reminder;
 mod server;
 mod watch;
 mod work;
@@ -24,9 +25,10 @@ pub use client::{AskAgain, Disclosed, DisclosureAsked, ask_again, disclose};
 pub use decide::{Actor, DecideError, Decided, Shown, approve, deny, list, review, show, withdraw};
 pub use floor::Floor;
 pub use notice::answer_notice;
+pub use reminder::{Reminder, Waiting, Way, reminders_due};
 pub use server::answer;
 pub use watch::{Change, change, changes, watch_at};
-pub use work::{Reminder, tick};
+pub use work::tick;
 
 use zeroize::Zeroizing;
 

@@ -17,7 +17,7 @@ use crate::proto::exchange as pb;
 use crate::proto::exchange::disclosure_service_client::DisclosureServiceClient;
 use crate::records::Column;
 use crate::roster::Member;
-use crate::store::{Effect, NoticeRow, StoreError};
+use crate::store::{Effect, Mail, NoticeRow, StoreError};
 
 /// How long a notice is tried, in milliseconds: as long as a receiver may keep what it was told.
 const GIVE_UP_MS: u64 = super::RETENTION_MS;
@@ -76,6 +76,7 @@ fn posted(
     };
     let plaintext = serde_json::to_vec(&notice).map_err(|error| damaged(&error))?;
     Ok(NoticeRow {
+        kind: Mail::Notice,
         notice_id: party.ambient().random(),
         plaintext: Zeroizing::new(plaintext),
         attempts: 0,
@@ -96,7 +97,11 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
 /// If the store fails.
 pub(super) async fn send_due(party: &Arc<Party>, limit: u64) -> Result<(), StoreError> {
     let now_ms = party.ambient().now_ms();
-    for row in party.store().notices_due(now_ms, limit).await? {
+    for row in party
+        .store()
+        .notices_due(Mail::Notice, now_ms, limit)
+        .await?
+    {
         let notice: Notice =
             serde_json::from_slice(&row.plaintext).map_err(|error| damaged(&error))?;
         match send(party, &row, &notice).await {
@@ -263,7 +268,12 @@ async fn act_on(
         }
         pb::NoticeKind::Corrected => {
             asked.state = State::Corrected;
-            asked.outdated.clone_from(&named);
+            // On top of what an earlier correction named.
+            for column in &named {
+                if !asked.outdated.contains(column) {
+                    asked.outdated.push(*column);
+                }
+            }
         }
         pb::NoticeKind::Unspecified => {
             return Err(Refusal::Malformed {

@@ -224,7 +224,7 @@ async fn again(
         .await
         .map_err(|error| party.unavailable(&error))?;
     if case.end.is_none() {
-        if newest.is_none() {
+        if newest.is_none() && case.delivered.is_empty() {
             case.end = Some(End::Erased);
         } else if now_ms >= case.expires_ms {
             case.end = Some(End::Expired);
@@ -281,6 +281,12 @@ fn compose(
     newest: Option<Newest>,
 ) -> Result<Answering, Refusal> {
     let now_ms = party.ambient().now_ms();
+    // Found erased here first, before the node came round to it.
+    let erased = newest.is_none() && case.is_kept(now_ms);
+    if erased {
+        case.end = Some(End::Erased);
+        case.justification = PersonalText::new(String::new());
+    }
     let policy = party.policy();
     let fields = case.assess(&policy, newest.as_ref().map(|newest| &newest.ground));
     let (mut granted, mut withheld, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
@@ -296,6 +302,7 @@ fn compose(
                             field: column,
                             value_tag,
                             at_ms: now_ms,
+                            announced: None,
                         }));
                     granted.push((column, field));
                 }
@@ -356,7 +363,14 @@ fn compose(
     if let Some(before) = before.filter(|before| before.state == Some(state)) {
         row.updated_ms = before.updated_ms;
     }
-    let mut effects = vec![Effect::PutRequest(row)];
+    let mut effects = vec![Effect::PutRequest(row), Effect::NoteTold(ref_tag)];
+    if erased {
+        // Told in this answer that there is nothing more, the receiver is also to erase what it has.
+        let notice = super::notice::withdrawn(party, &case);
+        effects.push(Effect::Post(
+            notice.map_err(|error| party.unavailable(&error))?,
+        ));
+    }
     if let Some(newest) = &newest {
         // Erased or changed at the same moment, it is not told.
         effects.push(Effect::StillHeld(newest.ground.record_id));

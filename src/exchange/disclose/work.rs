@@ -6,52 +6,34 @@ use super::asked::Asked;
 use super::case::{Case, End, State, Told};
 use super::decide::leaf;
 use super::server::{Newest, newest};
-use super::{Floor, notice, read_case, row, value_tag};
+use super::{Floor, notice, read_case, reminder, row, value_tag};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
 use crate::records::Column;
 use crate::store::{Act, Effect, ReceivedRow, RequestRow, StoreError};
+use crate::vault::PersonalText;
 
 /// Most rows that one round looks at.
 const AT_ONCE: u64 = 100;
 
-/// That people have something to look at. Nothing in it is personal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reminder {
-    /// What happened: `waiting`, `half_time`, `overdue`, `review_due`.
-    pub event: &'static str,
-    /// The request, hex.
-    pub request: String,
-    /// Who asks.
-    pub member: String,
-    /// By when an answer is needed, in milliseconds since 1970, if it is urgent.
-    pub answer_by_ms: Option<u64>,
-}
-
-/// One round: requests expire, are withdrawn with their record, or are found corrected; people are to
-/// be reminded; what others told is erased in time; notices are sent.
+/// One round: requests expire, are withdrawn with their record, or are found corrected; reminders are
+/// put on their way to people; what others told is erased in time; notices are sent.
 ///
 /// # Errors
 /// If the store fails. Rounds can be repeated at will.
-pub async fn tick(party: &Arc<Party>) -> Result<Vec<Reminder>, StoreError> {
+pub async fn tick(party: &Arc<Party>) -> Result<(), StoreError> {
     let now_ms = party.ambient().now_ms();
-    let mut reminders = Vec::new();
     for found in party.store().requests_due(now_ms, AT_ONCE).await? {
-        reminders.extend(look_at(party, &found, now_ms).await?);
+        look_at(party, &found, now_ms).await?;
     }
     for found in party.store().received_due(now_ms, AT_ONCE).await? {
         erase(party, &found).await?;
     }
-    notice::send_due(party, AT_ONCE).await?;
-    Ok(reminders)
+    notice::send_due(party, AT_ONCE).await
 }
 
-async fn look_at(
-    party: &Party,
-    found: &RequestRow,
-    now_ms: u64,
-) -> Result<Option<Reminder>, StoreError> {
+async fn look_at(party: &Party, found: &RequestRow, now_ms: u64) -> Result<(), StoreError> {
     let mut case = read_case(found)?;
     let newest = newest(party, found.ref_tag).await?;
     // A receiver holds what it was told for as long as it may keep it, whether the request is open,
@@ -64,55 +46,62 @@ async fn look_at(
             .is_some_and(|newest| newest.ground.facts.ground.permits_search());
         if !ground_stands {
             case.end = Some(End::Erased);
-            return withdraw(party, found, case, newest).await.map(|()| None);
+            // Why it was asked for may say as much of the child as the record did.
+            case.justification = PersonalText::new(String::new());
+            return withdraw(party, found, case, newest).await;
         }
-        let changed = changed(party, &case, newest.as_ref());
+        let changed = changed(party, &mut case, newest.as_ref());
         if !changed.is_empty() {
             case.corrected = true;
             let notice = notice::corrected(party, &case, changed.clone())?;
             let (act, effects) = (pb::Act::DisclosureCorrected, vec![Effect::Post(notice)]);
-            put(party, found, act, &case, newest.as_ref(), &changed, effects).await?;
-            return Ok(None);
+            return put(party, found, act, &case, newest.as_ref(), &changed, effects).await;
         }
+    }
+    if newest.is_none() && !case.justification.expose().is_empty() {
+        // A request that has ended keeps no words about a record that is gone.
+        case.justification = PersonalText::new(String::new());
+        let act = pb::Act::DisclosureWithdrawn;
+        return put(party, found, act, &case, None, &[], Vec::new()).await;
     }
     if open {
         if now_ms >= case.expires_ms {
             case.end = Some(End::Expired);
             let act = pb::Act::DisclosureExpired;
-            put(party, found, act, &case, newest.as_ref(), &[], Vec::new()).await?;
-            return Ok(None);
+            return put(party, found, act, &case, newest.as_ref(), &[], Vec::new()).await;
         }
         if let Some((at_ms, told)) = case.next_reminder()
             && at_ms <= now_ms
         {
-            return remind(party, found, case, newest.as_ref(), told)
-                .await
-                .map(Some);
+            return remind(party, found, case, newest.as_ref(), told).await;
         }
     }
-    party.store().request_is_fresh(found).await?;
-    Ok(None)
+    party.store().request_is_fresh(found).await
 }
 
-/// The fields that were told and are not what the record says now; none of a record of which nothing
-/// is told any more, since that it changes is told of it too.
-fn changed(party: &Party, case: &Case, newest: Option<&Newest>) -> Vec<Column> {
-    if case.corrected {
-        return Vec::new();
-    }
+/// No value at all, as the tag of one.
+const NO_VALUE: [u8; 16] = [0; 16];
+
+/// The fields that were told, are not what the record says now, and of which the receiver has not
+/// heard that yet: from here on it has. None of a record of which nothing is told any more, since
+/// that it changes is told of it too.
+fn changed(party: &Party, case: &mut Case, newest: Option<&Newest>) -> Vec<Column> {
     let Some(newest) = newest else {
         return Vec::new();
     };
     if Floor::of_question(&case.question(&newest.ground)).is_closed() {
         return Vec::new();
     }
-    case.delivered
-        .iter()
-        .filter(|told| {
-            value_tag(party, &case.subject, &newest.record, told.field) != Some(told.value_tag)
-        })
-        .map(|told| told.field)
-        .collect()
+    let subject = case.subject;
+    let mut changed = Vec::new();
+    for told in &mut case.delivered {
+        let now = value_tag(party, &subject, &newest.record, told.field).unwrap_or(NO_VALUE);
+        if now != told.announced.unwrap_or(told.value_tag) {
+            told.announced = Some(now);
+            changed.push(told.field);
+        }
+    }
+    changed
 }
 
 async fn withdraw(
@@ -136,28 +125,23 @@ async fn remind(
     mut case: Case,
     newest: Option<&Newest>,
     told: Told,
-) -> Result<Reminder, StoreError> {
+) -> Result<(), StoreError> {
     case.told = told;
     let event = match told {
         Told::Nothing | Told::Waiting => "waiting",
         Told::HalfTime => "half_time",
         Told::Overdue => "overdue",
     };
-    let reminder = Reminder {
-        event,
-        request: hex::encode(case.request_id),
-        member: case.member.clone(),
-        answer_by_ms: case.answer_by_ms,
-    };
     tracing::warn!(
         alert = event,
-        request = reminder.request,
-        peer = reminder.member,
+        request = hex::encode(case.request_id),
+        peer = case.member,
         "a request waits for an approver (`wayhome requests list`)"
     );
+    // On their way with the leaf that says so: a crash loses none.
+    let effects = reminder::posts(party, &case, event)?;
     let act = pb::Act::DisclosureEscalated;
-    put(party, found, act, &case, newest, &[], Vec::new()).await?;
-    Ok(reminder)
+    put(party, found, act, &case, newest, &[], effects).await
 }
 
 async fn put(

@@ -126,16 +126,26 @@ async fn refused(party: &Party, found: Option<Read>, now_ms: u64) -> Result<(), 
         entry.operator = id.map_or_else(Vec::new, Vec::from);
     })
     .finish();
-    let mut act = Act::alone(leaf);
-    if let Some(mut found) = found {
+    let Some(mut found) = found else {
+        party.ledger().commit(Act::alone(leaf)).await?;
+        return Ok(());
+    };
+    // Of guesses made at once each counts: one that finds the account changed counts on what it is
+    // now.
+    loop {
         found.account.refused(now_ms);
-        act = act.with(Effect::PutAccount {
+        let act = Act::alone(leaf.clone()).with(Effect::PutAccount {
             row: row(party, found.id, &found.account, found.version + 1)?,
             first: false,
         });
+        if !matches!(party.ledger().commit(act).await?, Committed::Stale) {
+            return Ok(());
+        }
+        match by_id(party, &found.id).await? {
+            Some(now) => found = now,
+            None => return Ok(()),
+        }
     }
-    party.ledger().commit(act).await?;
-    Ok(())
 }
 
 /// Ends the session of a token.

@@ -12,6 +12,8 @@ use crate::proto::operator::backup_service_server::BackupService;
 
 #[tonic::async_trait]
 impl BackupService for Operator {
+    // Open to the node's own user, people or not: a backup is made by a timer, and whoever makes it
+    // cannot read it.
     async fn create_backup(
         &self,
         request: Request<pb::CreateBackupRequest>,

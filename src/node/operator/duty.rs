@@ -33,6 +33,10 @@ pub enum Duty {
     Review,
     /// Makes and changes accounts.
     Administer,
+    /// Looks at how the node runs: roster, quotas, log.
+    Watch,
+    /// Changes how the node runs: roster, clock, log, keys.
+    Run,
 }
 
 impl Duty {
@@ -46,14 +50,31 @@ impl Duty {
             Self::Oversee => &[Role::Approver, Role::Auditor],
             Self::Weigh | Self::Decide => &[Role::Approver],
             Self::Review => &[Role::Approver, Role::Auditor],
-            Self::Administer => &[Role::Administrator],
+            Self::Administer | Self::Run => &[Role::Administrator],
+            Self::Watch => &[
+                Role::Administrator,
+                Role::Auditor,
+                Role::Steward,
+                Role::Caseworker,
+                Role::Approver,
+            ],
         }
     }
 
     /// Whether the node's operator may before there is any account.
     #[must_use]
     pub fn open_to_operator(self) -> bool {
-        matches!(self, Self::Keep | Self::Read | Self::Ask | Self::Oversee)
+        matches!(
+            self,
+            Self::Keep | Self::Read | Self::Ask | Self::Oversee | Self::Watch | Self::Run
+        )
+    }
+
+    /// Whether the node's operator may while the log is not signed. A sign-in is an act of the log:
+    /// nobody could sign in to mend what keeps it from being signed.
+    #[must_use]
+    pub fn mends_the_log(self) -> bool {
+        matches!(self, Self::Watch | Self::Run)
     }
 
     /// Whether it takes a sign-in of the last five minutes.
@@ -106,7 +127,9 @@ impl Operator {
                 .await
                 .map_err(|error| store_failed(&error))?
                 == 0;
-            if none && duty.open_to_operator() {
+            let unsigned =
+                duty.mends_the_log() && !matches!(self.party.ledger().standing(), Some(Ok(())));
+            if none && duty.open_to_operator() || unsigned {
                 return Ok(Caller { session: None });
             }
             let message = if none {

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, refused};
 use crate::node::keys::KeyKeepingError;
 use crate::proto::operator as pb;
@@ -13,10 +14,11 @@ impl KeyService for Operator {
         &self,
         request: Request<pb::RotateKeysRequest>,
     ) -> Result<Response<pb::RotateKeysResponse>, Status> {
+        let caller = self.caller(&request, Duty::Run).await?;
         let done = if request.into_inner().wrapping_only {
-            self.keeper.renew_wrapping(&self.party).await
+            caller.does(self.keeper.renew_wrapping(&self.party)).await
         } else {
-            self.keeper.rotate(&self.party).await
+            caller.does(self.keeper.rotate(&self.party)).await
         };
         done.map_err(|error| failed(&error))?;
         Ok(Response::new(pb::RotateKeysResponse {}))
@@ -24,8 +26,9 @@ impl KeyService for Operator {
 
     async fn get_keys(
         &self,
-        _request: Request<pb::GetKeysRequest>,
+        request: Request<pb::GetKeysRequest>,
     ) -> Result<Response<pb::GetKeysResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let status = self
             .keeper
             .status(self.party.store())

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, store_failed};
 use crate::node::keeper::witnesses;
 use crate::proto::operator as pb;
@@ -16,8 +17,9 @@ const FINDINGS: u64 = 100;
 impl LogService for Operator {
     async fn get_log(
         &self,
-        _request: Request<pb::GetLogRequest>,
+        request: Request<pb::GetLogRequest>,
     ) -> Result<Response<pb::GetLogResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let store = self.party.store();
         let failed = |error| store_failed(&error);
         let newest = store.newest_signed().await.map_err(failed)?;
@@ -71,11 +73,15 @@ impl LogService for Operator {
 
     async fn check_log(
         &self,
-        _request: Request<pb::CheckLogRequest>,
+        request: Request<pb::CheckLogRequest>,
     ) -> Result<Response<pb::CheckLogResponse>, Status> {
+        let caller = self.caller(&request, Duty::Run).await?;
         let failed = |error| store_failed(&error);
-        self.rounds.witness().await.map_err(failed)?;
-        let looked = self.rounds.look_at_peers().await.map_err(failed)?;
+        caller.does(self.rounds.witness()).await.map_err(failed)?;
+        let looked = caller
+            .does(self.rounds.look_at_peers())
+            .await
+            .map_err(failed)?;
         let outcome = looked.promises;
         let served = self.party.store().published_checkpoint();
         let cosignatures = served

@@ -2,6 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, refused, store_failed};
 use crate::exchange::{freshness, rosters};
 use crate::node::membership::{MembershipError, Offer};
@@ -13,8 +14,9 @@ use crate::roster::{EXPIRY_WARNING, Member, MemberId};
 impl MembershipService for Operator {
     async fn get_membership(
         &self,
-        _request: Request<pb::GetMembershipRequest>,
+        request: Request<pb::GetMembershipRequest>,
     ) -> Result<Response<pb::GetMembershipResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let now = self.party.ambient().now();
         let failed = |error| store_failed(&error);
         let vouched = freshness::proved(&self.party).await.map_err(failed)?;
@@ -55,18 +57,19 @@ impl MembershipService for Operator {
 
     async fn take_files(
         &self,
-        _request: Request<pb::TakeFilesRequest>,
+        request: Request<pb::TakeFilesRequest>,
     ) -> Result<Response<pb::TakeFilesResponse>, Status> {
-        let offers = self
-            .membership
-            .take_files()
-            .await
-            .map_err(|error| match error {
-                MembershipError::Store(error) => store_failed(&error),
-                MembershipError::Directory(error) => {
-                    refused(tonic::Code::FailedPrecondition, "FILE", &error.to_string())
-                }
-            })?;
+        let caller = self.caller(&request, Duty::Run).await?;
+        let offers =
+            caller
+                .does(self.membership.take_files())
+                .await
+                .map_err(|error| match error {
+                    MembershipError::Store(error) => store_failed(&error),
+                    MembershipError::Directory(error) => {
+                        refused(tonic::Code::FailedPrecondition, "FILE", &error.to_string())
+                    }
+                })?;
         Ok(Response::new(pb::TakeFilesResponse {
             offers: offers.into_iter().map(told).collect(),
         }))
@@ -74,9 +77,10 @@ impl MembershipService for Operator {
 
     async fn ask_peers(
         &self,
-        _request: Request<pb::AskPeersRequest>,
+        request: Request<pb::AskPeersRequest>,
     ) -> Result<Response<pb::AskPeersResponse>, Status> {
-        let offers = self.membership.ask_peers().await;
+        let caller = self.caller(&request, Duty::Run).await?;
+        let offers = caller.does(self.membership.ask_peers()).await;
         Ok(Response::new(pb::AskPeersResponse {
             offers: offers.into_iter().map(told).collect(),
         }))
@@ -84,9 +88,11 @@ impl MembershipService for Operator {
 
     async fn accept_clock(
         &self,
-        _request: Request<pb::AcceptClockRequest>,
+        request: Request<pb::AcceptClockRequest>,
     ) -> Result<Response<pb::AcceptClockResponse>, Status> {
-        let (seen, now) = rosters::accept_clock(&self.party)
+        let caller = self.caller(&request, Duty::Run).await?;
+        let (seen, now) = caller
+            .does(rosters::accept_clock(&self.party))
             .await
             .map_err(|error| store_failed(&error))?;
         Ok(Response::new(pb::AcceptClockResponse { seen, now }))

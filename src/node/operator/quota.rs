@@ -3,6 +3,7 @@
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, store_failed};
 use crate::exchange::quota;
 use crate::proto::exchange::LogEntry;
@@ -16,8 +17,9 @@ const ALERTS: u32 = 100;
 impl QuotaService for Operator {
     async fn list_quotas(
         &self,
-        _request: Request<pb::ListQuotasRequest>,
+        request: Request<pb::ListQuotasRequest>,
     ) -> Result<Response<pb::ListQuotasResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let party = &self.party;
         let roster = party.roster()?;
         let epoch = party
@@ -59,6 +61,7 @@ impl QuotaService for Operator {
         &self,
         request: Request<pb::ListAlertsRequest>,
     ) -> Result<Response<pb::ListAlertsResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let count = match request.into_inner().count {
             0 => ALERTS,
             count => count.min(ALERTS),

@@ -14,6 +14,7 @@ use crate::exchange::Party;
 use crate::exchange::enrol::{self, PublishError};
 use crate::proto::operator as pb;
 use crate::proto::operator::record_service_server::RecordService;
+use crate::records::{Column, Record};
 use crate::store::Tag;
 
 type Progress = Pin<Box<dyn Stream<Item = Result<pb::PublishRecordsResponse, Status>> + Send>>;
@@ -142,6 +143,25 @@ impl RecordService for Operator {
         }))
     }
 
+    async fn correct_record(
+        &self,
+        request: Request<pb::CorrectRecordRequest>,
+    ) -> Result<Response<pb::CorrectRecordResponse>, Status> {
+        let caller = self.caller(&request, Duty::Keep).await?;
+        let asked = request.into_inner();
+        if asked.fields.contains_key(Column::RecordRef.name()) {
+            return Err(invalid(
+                "RECORD_REF",
+                "a record keeps its reference: erase it and import it under another one",
+            ));
+        }
+        let done = caller
+            .does(correct(&self.party, &asked))
+            .await?
+            .ok_or_else(no_such_record)?;
+        Ok(Response::new(done))
+    }
+
     async fn erase_record(
         &self,
         request: Request<pb::EraseRecordRequest>,
@@ -162,6 +182,28 @@ fn no_such_record() -> Status {
         "NO_SUCH_RECORD",
         "the register holds no record with that reference: see `wayhome records list`",
     )
+}
+
+/// Changes fields of a record as it is.
+async fn correct(
+    party: &Arc<Party>,
+    asked: &pb::CorrectRecordRequest,
+) -> Result<Option<pb::CorrectRecordResponse>, Status> {
+    let change = |before: &Record| {
+        let mut fields: std::collections::HashMap<String, String> = before
+            .fields()
+            .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
+            .collect();
+        fields.extend(asked.fields.clone());
+        record(&fields)
+    };
+    let done = enrol::correct(party, &asked.record_ref, change)
+        .await
+        .map_err(|error| store_failed(&error))??;
+    Ok(done.map(|done| pb::CorrectRecordResponse {
+        changed: done.changed,
+        ground_lost: done.ground_lost,
+    }))
 }
 
 async fn stage_all(

@@ -73,6 +73,7 @@ fn a_case_is_kept_as_it_is() {
         field: Column::CurrentPlace,
         value_tag: [4; 16],
         at_ms: 2_000,
+        announced: None,
     });
     kept.review = Some(Review {
         released_by: vec![A, B],
@@ -324,6 +325,7 @@ fn what_was_told_is_followed_until_it_may_be_kept_no_longer_or_was_withdrawn() {
         field: Column::CurrentPlace,
         value_tag: [4; 16],
         at_ms: 2_000,
+        announced: None,
     });
     let until = 2_000 + crate::exchange::disclose::RETENTION_MS;
     for (end, kept) in [

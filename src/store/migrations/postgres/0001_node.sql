@@ -329,14 +329,25 @@ CREATE TABLE received_values (
     PRIMARY KEY (ask_id, log_number, leaf_index)
 );
 
--- Notices on their way to those who were told something, until they acknowledge.
+-- Behind which leaves values of own records were told, and why they were asked for, so that they are
+-- erased with the record.
+CREATE TABLE told_values (
+    ref_tag    BYTEA    NOT NULL,          -- keyed tag of the record's reference
+    log_number BIGINT NOT NULL,          -- of a log that was given up; 0 for the one that is written
+    leaf_index BIGINT NOT NULL,
+    PRIMARY KEY (ref_tag, log_number, leaf_index)
+);
+
+-- Notices on their way to those who were told something, until they acknowledge, and reminders on
+-- their way to the member's own people.
 CREATE TABLE outbox (
     notice_id BYTEA    PRIMARY KEY,        -- 16 random octets
+    kind      BIGINT NOT NULL,           -- 0 notice, 1 reminder
     sealed    BYTEA    NOT NULL,
     attempts  BIGINT NOT NULL,
     due_ms    BIGINT NOT NULL
 );
-CREATE INDEX outbox_by_due ON outbox (due_ms);
+CREATE INDEX outbox_by_due ON outbox (kind, due_ms);
 
 -- The people who work at this node.
 CREATE TABLE accounts (

@@ -329,14 +329,25 @@ CREATE TABLE received_values (
     PRIMARY KEY (ask_id, log_number, leaf_index)
 ) WITHOUT ROWID;
 
--- Notices on their way to those who were told something, until they acknowledge.
+-- Behind which leaves values of own records were told, and why they were asked for, so that they are
+-- erased with the record.
+CREATE TABLE told_values (
+    ref_tag    BLOB    NOT NULL,          -- keyed tag of the record's reference
+    log_number INTEGER NOT NULL,          -- of a log that was given up; 0 for the one that is written
+    leaf_index INTEGER NOT NULL,
+    PRIMARY KEY (ref_tag, log_number, leaf_index)
+) WITHOUT ROWID;
+
+-- Notices on their way to those who were told something, until they acknowledge, and reminders on
+-- their way to the member's own people.
 CREATE TABLE outbox (
     notice_id BLOB    PRIMARY KEY,        -- 16 random octets
+    kind      INTEGER NOT NULL,           -- 0 notice, 1 reminder
     sealed    BLOB    NOT NULL,
     attempts  INTEGER NOT NULL,
     due_ms    INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX outbox_by_due ON outbox (due_ms);
+CREATE INDEX outbox_by_due ON outbox (kind, due_ms);
 
 -- The people who work at this node.
 CREATE TABLE accounts (
