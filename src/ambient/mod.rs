@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use rand_core::{CryptoRng, RngCore};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use zeroize::Zeroizing;
 
 /// A wall clock.
 ///
@@ -169,7 +170,61 @@ impl Ambient {
     pub fn rng(&self) -> Rng {
         Rng(Arc::clone(&self.randomness))
     }
+
+    /// The same for many small draws one after the other.
+    #[must_use]
+    pub fn portions(&self) -> Portions {
+        Portions {
+            from: self.rng(),
+            drawn: Zeroizing::new([0; PORTION]),
+            used: PORTION,
+        }
+    }
 }
+
+/// Octets that [`Portions`] draws at a time.
+const PORTION: usize = 1024;
+
+/// Randomness drawn in portions and handed out piece by piece, each piece once: asking the system
+/// for each key and each nonce by itself costs more than sealing with them. For work that is done in
+/// one go; what is left of a portion is wiped at its end.
+pub struct Portions {
+    from: Rng,
+    drawn: Zeroizing<[u8; PORTION]>,
+    used: usize,
+}
+
+impl RngCore for Portions {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        if bytes.len() > PORTION {
+            return self.from.fill_bytes(bytes);
+        }
+        if bytes.len() > PORTION - self.used {
+            self.from.fill_bytes(&mut *self.drawn);
+            self.used = 0;
+        }
+        let (_, left) = self.drawn.split_at_mut(self.used);
+        for (given, drawn) in bytes.iter_mut().zip(left) {
+            *given = std::mem::take(drawn);
+        }
+        self.used += bytes.len();
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Portions {}
 
 /// [`Randomness`] as a `rand_core` generator.
 pub struct Rng(Arc<dyn Randomness>);
@@ -204,6 +259,43 @@ mod tests {
         let clock = SystemClock::default();
         clock.last_ms.store(u64::MAX - 1, Ordering::Release);
         assert_eq!(clock.now_ms(), u64::MAX - 1);
+    }
+
+    /// Counts up, so that it shows which octet was given to whom.
+    struct Counting(AtomicU64);
+
+    impl Randomness for Counting {
+        fn fill(&self, bytes: &mut [u8]) {
+            for octet in bytes {
+                *octet = (self.0.fetch_add(1, Ordering::Relaxed) % 251) as u8;
+            }
+        }
+    }
+
+    #[test]
+    fn portions_give_every_octet_once_and_keep_none() {
+        let ambient = Ambient::new(ManualClock::at_ms(0), Counting(AtomicU64::new(0)));
+        let mut portions = ambient.portions();
+        let mut given = Vec::new();
+        // 32 pieces of 32 octets make up the first portion exactly.
+        for _ in 0..PORTION / 32 {
+            let mut piece = [0; 32];
+            portions.fill_bytes(&mut piece);
+            given.extend(piece);
+        }
+        let expected: Vec<u8> = (0..PORTION).map(|at| (at % 251) as u8).collect();
+        assert_eq!(given, expected);
+        assert_eq!(*portions.drawn, [0; PORTION]);
+        // The next begins another; a piece that does not fit into the rest is not made of two.
+        let mut piece = [0; PORTION - 10];
+        portions.fill_bytes(&mut piece);
+        assert_eq!(piece[0], (PORTION % 251) as u8);
+        let mut piece = [0; 32];
+        portions.fill_bytes(&mut piece);
+        assert_eq!(piece[0], (2 * PORTION % 251) as u8);
+        let mut large = [0; PORTION + 1];
+        portions.fill_bytes(&mut large);
+        assert_eq!(large[0], (3 * PORTION % 251) as u8);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! gives [`Figure`]s; what the machine is and how figures are printed is said here.
 
 mod console;
+mod echo;
 mod figure;
 mod log;
+mod lookup;
 mod machine;
 mod memory;
 mod oracle;
@@ -14,6 +16,7 @@ mod scale;
 mod stream;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use serde_json::{Value, json};
@@ -21,6 +24,7 @@ use serde_json::{Value, json};
 pub use figure::{Figure, mean_and_variance, median, welch_t};
 
 use super::{CliError, Context};
+use crate::demo::{Database, PostgresServer};
 
 /// Arguments of `wayhome bench`.
 #[derive(clap::Args)]
@@ -28,6 +32,9 @@ pub struct Args {
     /// Which benchmark; all of them if not given.
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Serve the answer in this file to whoever calls, as what lookups are held against.
+    #[arg(long, hide = true, value_name = "FILE")]
+    serve_echo: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
@@ -38,9 +45,9 @@ pub struct Options {
     /// How many operations to measure; each benchmark has a number of its own if not given.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// Measure on PostgreSQL, where a benchmark can: on a server of its own.
-    #[arg(long)]
-    pub postgres: bool,
+    /// What the nodes keep their data in, where it matters.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t)]
+    pub database: Database,
 }
 
 /// What a benchmark gives: its figures, and in words how they were measured.
@@ -67,6 +74,7 @@ pub struct Bench {
 /// All benchmarks.
 const BENCHES: &[Bench] = &[
     console::BENCH,
+    lookup::BENCH,
     log::BENCH,
     memory::BENCH,
     oracle::BENCH,
@@ -75,6 +83,9 @@ const BENCHES: &[Bench] = &[
 ];
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
+    if let Some(file) = &args.serve_echo {
+        return echo::serve(context, file).await;
+    }
     let machine = machine::describe();
     let output = context.output;
     let Some(name) = &args.name else {
@@ -101,6 +112,13 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let measured = measure(context, bench, &args.options, &machine).await?;
     output.object(&measured);
     Ok(())
+}
+
+/// A database server for one benchmark. A socket's path must be short, so it is not among the
+/// benchmark's own files.
+fn postgres(context: &Context) -> Result<PostgresServer, CliError> {
+    let name = format!("wh-pg-{}", hex::encode(context.ambient.random::<6>()));
+    Ok(PostgresServer::start(&std::env::temp_dir().join(name))?)
 }
 
 /// Runs one benchmark, says its figures, and gives them as the object for machines.

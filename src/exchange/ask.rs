@@ -333,7 +333,7 @@ where
         };
         match tokio::time::timeout(TIMEOUT, send()).await {
             Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(status)) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
+            Ok(Err(status)) if may_be_tried_again(&status) && attempt < ATTEMPTS => {
                 tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
                 attempt += 1;
             }
@@ -378,4 +378,11 @@ pub(crate) use client;
 /// As [`Peers::channel`](super::Peers::channel).
 pub async fn channel(party: &Party, member: &Member) -> Result<Channel, PeerError> {
     party.peers().channel(member).await
+}
+
+/// Whether a call may succeed when the same message is sent again: the peer says so, or the
+/// connection broke, and another process of the peer's node, or the same one in a moment, can say
+/// what became of it.
+fn may_be_tried_again(status: &Status) -> bool {
+    status.code() == Code::Unavailable || std::error::Error::source(status).is_some()
 }

@@ -125,7 +125,7 @@ pub async fn correct<E>(
             .await?;
         let committed = commit_staged(party, import_id, Some(held.record_id)).await;
         if !matches!(committed, Ok(Some(_))) {
-            party.store().discard_import(Some(import_id)).await?;
+            party.store().discard_import(import_id).await?;
         }
         if let Some(counts) = committed? {
             return Ok(Ok(Some(Corrected {

@@ -1,5 +1,8 @@
 //! Signing and opening messages: the one gate that every message between parties passes.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use prost::Message as _;
 use zeroize::Zeroizing;
 
@@ -548,7 +551,9 @@ pub fn open_answer<P: AnswerPayload>(
     let told = message
         .as_ref()
         .map(|message| message.seen_checkpoints.clone());
-    let answer: Answer<P> = open_answer_to(asker, roster, holder, query, message)?;
+    // Answers that were committed together carry one checkpoint.
+    let check = |receipt: &pb::Receipt| party.checked_heads().check(holder, receipt);
+    let answer: Answer<P> = open_answer_by(asker, roster, holder, query, message, check)?;
     let hearsay = party.hearsay();
     hearsay.was_told(
         &holder.id,
@@ -575,6 +580,18 @@ pub fn open_answer_to<P: AnswerPayload>(
     holder: &Member,
     query: &Outgoing,
     message: Option<pb::SignedMessage>,
+) -> Result<Answer<P>, AnswerError> {
+    let check = |receipt: &pb::Receipt| check_receipt(holder, receipt);
+    open_answer_by(asker, roster, holder, query, message, check)
+}
+
+fn open_answer_by<P: AnswerPayload>(
+    asker: Signer<'_>,
+    roster: &TrustedRoster,
+    holder: &Member,
+    query: &Outgoing,
+    message: Option<pb::SignedMessage>,
+    check: impl FnOnce(&pb::Receipt) -> Result<TreeHead, String>,
 ) -> Result<Answer<P>, AnswerError> {
     let now_ms = asker.ambient.now_ms();
     let message = message.ok_or(Refusal::Malformed {
@@ -615,7 +632,7 @@ pub fn open_answer_to<P: AnswerPayload>(
             why: "it has not 32 octets".to_owned(),
         })?;
     let receipt = payload.receipt().cloned().unwrap_or_default();
-    let covered = check_receipt(holder, &receipt).map_err(|why| AnswerError::Receipt { why })?;
+    let covered = check(&receipt).map_err(|why| AnswerError::Receipt { why })?;
     Ok(Answer {
         items,
         items_root,
@@ -631,24 +648,79 @@ pub fn open_answer_to<P: AnswerPayload>(
 /// # Errors
 /// What is wrong.
 pub fn check_receipt(holder: &Member, receipt: &pb::Receipt) -> Result<TreeHead, String> {
-    let log = holder
-        .log
-        .as_ref()
-        .ok_or("the roster states no log for the holder")?;
-    let key = log
-        .vkey
+    covers(
+        check_checkpoint(vkey(holder)?, &receipt.checkpoint)?,
+        receipt,
+    )
+}
+
+fn vkey(holder: &Member) -> Result<&str, String> {
+    let log = holder.log.as_ref();
+    log.map(|log| log.vkey.as_str())
+        .ok_or_else(|| "the roster states no log for the holder".to_owned())
+}
+
+/// The head that a checkpoint states, if it is signed by the log key.
+fn check_checkpoint(vkey: &str, checkpoint: &str) -> Result<TreeHead, String> {
+    let key = vkey
         .parse()
         .map_err(|error| format!("the roster's log key: {error}"))?;
-    let checkpoint = SignedCheckpoint::parse(receipt.checkpoint.as_bytes())
+    SignedCheckpoint::parse(checkpoint.as_bytes())
         .and_then(|signed| signed.verify(&[key]))
-        .map_err(|error| error.to_string())?;
-    if checkpoint.checkpoint().size() <= receipt.leaf_index {
+        .map(|checkpoint| checkpoint.head())
+        .map_err(|error| error.to_string())
+}
+
+/// The head, if the receipt's leaf lies under it.
+fn covers(head: TreeHead, receipt: &pb::Receipt) -> Result<TreeHead, String> {
+    if head.size <= receipt.leaf_index {
         return Err("its checkpoint does not cover its leaf".to_owned());
     }
     if receipt.leaf_hash.len() != 32 {
         return Err("it states no hash of its leaf".to_owned());
     }
-    Ok(checkpoint.head())
+    Ok(head)
+}
+
+/// Checkpoints whose signatures were checked a moment ago, oldest first: log key, text, and the head
+/// that they state. Only what held is remembered.
+#[derive(Default)]
+pub struct CheckedHeads(Mutex<VecDeque<(String, String, TreeHead)>>);
+
+/// How many of them are remembered: one or two for each peer that is being asked.
+const CHECKED: usize = 64;
+
+impl CheckedHeads {
+    /// As [`check_receipt`], without checking one signature twice.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self, holder: &Member, receipt: &pb::Receipt) -> Result<TreeHead, String> {
+        let (vkey, text) = (vkey(holder)?, receipt.checkpoint.as_str());
+        let known = self
+            .known()
+            .iter()
+            .rev()
+            .find(|(by, checkpoint, _)| by == vkey && checkpoint == text)
+            .map(|(.., head)| *head);
+        let head = match known {
+            Some(head) => head,
+            None => {
+                let head = check_checkpoint(vkey, text)?;
+                let mut known = self.known();
+                if known.len() >= CHECKED {
+                    known.pop_front();
+                }
+                known.push_back((vkey.to_owned(), text.to_owned(), head));
+                head
+            }
+        };
+        covers(head, receipt)
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<(String, String, TreeHead)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn salt_items(ambient: &Ambient, bodies: &[&[u8]]) -> Vec<Zeroizing<Vec<u8>>> {

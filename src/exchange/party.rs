@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, watch};
 
 use super::hearsay::Hearsay;
+use super::message::CheckedHeads;
 use super::policy::{Policy, PolicyInForce};
 use super::quota::watched;
 use super::{HouseRules, Peers, Refusal};
@@ -91,6 +92,8 @@ pub struct Party {
     hearsay: Hearsay,
     /// This member's use of its quotas at others, as they last stated it.
     own_use: Mutex<BTreeMap<(MemberId, &'static str), OwnUse>>,
+    /// Checkpoints of peers that were checked a moment ago.
+    checked_heads: CheckedHeads,
     /// Checked coalition keys, by the roster's digest and the epoch. Versions would not do: they
     /// begin anew under new root keys.
     coalition: RwLock<BTreeMap<(Bytes32, u64), CoalitionKey>>,
@@ -126,6 +129,7 @@ impl Party {
             own_use: Mutex::default(),
             adopting: tokio::sync::Mutex::default(),
             heard: (heard.0, tokio::sync::Mutex::new(heard.1)),
+            checked_heads: CheckedHeads::default(),
             coalition: RwLock::default(),
             shares: RwLock::new(parts.shares.into_iter().map(Arc::new).collect()),
             open_epochs: RwLock::default(),
@@ -248,6 +252,11 @@ impl Party {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Takes a state of trust that differs in the time alone.
+    pub(super) fn know_time_of(&self, trust: TrustStore) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+    }
+
     /// Told whenever what is trusted may have changed.
     #[must_use]
     pub fn trust_changes(&self) -> watch::Receiver<u64> {
@@ -337,6 +346,11 @@ impl Party {
             .iter()
             .map(|((peer, quota), found)| (peer.clone(), *quota, *found))
             .collect()
+    }
+
+    /// Checkpoints of peers that were checked a moment ago.
+    pub(super) fn checked_heads(&self) -> &CheckedHeads {
+        &self.checked_heads
     }
 
     /// The coalition key of `epoch` under `roster`, checked.

@@ -16,6 +16,11 @@ use crate::store::{Act, Committed, Effect, Evidence, EvidencePart, StoreError};
 /// The setting that holds what a node trusts.
 pub const TRUST: &str = "trust_store";
 
+/// How often a state of trust is made anew because another process of the node changed it meanwhile.
+const TRIES: usize = 20;
+
+const TRUSTED: &str = "what this node trusts";
+
 /// How many refused rosters a day are recorded for each source: enough to see what was tried, and
 /// no way to fill the log.
 const RECORDED_REFUSALS_PER_DAY: u64 = 100;
@@ -108,21 +113,35 @@ pub async fn take_unrecorded(
     roster: Option<&[u8]>,
 ) -> Result<Result<Update, RosterError>, StoreError> {
     let _one_at_a_time = party.adopting.lock().await;
-    let mut candidate = party.with_trust(Clone::clone);
-    let before = trusted(&candidate);
-    let now = party.ambient().now();
-    let outcome = candidate.update(roots.iter().map(Vec::as_slice), roster, now);
-    let after = trusted(&candidate);
-    if after == before {
-        // Only the time has moved on.
-        party
-            .store()
-            .set_setting(TRUST, &candidate.to_state())
-            .await?;
-        party.trust(candidate);
-        return Ok(outcome);
+    for _ in 0..TRIES {
+        let kept = keep_up(party).await?;
+        let mut candidate = party.with_trust(Clone::clone);
+        let before = trusted(&candidate);
+        let now = party.ambient().now();
+        let outcome = candidate.update(roots.iter().map(Vec::as_slice), roster, now);
+        let changed = trusted(&candidate) != before;
+        let done = if changed {
+            adopt(party, kept, candidate, before.1).await?
+        } else {
+            // Only the time has moved on.
+            replace(party, kept, candidate).await?
+        };
+        if done {
+            return Ok(outcome);
+        }
     }
-    let newest = candidate.roster().filter(|_| after.1 != before.1);
+    Err(StoreError::Busy { what: TRUSTED })
+}
+
+/// Brings a new root or roster into force; `false` if another process was sooner.
+async fn adopt(
+    party: &Party,
+    kept: Option<Vec<u8>>,
+    candidate: TrustStore,
+    roster_before: Option<crate::roster::Bytes32>,
+) -> Result<bool, StoreError> {
+    let after = trusted(&candidate);
+    let newest = candidate.roster().filter(|_| after.1 != roster_before);
     let (act, reference) = match newest {
         Some(roster) => (pb::Act::RosterAdopted, adopted(roster, &candidate)),
         None => (
@@ -134,13 +153,63 @@ pub async fn take_unrecorded(
             ),
         ),
     };
-    tracing::info!(
-        root = candidate.root().version(),
-        roster = candidate.versions().roster,
-        "a root or roster came into force"
-    );
-    bring_into_force(party, candidate, act, reference).await?;
-    Ok(outcome)
+    let (root, roster) = (candidate.root().version(), candidate.versions().roster);
+    let done = bring_into_force(party, kept, candidate, act, reference).await?;
+    if done {
+        tracing::info!(root, roster, "a root or roster came into force");
+    }
+    Ok(done)
+}
+
+/// Takes over what another process of this node has brought into force.
+///
+/// # Errors
+/// If the store fails.
+pub async fn follow(party: &Party) -> Result<(), StoreError> {
+    let _one_at_a_time = party.adopting.lock().await;
+    keep_up(party).await.map(drop)
+}
+
+/// Has this process trust what the database says that the node trusts, and gives that as it is kept:
+/// whatever replaces it builds on it. To be called under the lock on adopting.
+async fn keep_up(party: &Party) -> Result<Option<Vec<u8>>, StoreError> {
+    let kept = party.store().setting(TRUST).await?;
+    let Some(state) = &kept else { return Ok(None) };
+    let (own, pinned) =
+        party.with_trust(|own| (own.to_state(), own.pinned().note().as_bytes().to_vec()));
+    if own == *state {
+        return Ok(kept);
+    }
+    let theirs = TrustStore::from_state(&pinned, state)
+        .map_err(|error| StoreError::damaged("the kept roster", error.to_string()))?;
+    if party.with_trust(|own| trusted(own) != trusted(&theirs)) {
+        tracing::info!(
+            root = theirs.root().version(),
+            roster = theirs.versions().roster,
+            "a root or roster that another process of this node took is in force here"
+        );
+        party.trust(theirs);
+    } else {
+        party.know_time_of(theirs);
+    }
+    Ok(kept)
+}
+
+/// Keeps a state of trust that differs in the time alone; `false` if another process was sooner.
+async fn replace(
+    party: &Party,
+    kept: Option<Vec<u8>>,
+    candidate: TrustStore,
+) -> Result<bool, StoreError> {
+    let state = candidate.to_state();
+    let done = party
+        .store()
+        .replace_setting(TRUST, kept.as_deref(), &state)
+        .await?;
+    if done {
+        party.trust(candidate);
+    }
+    Ok(done)
 }
 
 /// Forgets that this machine's clock was once ahead: the operator's answer to a clock that ran
@@ -150,13 +219,19 @@ pub async fn take_unrecorded(
 /// If it could not be recorded.
 pub async fn accept_clock(party: &Party) -> Result<(u64, u64), StoreError> {
     let _one_at_a_time = party.adopting.lock().await;
-    let mut candidate = party.with_trust(Clone::clone);
-    let (seen, now) = (candidate.last_seen(), party.ambient().now());
-    candidate.accept_clock(now);
-    let reference = format!("seen={seen} now={now}");
-    bring_into_force(party, candidate, pb::Act::ClockAccepted, reference).await?;
-    tracing::warn!(seen, now, "the operator accepted the clock");
-    Ok((seen, now))
+    for _ in 0..TRIES {
+        let kept = keep_up(party).await?;
+        let mut candidate = party.with_trust(Clone::clone);
+        let (seen, now) = (candidate.last_seen(), party.ambient().now());
+        candidate.accept_clock(now);
+        let reference = format!("seen={seen} now={now}");
+        let act = pb::Act::ClockAccepted;
+        if bring_into_force(party, kept, candidate, act, reference).await? {
+            tracing::warn!(seen, now, "the operator accepted the clock");
+            return Ok((seen, now));
+        }
+    }
+    Err(StoreError::Busy { what: TRUSTED })
 }
 
 /// Notes the time, so that a clock set back is noticed even if nothing else happens.
@@ -165,30 +240,34 @@ pub async fn accept_clock(party: &Party) -> Result<(u64, u64), StoreError> {
 /// The inner error says that the clock went back; the outer one that nothing could be kept.
 pub async fn note_time(party: &Party) -> Result<Result<(), RosterError>, StoreError> {
     let _one_at_a_time = party.adopting.lock().await;
-    let mut candidate = party.with_trust(Clone::clone);
-    if let Err(error) = candidate.see_time(party.ambient().now()) {
-        return Ok(Err(error));
+    for _ in 0..TRIES {
+        let kept = keep_up(party).await?;
+        let mut candidate = party.with_trust(Clone::clone);
+        if let Err(error) = candidate.see_time(party.ambient().now()) {
+            return Ok(Err(error));
+        }
+        if replace(party, kept, candidate).await? {
+            return Ok(Ok(()));
+        }
     }
-    party
-        .store()
-        .set_setting(TRUST, &candidate.to_state())
-        .await?;
-    party.trust(candidate);
-    Ok(Ok(()))
+    Err(StoreError::Busy { what: TRUSTED })
 }
 
-/// Makes a new state of trust durable with its leaf, then acts on it.
+/// Makes a new state of trust durable with its leaf, then acts on it; `false` if what is kept is not
+/// what it builds on any more.
 async fn bring_into_force(
     party: &Party,
+    kept: Option<Vec<u8>>,
     trust: TrustStore,
     act: pb::Act,
     reference: String,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let adopted = act == pb::Act::RosterAdopted;
     let (leaf, opening) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
         .set(|entry| entry.reference = reference)
         .finish();
     let mut act = Act::alone(leaf)
+        .with(Effect::SettingIs(TRUST, kept))
         .with(Effect::Set(TRUST, trust.to_state()))
         .with(Effect::Keep(
             EvidencePart::Opening,
@@ -202,10 +281,10 @@ async fn bring_into_force(
     match party.ledger().commit(act).await? {
         Committed::Done { .. } => {
             party.trust(trust);
-            Ok(())
+            Ok(true)
         }
-        // An act without guards is never refused.
-        _ => Err(StoreError::Closed),
+        // Another process of this node has changed what is trusted meanwhile.
+        _ => Ok(false),
     }
 }
 

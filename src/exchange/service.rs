@@ -87,19 +87,57 @@ pub async fn answer_once<P: Payload>(
             return Err(refusal);
         }
     }
-    let answering = match act.await {
-        Ok(answering) => answering,
-        Err(refusal) => {
-            record_refusal(party, query, &refusal).await;
-            if let Refusal::QuotaExceeded {
-                quota, used, limit, ..
-            } = refusal
-            {
-                unusual::used_up(party, &query.issuer, quota, used, limit).await;
-            }
-            return Err(refusal);
-        }
+    match act.await {
+        Ok(answering) => commit(party, query, answering).await,
+        Err(refusal) => Err(refuse_afresh(party, query, refusal).await),
+    }
+}
+
+/// As [`answer_once`], for an act that costs no more than looking whether it was done before: that
+/// shows when it is committed.
+///
+/// # Errors
+/// The refusal.
+pub async fn answer_small<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+    act: impl Future<Output = Result<Answering, Refusal>>,
+) -> Result<pb::SignedMessage, Refusal> {
+    let refusal = match act.await {
+        Ok(answering) => return commit(party, query, answering).await,
+        Err(refusal) => refusal,
     };
+    // What was answered is answered again, even if the same could not be answered afresh.
+    match earlier_answer(party, query).await {
+        Ok(Some(earlier)) => Ok(earlier),
+        Ok(None) => Err(refuse_afresh(party, query, refusal).await),
+        Err(refusal) => {
+            if refusal == Refusal::MessageIdReused {
+                record_refusal(party, query, &refusal).await;
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// Records that an act was refused which was not done before.
+async fn refuse_afresh<P: Payload>(party: &Party, query: &Query<P>, refusal: Refusal) -> Refusal {
+    record_refusal(party, query, &refusal).await;
+    if let Refusal::QuotaExceeded {
+        quota, used, limit, ..
+    } = refusal
+    {
+        unusual::used_up(party, &query.issuer, quota, used, limit).await;
+    }
+    refusal
+}
+
+/// Commits an act, and gives its answer once that is durable.
+async fn commit<P: Payload>(
+    party: &Party,
+    query: &Query<P>,
+    answering: Answering,
+) -> Result<pb::SignedMessage, Refusal> {
     let (leaf, opening) = answering
         .leaf
         .set(|entry| {

@@ -4,10 +4,12 @@
 //! 1. **Nobody contradicts.** Every witness in the roster is asked for the newest checkpoint of this
 //!    log that it has cosigned. One that the database does not extend stops the node, whatever else
 //!    speaks for it. So does a guard, or a journal, that is ahead of the database.
-//! 2. **Somebody vouches.** Either the guard is intact, is of no earlier term than the one in which
-//!    the database was signed last, and the database extends it; or as many witnesses as the quorum
-//!    says have answered. The guard is of a new term before anything is signed in it, so a node that
-//!    is killed at any moment of it still has a guard that vouches.
+//! 2. **Somebody vouches.** Either the guard is intact and speaks for all that was signed: the
+//!    database was signed last in the guard's own term and extends it, or nothing was signed since
+//!    the state that the guard states; or as many witnesses as the quorum says have answered. The
+//!    guard is of a new term before anything is signed in it, so a node that is killed at any moment
+//!    of it still has a guard that vouches. Where several processes sign in turn, only the guard of
+//!    the one that signed last does.
 //!
 //! So a node whose peers are all away starts by its guard, a node without a guard waits for its
 //! peers, and one peer that is away stops nothing.
@@ -125,11 +127,11 @@ impl Keeper {
         let why = match guarded {
             Guarded::Signed { term, head } => {
                 extends(store, newest, &head, "the guard file").await?;
-                let last = newest.map_or(0, |newest| newest.term);
-                if term >= last {
+                let (last, held) = newest.map_or((0, 0), |newest| (newest.term, newest.head.size));
+                if term == last || (term > last && held == head.size) {
                     return Ok(());
                 }
-                "the guard file is of an earlier term than the database".to_owned()
+                "another process of this node signed after the guard file was written".to_owned()
             }
             Guarded::Missing => "the guard file is missing".to_owned(),
             Guarded::Void(reason) => format!("the guard file says nothing ({reason})"),

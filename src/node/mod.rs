@@ -18,10 +18,11 @@ mod operator;
 mod policies;
 pub mod readiness;
 mod reminders;
+mod replica;
 pub mod retention;
 mod rounds;
 mod run;
-mod serve;
+pub mod serve;
 pub mod shares;
 mod supervisor;
 #[cfg(debug_assertions)]
@@ -44,7 +45,7 @@ pub use operator::{
     client as operator_client, client_as as operator_client_as,
 };
 pub use policies::FILE as POLICY_FILE;
-pub use run::{NodeError, Running, open_party, run};
+pub use run::{NodeError, Opened, Running, open_party, run};
 pub use shares::{KeptShare, Origin};
 pub use tls::{PinnedPeers, Routes, TlsError};
 pub use witness_run::run_witness;

@@ -23,6 +23,7 @@ use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::operator::{Operator, OperatorApi, cases};
 use super::policies;
 use super::reminders;
+use super::replica;
 use super::retention;
 use super::rounds::{Rounds, record_alerts};
 use super::serve::{self, Connections, Door, Exchange};
@@ -34,7 +35,7 @@ use crate::ambient::Ambient;
 use crate::audit::AuditServer;
 use crate::envelope::NoteSigner;
 use crate::envelope::merkle::Hash;
-use crate::exchange::ask::{self, MAX_MESSAGE, MAX_QUERY};
+use crate::exchange::ask::{MAX_MESSAGE, MAX_QUERY};
 use crate::exchange::policy::PolicyError;
 use crate::exchange::{Party, PartyParts, Peers, enrol, lookup, rosters};
 use crate::linkage::RuleTable;
@@ -57,6 +58,9 @@ const SILENT: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether another process has published.
 const FILTER: Duration = Duration::from_secs(5);
+/// How long an import may take, in milliseconds, before another process of the node takes it for
+/// left behind.
+const STAGING_MS: u64 = 86_400_000;
 
 /// How long calls under way are given when the node stops.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -156,7 +160,13 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         .await?
         .with_journal(Journal::open(&journal)?);
     do_anew(&store).await?;
-    store.discard_import(None).await?;
+    // What was staged by a run that ended is dropped: on a file every other has ended, on a server
+    // those that take longer than a day.
+    let staged_before = match config.database.is_shared() {
+        true => ambient.now_ms().saturating_sub(STAGING_MS),
+        false => u64::MAX,
+    };
+    store.discard_imports(staged_before).await?;
     store.keep_filter_at(directory.index_filter()).await?;
     let trust = trust_store(directory, &store).await?;
     let own = trust
@@ -181,9 +191,6 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         store: store.clone(),
         signer: Arc::new(CheckpointSigner(identity.log.clone())),
         keeper: Arc::clone(&keeper) as Arc<dyn TermKeeper>,
-        // The directory's lock keeps other processes from an embedded database.
-        // The directory's lock keeps other processes from a file, and nothing from a server.
-        exclusive: !config.database.is_shared(),
     });
     let party = Party::new(PartyParts {
         id: config.member.clone(),
@@ -407,6 +414,10 @@ pub async fn run(
         Arc::clone(party),
         stopped.clone(),
     ));
+    let following = config
+        .database
+        .is_shared()
+        .then(|| tokio::spawn(replica::follow(Arc::clone(party), stopped.clone())));
     let reminding = tokio::spawn(reminders::work(Arc::clone(party), stopped.clone()));
     let sending = tokio::spawn(reminders::send(
         Arc::clone(party),
@@ -456,6 +467,9 @@ pub async fn run(
     sending.abort();
     retaining.abort();
     keeping.abort();
+    if let Some(following) = following {
+        following.abort();
+    }
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -490,14 +504,7 @@ fn peer_server(
                 .max_encoding_message_size(MAX_MESSAGE)
         };
     }
-    Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(64)
-        .timeout(ask::TIMEOUT)
-        .http2_max_header_list_size(16 * 1024)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+    serve::limits(Server::builder())
         .layer(tower::util::MapResponseLayer::new(serve::with_reason))
         .add_service(LogFiles::new(Arc::clone(party)))
         .add_service(desk)

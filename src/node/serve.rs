@@ -20,12 +20,13 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::codegen::http;
+use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::identity::spki_sha256;
 use super::tls::PinCheck;
-use crate::exchange::ask::MAX_QUERY;
+use crate::exchange::ask::{self, MAX_QUERY};
 use crate::exchange::{Party, Refusal, disclose, evaluate, lookup, rosters};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::disclosure_service_server::DisclosureService;
@@ -202,6 +203,19 @@ pub struct Door {
     pub accepts: PinCheck,
     /// Who is in.
     pub connections: Arc<Connections>,
+}
+
+/// What a peer's connection is given, and no more.
+#[must_use]
+pub fn limits(server: Server) -> Server {
+    server
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(64)
+        .timeout(ask::TIMEOUT)
+        .http2_max_header_list_size(16 * 1024)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
 }
 
 /// Accepts connections until the receiver is dropped.

@@ -95,6 +95,12 @@ impl TrustStore {
         &self.roots[self.roots.len() - 1]
     }
 
+    /// The root that the operator was given, or that took its place when the state was last read.
+    pub fn pinned(&self) -> &TrustedRoot {
+        // The list is never empty.
+        &self.roots[0]
+    }
+
     /// The latest time that was passed in, in unix seconds.
     pub fn last_seen(&self) -> u64 {
         self.last_seen.unix()

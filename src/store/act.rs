@@ -131,6 +131,8 @@ pub enum Effect {
     Owe(Receipt),
     /// Hands out a lead.
     HandOut(Lead),
+    /// Demands that a setting is as it was read; the act is refused as [`Committed::Stale`] if not.
+    SettingIs(&'static str, Option<Vec<u8>>),
     /// Sets a setting: what the act brings into force is in force if and only if its leaf is there.
     Set(&'static str, Vec<u8>),
     /// Shows the leaf among the node's alerts.

@@ -108,6 +108,14 @@ pub enum StoreError {
          that is there stays as it is"
     )]
     NotEmpty,
+    /// Another process of this node changed again and again what something was to be based on.
+    #[error(
+        "{what} was changed by another process of this node again and again; try when that has ended"
+    )]
+    Busy {
+        /// What was changed.
+        what: &'static str,
+    },
     /// The ledger's task has ended: the node is shutting down.
     #[error("the node is shutting down; ask again in a moment")]
     Closed,
@@ -139,6 +147,7 @@ impl StoreError {
                 reason: reason.clone(),
                 remedy,
             },
+            Self::Busy { what } => Self::Busy { what },
             Self::Closed => Self::Closed,
             other => Self::Statement {
                 transaction: "commit-acts",

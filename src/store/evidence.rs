@@ -1,9 +1,9 @@
 //! The envelopes behind the log's leaves, and their items, each sealed under its own key.
 
+use rand_core::CryptoRngCore;
 use zeroize::Zeroizing;
 
-use super::bulk::insert;
-use super::db::{Row, Tx, values};
+use super::db::{Kind, Row, Table, Value, values};
 use super::{Store, StoreError};
 use crate::envelope::ItemEvidence;
 use crate::vault::Place;
@@ -195,70 +195,77 @@ impl Store {
             .map_err(|error| damaged(&error))
     }
 
-    pub(super) async fn keep(
+    /// One part of the evidence behind a leaf as rows of [`EVIDENCE`] and [`EVIDENCE_ITEMS`].
+    pub(super) fn evidence_rows(
         &self,
-        tx: &mut Tx,
         leaf_index: u64,
         part: EvidencePart,
         evidence: &Evidence,
-    ) -> Result<(), StoreError> {
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(Vec<Value>, Vec<Vec<Value>>), StoreError> {
         let at = row_key(leaf_index, part, None);
         let (wrapped, sealed) = match part {
             // With a batch's seed its tokens can be made out of its evidence: it is sealed a second
             // time under the token key, as the tokens themselves are.
             EvidencePart::Seed => {
-                let inner = self.keys.token_key().seal(
-                    place("evidence", "seed", &at),
-                    &evidence.envelope,
-                    &mut self.ambient.rng(),
-                );
-                self.seal_at("evidence", &at, &inner)?
+                let place = place("evidence", "seed", &at);
+                let inner = self.keys.token_key().seal(place, &evidence.envelope, rng);
+                self.keys.seal_row_by("evidence", &at, &inner, rng)?
             }
-            _ => self.seal_at("evidence", &at, &evidence.envelope)?,
+            _ => self
+                .keys
+                .seal_row_by("evidence", &at, &evidence.envelope, rng)?,
         };
-        tx.run(
-            "INSERT INTO evidence (leaf_index, part, data_key, sealed) VALUES ($1, $2, $3, $4)",
-            values![leaf_index, part as i64, wrapped, sealed],
-        )
-        .await?;
-        let mut rows = Vec::with_capacity(evidence.items.len());
+        let mut items = Vec::with_capacity(evidence.items.len());
         for (position, item) in evidence.items.iter().enumerate() {
             let position = position as u64;
             let (wrapped, sealed) = match item {
                 ItemEvidence::Full(item) => {
                     let at = row_key(leaf_index, part, Some(position));
-                    let (wrapped, sealed) = self.seal_at("evidence_items", &at, item)?;
+                    let (wrapped, sealed) =
+                        self.keys.seal_row_by("evidence_items", &at, item, rng)?;
                     (Some(wrapped), Some(sealed))
                 }
                 ItemEvidence::Erased(_) => (None, None),
             };
-            rows.push([
-                leaf_index.into(),
-                (part as i64).into(),
-                position.into(),
-                item.leaf_hash().into(),
-                wrapped.into(),
-                sealed.into(),
+            items.push(values![
+                leaf_index,
+                part as i64,
+                position,
+                item.leaf_hash(),
+                wrapped,
+                sealed
             ]);
         }
-        insert(
-            tx,
-            "INSERT INTO evidence_items (leaf_index, part, position, item_hash, data_key, sealed)",
-            "",
-            rows.into_iter(),
-        )
-        .await
-    }
-
-    fn seal_at(
-        &self,
-        table: &'static str,
-        at: &[u8],
-        plaintext: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-        self.keys.seal_row(table, at, plaintext, &self.ambient)
+        Ok((values![leaf_index, part as i64, wrapped, sealed], items))
     }
 }
+
+/// Rows of evidence.
+pub(super) static EVIDENCE: Table = Table::new(
+    "evidence",
+    &[
+        ("leaf_index", Kind::Int),
+        ("part", Kind::Int),
+        ("data_key", Kind::Blob),
+        ("sealed", Kind::Blob),
+    ],
+    "",
+);
+
+/// Rows of its items.
+pub(super) static EVIDENCE_ITEMS: Table = Table::new(
+    "evidence_items",
+    &[
+        ("leaf_index", Kind::Int),
+        ("part", Kind::Int),
+        ("position", Kind::Int),
+        ("item_hash", Kind::Blob),
+        ("data_key", Kind::Blob),
+        ("sealed", Kind::Blob),
+    ],
+    "",
+);
 
 pub(super) fn row_key(leaf_index: u64, part: EvidencePart, position: Option<u64>) -> Vec<u8> {
     let mut key = leaf_index.to_be_bytes().to_vec();

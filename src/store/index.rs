@@ -74,7 +74,7 @@ impl IndexSize {
 
 /// Statements take this many tokens at once, so that few different statements are prepared.
 const CHUNK: usize = 480;
-const SMALL_CHUNK: usize = 24;
+const SMALL_CHUNKS: [usize; 4] = [8, 24, 40, 120];
 
 impl Store {
     /// Finds the published records whose token of `epoch` equals one of `probes` under the same
@@ -340,11 +340,8 @@ fn statement(head: &str, column: &str, size: usize) -> String {
 }
 
 fn chunk_size(rest: usize) -> usize {
-    if rest <= SMALL_CHUNK {
-        SMALL_CHUNK
-    } else {
-        CHUNK
-    }
+    let fitting = SMALL_CHUNKS.into_iter().find(|size| rest <= *size);
+    fitting.unwrap_or(CHUNK)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rand_core::CryptoRngCore;
 use ring::hmac;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -167,12 +168,22 @@ impl StoreKeys {
         plaintext: &[u8],
         ambient: &Ambient,
     ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-        let (key, wrapped) = self.new_data_key(Place::new(table, "data_key", row), ambient)?;
-        let sealed = key.seal(
-            Place::new(table, "sealed", row),
-            plaintext,
-            &mut ambient.rng(),
-        );
+        self.seal_row_by(table, row, plaintext, &mut ambient.rng())
+    }
+
+    /// As [`StoreKeys::seal_row`], with randomness that was drawn before.
+    pub(super) fn seal_row_by(
+        &self,
+        table: &'static str,
+        row: &[u8],
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+        let key = DataKey::generate(rng);
+        let wrapped = self
+            .with_wrapper(|wrapper| wrapper.wrap(&key, Place::new(table, "data_key", row), rng))
+            .map_err(|source| sealed("data key", source))?;
+        let sealed = key.seal(Place::new(table, "sealed", row), plaintext, rng);
         Ok((wrapped, sealed))
     }
 
@@ -259,7 +270,17 @@ impl StoreKeys {
     /// Seals under the node's own key, for rows that are never erased alone.
     #[must_use]
     pub fn seal(&self, place: Place<'_>, plaintext: &[u8], ambient: &Ambient) -> Vec<u8> {
-        self.sealing.seal(place, plaintext, &mut ambient.rng())
+        self.seal_by(place, plaintext, &mut ambient.rng())
+    }
+
+    /// As [`StoreKeys::seal`], with randomness that was drawn before.
+    pub(super) fn seal_by(
+        &self,
+        place: Place<'_>,
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRngCore,
+    ) -> Vec<u8> {
+        self.sealing.seal(place, plaintext, rng)
     }
 
     /// Opens what [`StoreKeys::seal`] sealed.

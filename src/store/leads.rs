@@ -1,8 +1,9 @@
 //! Leads: opaque handles on candidates, each for one asking party, until it expires.
 
+use rand_core::CryptoRngCore;
 use ring::digest::{SHA256, digest};
 
-use super::db::{Tx, values};
+use super::db::{Kind, Table, Value, values};
 use super::keys::Tag;
 use super::{Store, StoreError};
 use crate::vault::Place;
@@ -68,7 +69,8 @@ impl Store {
         }))
     }
 
-    pub(super) async fn hand_out(&self, tx: &mut Tx, lead: &Lead) -> Result<(), StoreError> {
+    /// A lead as a row of [`LEADS`].
+    pub(super) fn lead_row(&self, lead: &Lead, rng: &mut dyn CryptoRngCore) -> Vec<Value> {
         let tag = lead_tag(&lead.lead_id);
         let mut plaintext = lead.record_id.to_be_bytes().to_vec();
         plaintext.extend_from_slice(&lead.ref_tag);
@@ -76,13 +78,8 @@ impl Store {
         plaintext.push(u8::from(lead.corroborated));
         plaintext.extend_from_slice(lead.party.as_bytes());
         let at = row_of(&tag, lead.expires_ms);
-        let sealed = self.keys.seal(place(&at), &plaintext, &self.ambient);
-        tx.run(
-            "INSERT INTO leads (lead_tag, about_tag, sealed, expires_ms) VALUES ($1, $2, $3, $4)",
-            values![tag, self.keys.about(lead.ref_tag), sealed, lead.expires_ms],
-        )
-        .await?;
-        Ok(())
+        let sealed = self.keys.seal_by(place(&at), &plaintext, rng);
+        values![tag, self.keys.about(lead.ref_tag), sealed, lead.expires_ms]
     }
 
     /// Forgets leads that expired before `before_ms`, queries that could be replayed no more, and
@@ -114,6 +111,18 @@ impl Store {
         Ok(leads + seen + quotas + kept)
     }
 }
+
+/// Rows of leads.
+pub(super) static LEADS: Table = Table::new(
+    "leads",
+    &[
+        ("lead_tag", Kind::Blob),
+        ("about_tag", Kind::Blob),
+        ("sealed", Kind::Blob),
+        ("expires_ms", Kind::Int),
+    ],
+    "",
+);
 
 fn lead_tag(lead_id: &[u8; 16]) -> [u8; 32] {
     let mut tag = [0; 32];

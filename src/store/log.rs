@@ -1,11 +1,15 @@
 //! Reading the log: leaves, checkpoints and the hashes of its perfect subtrees.
 
-use super::db::{Row, Tx, values};
+use std::collections::HashMap;
+
+use rand_core::CryptoRngCore;
+
+use super::db::{Kind, Row, Table, Value, values};
 use super::{Store, StoreError};
 use crate::envelope::merkle::{Hash, leaf_hash};
+use crate::tlog::NodeId;
 use crate::tlog::proof::assemble_root;
 use crate::tlog::tree::root_nodes;
-use crate::tlog::{Frontier, NodeId};
 use crate::vault::Place;
 
 impl Store {
@@ -63,25 +67,34 @@ impl Store {
 
     /// Hashes of perfect subtrees, in the order asked for.
     pub async fn log_hashes(&self, nodes: &[NodeId]) -> Result<Vec<Hash>, StoreError> {
-        let mut hashes = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let row = self
+        let mut found = HashMap::with_capacity(nodes.len());
+        for some in nodes.chunks(NODES_AT_ONCE) {
+            // Repeating the last keeps the statement's shape constant.
+            let padded = some.iter().chain(some.last().into_iter().cycle());
+            let bound = padded
+                .take(NODES_AT_ONCE)
+                .flat_map(|node| values![u64::from(node.level), node.index])
+                .collect();
+            for row in self
                 .db
-                .read_one(
-                    "read-log-node",
-                    "SELECT hash FROM log_nodes WHERE level = $1 AND idx = $2",
-                    values![u64::from(node.level), node.index],
-                )
+                .read_built("read-log-nodes", select_nodes(), bound)
                 .await?
-                .ok_or_else(|| {
+            {
+                found.insert((row.uint(0)?, row.uint(1)?), row.array(2)?);
+            }
+        }
+        nodes
+            .iter()
+            .map(|node| {
+                let place = (u64::from(node.level), node.index);
+                found.get(&place).copied().ok_or_else(|| {
                     StoreError::damaged(
                         format!("log node {} at level {}", node.index, node.level),
                         "missing",
                     )
-                })?;
-            hashes.push(row.array(0)?);
-        }
-        Ok(hashes)
+                })
+            })
+            .collect()
     }
 
     /// A row of neighbouring hashes of one level: those from `start` up to `end`.
@@ -121,31 +134,57 @@ impl Store {
             .map_err(|error| StoreError::damaged("log tree", error.to_string()))
     }
 
-    pub(super) async fn append_leaf(
+    /// A leaf as a row of [`LEAVES`].
+    pub(super) fn leaf_row(
         &self,
-        tx: &mut Tx,
-        frontier: &mut Frontier,
+        leaf_index: u64,
         leaf: &[u8],
         hash: Hash,
-    ) -> Result<u64, StoreError> {
-        let leaf_index = frontier.size();
+        rng: &mut dyn CryptoRngCore,
+    ) -> Vec<Value> {
         let at = leaf_index.to_be_bytes();
-        let sealed = self.keys.seal(leaf_place(&at), leaf, &self.ambient);
-        tx.run(
-            "INSERT INTO log_leaves (leaf_index, leaf_hash, sealed) VALUES ($1, $2, $3)",
-            values![leaf_index, hash, sealed],
-        )
-        .await?;
-        for (node, hash) in frontier.append(hash) {
-            tx.run(
-                "INSERT INTO log_nodes (level, idx, hash) VALUES ($1, $2, $3)",
-                values![u64::from(node.level), node.index, hash],
-            )
-            .await?;
-        }
-        Ok(leaf_index)
+        let sealed = self.keys.seal_by(leaf_place(&at), leaf, rng);
+        values![leaf_index, hash, sealed]
     }
 }
+
+/// How many hashes one statement reads: a proof in a log of a million leaves takes about as many.
+const NODES_AT_ONCE: usize = 32;
+
+fn select_nodes() -> String {
+    let places: Vec<String> = (0..NODES_AT_ONCE)
+        .map(|node| {
+            let (level, idx) = (2 * node + 1, 2 * node + 2);
+            format!("(CAST(${level} AS BIGINT), CAST(${idx} AS BIGINT))")
+        })
+        .collect();
+    format!(
+        "SELECT level, idx, hash FROM log_nodes WHERE (level, idx) IN (VALUES {})",
+        places.join(", ")
+    )
+}
+
+/// Rows of leaves.
+pub(super) static LEAVES: Table = Table::new(
+    "log_leaves",
+    &[
+        ("leaf_index", Kind::Int),
+        ("leaf_hash", Kind::Blob),
+        ("sealed", Kind::Blob),
+    ],
+    "",
+);
+
+/// Rows of the tree's hashes.
+pub(super) static NODES: Table = Table::new(
+    "log_nodes",
+    &[
+        ("level", Kind::Int),
+        ("idx", Kind::Int),
+        ("hash", Kind::Blob),
+    ],
+    "",
+);
 
 fn leaf_place(at: &[u8; 8]) -> Place<'_> {
     Place {

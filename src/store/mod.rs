@@ -21,6 +21,7 @@ mod evidence;
 #[cfg(test)]
 mod faults;
 mod filter;
+mod group;
 mod index;
 mod index_proof;
 mod journal;

@@ -1,6 +1,8 @@
 //! How often a party has touched a record with ever other tokens.
 
-use super::db::{Tx, values};
+use rand_core::CryptoRngCore;
+
+use super::db::{Among, Kind, Table, Value, values};
 use super::keys::Tag;
 use super::{Store, StoreError};
 use crate::vault::Place;
@@ -61,49 +63,43 @@ impl Store {
         })
     }
 
-    /// Whether the state under a tag is still the one that `state` was built on.
-    pub(super) async fn probes_are_current(
-        tx: &mut Tx,
-        tag: Tag,
-        state: &ProbeState,
-    ) -> Result<bool, StoreError> {
-        let version = tx
-            .read_one(
-                "SELECT version FROM probes WHERE probe_tag = $1",
-                values![tag],
-            )
-            .await?
-            .map_or(Ok(0), |row| row.uint(0))?;
-        Ok(version == state.version)
-    }
-
-    pub(super) async fn note_probes(
+    /// The state under a tag as a row of [`PROBES`].
+    pub(super) fn probes_row(
         &self,
-        tx: &mut Tx,
         tag: Tag,
         state: &ProbeState,
-    ) -> Result<(), StoreError> {
+        rng: &mut dyn CryptoRngCore,
+    ) -> Vec<Value> {
         // At most the probe limit, which is far below 255.
         let count = u8::try_from(state.sets.len()).unwrap_or(u8::MAX);
         let mut plaintext = vec![state.grade, count];
         plaintext.extend(state.sets.iter().flatten());
         plaintext.extend(state.touched.iter().flatten());
-        let sealed = self.keys.seal(place(&tag), &plaintext, &self.ambient);
-        tx.run(
-            "INSERT INTO probes (probe_tag, version, sealed, about_tag) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (probe_tag) DO UPDATE SET version = excluded.version,
-                 sealed = excluded.sealed",
-            values![
-                tag,
-                state.sets.len() as u64,
-                sealed,
-                self.keys.about(state.ref_tag)
-            ],
-        )
-        .await?;
-        Ok(())
+        let sealed = self.keys.seal_by(place(&tag), &plaintext, rng);
+        values![
+            tag,
+            state.sets.len() as u64,
+            sealed,
+            self.keys.about(state.ref_tag)
+        ]
     }
 }
+
+/// Which versions the states under some tags have.
+pub(super) static VERSIONS: Among =
+    Among::new("SELECT probe_tag, version FROM probes WHERE probe_tag");
+
+/// Rows of such states.
+pub(super) static PROBES: Table = Table::new(
+    "probes",
+    &[
+        ("probe_tag", Kind::Blob),
+        ("version", Kind::Int),
+        ("sealed", Kind::Blob),
+        ("about_tag", Kind::Blob),
+    ],
+    "ON CONFLICT (probe_tag) DO UPDATE SET version = excluded.version, sealed = excluded.sealed",
+);
 
 fn place(tag: &Tag) -> Place<'_> {
     Place {

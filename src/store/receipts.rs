@@ -1,6 +1,6 @@
 //! Receipts: what peers promised to have in their logs, until it was seen there.
 
-use super::db::{Row, Tx, values};
+use super::db::{Kind, Row, Table, Value, values};
 use super::{Store, StoreError};
 use crate::envelope::merkle::Hash;
 use crate::tlog::TreeHead;
@@ -33,29 +33,43 @@ pub struct OpenReceipt {
     pub receipt: Receipt,
 }
 
+/// How many promises one statement forgets.
+const AT_ONCE: usize = 500;
+
 const OPEN: i64 = 0;
 const BROKEN: i64 = 1;
 
+/// Rows of promises.
+pub(super) static RECEIPTS: Table = Table::new(
+    "receipts",
+    &[
+        ("member", Kind::Text),
+        ("leaf_index", Kind::Int),
+        ("leaf_hash", Kind::Blob),
+        ("size", Kind::Int),
+        ("root", Kind::Blob),
+        ("checkpoint", Kind::Text),
+        ("query_digest", Kind::Blob),
+        ("received_ms", Kind::Int),
+        ("state", Kind::Int),
+    ],
+    "",
+);
+
 impl Store {
-    pub(super) async fn owe(&self, tx: &mut Tx, receipt: &Receipt) -> Result<(), StoreError> {
-        tx.run(
-            "INSERT INTO receipts (member, leaf_index, leaf_hash, size, root, checkpoint,
-                 query_digest, received_ms, state)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            values![
-                receipt.member.as_str(),
-                receipt.leaf_index,
-                receipt.leaf_hash,
-                receipt.head.size,
-                receipt.head.root,
-                receipt.checkpoint.as_str(),
-                receipt.query_digest,
-                self.ambient.now_ms(),
-                OPEN
-            ],
-        )
-        .await?;
-        Ok(())
+    /// A promise as a row of [`RECEIPTS`].
+    pub(super) fn receipt_row(&self, receipt: &Receipt) -> Vec<Value> {
+        values![
+            receipt.member.as_str(),
+            receipt.leaf_index,
+            receipt.leaf_hash,
+            receipt.head.size,
+            receipt.head.root,
+            receipt.checkpoint.as_str(),
+            receipt.query_digest,
+            self.ambient.now_ms(),
+            OPEN
+        ]
     }
 
     /// Up to `limit` promises of one party that have not been seen kept, oldest first.
@@ -100,12 +114,14 @@ impl Store {
     /// Forgets promises that were seen kept.
     pub async fn receipts_kept(&self, receipt_ids: &[i64]) -> Result<(), StoreError> {
         let mut tx = self.db.begin("receipts-kept").await?;
-        for receipt_id in receipt_ids {
-            tx.run(
-                "DELETE FROM receipts WHERE receipt_id = $1",
-                values![*receipt_id],
-            )
-            .await?;
+        for some in receipt_ids.chunks(AT_ONCE) {
+            let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
+            let sql = format!(
+                "DELETE FROM receipts WHERE receipt_id IN ({})",
+                places.join(", ")
+            );
+            tx.run_built(sql, some.iter().map(|id| (*id).into()).collect())
+                .await?;
         }
         tx.commit().await
     }

@@ -215,16 +215,36 @@ impl Store {
         })
     }
 
-    /// Drops a staged import, or, without an id, all that earlier runs left behind.
-    pub async fn discard_import(&self, import_id: Option<[u8; 16]>) -> Result<(), StoreError> {
+    /// A new import's id. Ids are in the order of their time.
+    #[must_use]
+    pub fn new_import(&self) -> [u8; 16] {
+        let mut import_id = self.ambient.random::<16>();
+        import_id[..8].copy_from_slice(&self.ambient.now_ms().to_be_bytes());
+        import_id
+    }
+
+    /// Drops a staged import.
+    pub async fn discard_import(&self, import_id: [u8; 16]) -> Result<(), StoreError> {
         let mut tx = self.db.begin("discard-import").await?;
-        match import_id {
-            Some(id) => {
-                tx.run("DELETE FROM import_rows WHERE import_id = $1", values![id])
-                    .await?
-            }
-            None => tx.run("DELETE FROM import_rows", vec![]).await?,
-        };
+        tx.run(
+            "DELETE FROM import_rows WHERE import_id = $1",
+            values![import_id],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Drops what was staged before `before_ms` (milliseconds since 1970) and never taken in: whoever
+    /// staged it has ended since.
+    pub async fn discard_imports(&self, before_ms: u64) -> Result<(), StoreError> {
+        let mut first = [0; 16];
+        first[..8].copy_from_slice(&before_ms.to_be_bytes());
+        let mut tx = self.db.begin("discard-imports").await?;
+        tx.run(
+            "DELETE FROM import_rows WHERE import_id < $1",
+            values![first],
+        )
+        .await?;
         tx.commit().await
     }
 

@@ -307,6 +307,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::super::Evidence;
+    use super::super::group::Group;
     use super::*;
     use crate::ambient::Ambient;
     use crate::envelope::ItemEvidence;
@@ -357,10 +358,9 @@ mod tests {
             )],
         };
         let mut tx = store.db.begin("test").await.unwrap();
-        store
-            .keep(&mut tx, 7, EvidencePart::Query, &kept)
-            .await
-            .unwrap();
+        let mut group = Group::open(&store, &mut tx, &[]).await.unwrap();
+        group.keep(7, EvidencePart::Query, &kept).unwrap();
+        group.write(&mut tx).await.unwrap();
         tx.run(
             "INSERT INTO log_state (id, size, frontier, checkpoint, term) VALUES (1, 0, $1, 'x', 1)",
             values![vec![0_u8; 8]],

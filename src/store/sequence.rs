@@ -14,9 +14,6 @@ use super::db::{Tx, values};
 use super::{Store, StoreError};
 use crate::tlog::{Frontier, TreeHead, proof};
 
-/// How long a term is held without a word of its holder, in milliseconds.
-pub(super) const LEASE_MS: u64 = 10_000;
-
 /// A signed state of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedHead {
@@ -32,8 +29,10 @@ pub struct SignedHead {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TermRefused {
-    /// Another process of the same node signs.
-    #[error("another process of this node signs the log; it or this one will answer in a moment")]
+    /// The log or the session with the database changed hands at that moment.
+    #[error(
+        "the log, or this process's session with the database, changed hands at this moment: ask again"
+    )]
     Elsewhere,
     /// The database lacks leaves that were signed.
     #[error(
@@ -139,37 +138,25 @@ pub(super) struct CellState {
     pub(super) newest: Option<SignedHead>,
 }
 
-/// The place of the newest checkpoint, and of the term in which it may be replaced.
+/// The place of the newest checkpoint, and of the number of terms.
 ///
 /// Contract, for whatever database is behind it:
 /// * **Atomic.** All calls take a transaction. The leaves, the effects of their acts, and the new
 ///   checkpoint become visible together or not at all.
 /// * **Durable.** Once that transaction has committed, the new checkpoint outlives a crash of the
 ///   process and of the machine. If the commit fails, the outcome is unknown until `newest` is read
-///   again: it is then either the old checkpoint or the new one, never a third.
+///   in another transaction: it is then settled.
 /// * **Concurrent.** Any number of processes may call at once. Of those that swap the same old
-///   checkpoint at most one commits. That rests on the comparison alone: not on the lease, which
-///   only keeps others from trying, and not on anybody's clock.
-/// * **Who retries.** Nobody inside. A swap or a claim that lost says `false`: the caller drops its
+///   checkpoint at most one commits. That rests on the comparison alone, and on nobody's clock: no
+///   process is told to wait for another, and one that was stopped for an hour does no harm.
+/// * **Who retries.** Nobody inside. A swap that lost says `false`: the caller drops its
 ///   transaction, gives up its term, and begins anew.
 pub(super) trait CheckpointCell: Send + Sync {
     /// What it holds.
     fn newest(&self, tx: &mut Tx) -> impl Future<Output = Result<CellState, StoreError>> + Send;
 
-    /// Takes a new term, unless another process holds one that has not run out.
-    fn claim(
-        &self,
-        tx: &mut Tx,
-        now_ms: u64,
-    ) -> impl Future<Output = Result<Option<u64>, StoreError>> + Send;
-
-    /// Prolongs a term; `false` if it has passed to somebody else.
-    fn hold(
-        &self,
-        tx: &mut Tx,
-        term: u64,
-        until_ms: u64,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    /// Takes a new term: a number that none before had.
+    fn claim(&self, tx: &mut Tx) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Replaces the checkpoint `from` by `to`; `false` if the cell holds another than `from`.
     fn swap(
@@ -182,13 +169,7 @@ pub(super) trait CheckpointCell: Send + Sync {
 }
 
 /// The cell as two rows of the node's database.
-pub(super) struct SqlCell {
-    /// Names this process.
-    pub(super) holder: [u8; 16],
-    /// Whether no other process can be at work on this database, so that a term whose holder is
-    /// not this process is over.
-    pub(super) exclusive: bool,
-}
+pub(super) struct SqlCell;
 
 impl CheckpointCell for SqlCell {
     async fn newest(&self, tx: &mut Tx) -> Result<CellState, StoreError> {
@@ -223,44 +204,17 @@ impl CheckpointCell for SqlCell {
         })
     }
 
-    async fn claim(&self, tx: &mut Tx, now_ms: u64) -> Result<Option<u64>, StoreError> {
-        let row = tx
-            .read_one(
-                "SELECT term, holder, until_ms FROM log_term WHERE id = 1",
-                vec![],
-            )
-            .await?;
-        let last = match row {
-            Some(row) => {
-                let theirs = row.blob(1)? != self.holder;
-                if theirs && !self.exclusive && row.uint(2)? > now_ms {
-                    return Ok(None);
-                }
-                row.uint(0)?
-            }
-            None => 0,
-        };
-        let changed = tx
-            .run(
-                "INSERT INTO log_term (id, term, holder, until_ms) VALUES (1, $1, $2, $3)
-                 ON CONFLICT (id) DO UPDATE SET term = excluded.term, holder = excluded.holder,
-                     until_ms = excluded.until_ms
-                 WHERE log_term.term = $4",
-                values![last + 1, self.holder, now_ms.saturating_add(LEASE_MS), last],
-            )
-            .await?;
-        Ok((changed == 1).then_some(last + 1))
-    }
-
-    async fn hold(&self, tx: &mut Tx, term: u64, until_ms: u64) -> Result<bool, StoreError> {
-        // The row is locked by this, so that no other process takes the term before the commit.
-        let changed = tx
-            .run(
-                "UPDATE log_term SET until_ms = $1 WHERE id = 1 AND term = $2 AND holder = $3",
-                values![until_ms, term, self.holder],
-            )
-            .await?;
-        Ok(changed == 1)
+    async fn claim(&self, tx: &mut Tx) -> Result<u64, StoreError> {
+        tx.run(
+            "INSERT INTO log_term (id, term) VALUES (1, 1)
+             ON CONFLICT (id) DO UPDATE SET term = log_term.term + 1",
+            vec![],
+        )
+        .await?;
+        tx.read_one("SELECT term FROM log_term WHERE id = 1", vec![])
+            .await?
+            .ok_or_else(|| StoreError::damaged("log term", "missing"))?
+            .uint(0)
     }
 
     async fn swap(

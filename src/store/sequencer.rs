@@ -5,18 +5,23 @@
 //! In one transaction the group's guards are checked, its effects applied, its leaves appended,
 //! the checkpoint signed, and the answers, which carry that checkpoint, built and kept. Only then
 //! do the answers leave.
+//!
+//! Every process of a node has a sequencer, and all of them append to one log. The database puts
+//! their groups in order: one transaction writes at a time, and each replaces the very checkpoint
+//! that it read at its beginning. What is signed leaves the process only once that is durable, so
+//! no process, however late it wakes, can let a fork out.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
 
 use super::act::{Act, Committed, Position};
+use super::group::Group;
 use super::journal::JournalEntry;
-use super::ledger::{LogSigner, Request, Standing, apply, guard};
+use super::ledger::{LogSigner, Request, Standing};
 use super::sequence::{
-    CheckpointCell as _, LEASE_MS, SignedHead, SqlCell, TermKeeper, TermRefused,
+    CellState, CheckpointCell as _, SignedHead, SqlCell, TermKeeper, TermRefused,
 };
 use super::{EvidencePart, Store, StoreError};
 use crate::ambient::fault;
@@ -26,24 +31,36 @@ use crate::tlog::TreeHead;
 /// How many acts share one commit at most, which bounds how long one waits for the others.
 const GROUP: usize = 128;
 
-/// How often an idle sequencer says that it is still there.
-const RENEW: Duration = Duration::from_millis(LEASE_MS / 3);
+/// How long a group waits for more acts where several are under way at once. A group costs as much
+/// as some twenty acts in it, and they wait for the disk about as long anyway; a single act waits
+/// for nobody.
+const GATHER: Duration = Duration::from_millis(3);
+
+/// How often a term, or a group in it, is tried when it ends under one's hands.
+const TRIES: usize = 3;
 
 pub(super) struct Sequencer {
     pub(super) store: Store,
     pub(super) signer: Arc<dyn LogSigner>,
     pub(super) keeper: Arc<dyn TermKeeper>,
-    pub(super) cell: SqlCell,
     /// The term that this process is in, if it is in one.
-    pub(super) term: Option<u64>,
-    /// The newest state that this process knows to be signed: what the database must still hold.
+    pub(super) term: Option<Term>,
+    /// The newest state that this process knows to be signed, by itself or by another process: what
+    /// the database must still hold.
     pub(super) signed: Option<SignedHead>,
-    /// A state whose commit failed: the database may hold it all the same.
-    pub(super) unsure: Option<SignedHead>,
     /// Why this process never signs again.
     pub(super) revoked: Option<TermRefused>,
     /// What others are told.
     pub(super) standing: Standing,
+}
+
+/// The time in which this process may sign without asking anyone. It lasts no longer than the
+/// process's session with the database: as long as that stands, it is the same server, which has
+/// not been started anew, and no older state can have taken the place of the newest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Term {
+    number: u64,
+    session: u64,
 }
 
 /// Why a group was not confirmed.
@@ -54,8 +71,16 @@ enum GroupFailed {
     Unsure {
         error: StoreError,
         next: SignedHead,
+        entry: Box<JournalEntry>,
         outcomes: Vec<Committed>,
     },
+}
+
+/// Why a group is not done.
+struct NotDone {
+    error: StoreError,
+    /// Whether the database is known to hold nothing of it.
+    undone: bool,
 }
 
 impl From<StoreError> for GroupFailed {
@@ -73,23 +98,18 @@ impl From<TermRefused> for GroupFailed {
 impl Sequencer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP);
-        let mut renewal = tokio::time::interval(RENEW);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                taken = queue.recv_many(&mut group, GROUP) => {
-                    if taken == 0 {
-                        break;
-                    }
-                    let taken = std::mem::replace(&mut group, Vec::with_capacity(GROUP));
-                    self.serve(taken).await;
-                }
-                _ = renewal.tick(), if self.term.is_some() && !self.cell.exclusive => {
-                    self.renew().await;
-                }
+        while queue.recv_many(&mut group, GROUP).await > 0 {
+            if group.len() > 1 && group.len() + queue.len() < GROUP {
+                tokio::time::sleep(GATHER).await;
             }
+            while group.len() < GROUP
+                && let Ok(request) = queue.try_recv()
+            {
+                group.push(request);
+            }
+            let taken = std::mem::replace(&mut group, Vec::with_capacity(GROUP));
+            self.serve(taken).await;
         }
-        self.leave().await;
     }
 
     async fn serve(&mut self, requests: Vec<Request>) {
@@ -147,101 +167,136 @@ impl Sequencer {
         acts: Vec<Act>,
         replies: Vec<oneshot::Sender<Result<Committed, StoreError>>>,
     ) {
-        match self.commit_settled(&acts).await {
+        match self.commit_in_term(&acts).await {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     // A caller that has gone away has still done what it asked for.
                     let _ = reply.send(Ok(outcome));
                 }
             }
-            Err(error) if acts.len() == 1 || self.term.is_none() || self.unsure.is_some() => {
+            Err(NotDone { error, undone })
+                if acts.len() == 1
+                    || !undone
+                    || matches!(error, StoreError::NotSigned(_) | StoreError::Away { .. }) =>
+            {
                 tracing::error!(%error, acts = acts.len(), "acts could not be committed");
                 for reply in replies {
                     let _ = reply.send(Err(error.again()));
                 }
             }
-            Err(error) => {
+            Err(NotDone { error, .. }) => {
                 tracing::warn!(%error, acts = acts.len(), "a group of acts is committed one by one");
                 for (act, reply) in acts.iter().zip(replies) {
                     let outcome = self
-                        .commit_settled(std::slice::from_ref(act))
+                        .commit_in_term(std::slice::from_ref(act))
                         .await
-                        .map(|mut outcomes| outcomes.remove(0));
+                        .map(|mut outcomes| outcomes.remove(0))
+                        .map_err(|failed| failed.error);
                     let _ = reply.send(outcome);
                 }
             }
         }
     }
 
-    /// Commits a group. Where the commit was not confirmed the database is asked what became of it,
-    /// so that nothing is done twice.
-    async fn commit_settled(&mut self, acts: &[Act]) -> Result<Vec<Committed>, StoreError> {
-        match self.commit_group(acts).await {
-            Ok(outcomes) => Ok(outcomes),
-            Err(GroupFailed::Undone(error)) => Err(error),
-            Err(GroupFailed::Unsure {
-                error,
-                next,
-                outcomes,
-            }) => {
-                let found = self.store.newest_signed().await;
-                // Kept even where the old state is found: a database that lost the connection may
-                // still be at work on the commit.
-                self.unsure = Some(next.clone());
-                match found {
-                    Ok(Some(found)) if found.checkpoint == next.checkpoint => {
-                        tracing::warn!(%error, "a commit was reported failed and is durable");
-                        self.advance(next);
-                        Ok(outcomes)
-                    }
-                    Ok(found) if found == self.signed => {
-                        // Nobody else is at work on this database: what is not there now never
-                        // will be.
-                        if self.cell.exclusive {
-                            self.unsure = None;
-                        }
-                        Err(error)
-                    }
-                    _ => Err(error),
-                }
+    /// Commits a group, in a new term if the one that this process is in ends.
+    async fn commit_in_term(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
+        let mut tries = 1;
+        loop {
+            let failed = match self.commit_settled(acts).await {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(failed) => failed,
+            };
+            let ended = matches!(failed.error, StoreError::NotSigned(TermRefused::Elsewhere));
+            if !ended || tries == TRIES {
+                return Err(failed);
             }
+            tries += 1;
+            self.begin().await.map_err(|error| NotDone {
+                error,
+                undone: true,
+            })?;
         }
     }
 
-    async fn commit_group(&mut self, acts: &[Act]) -> Result<Vec<Committed>, GroupFailed> {
+    /// Commits a group. Where the commit was not confirmed the database is asked what became of it,
+    /// so that nothing is done twice.
+    async fn commit_settled(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
+        let (error, next, entry, outcomes) = match self.commit_group(acts, false).await {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(GroupFailed::Undone(error)) => {
+                return Err(NotDone {
+                    error,
+                    undone: true,
+                });
+            }
+            Err(GroupFailed::Unsure {
+                error,
+                next,
+                entry,
+                outcomes,
+            }) => (error, next, entry, outcomes),
+        };
+        match self.settle(&next).await {
+            Ok(true) => {
+                tracing::warn!(%error, "a commit was reported failed and is durable");
+                self.store.note_in_journal(&entry);
+                self.advance(next);
+                Ok(outcomes)
+            }
+            Ok(false) => Err(NotDone {
+                error,
+                undone: true,
+            }),
+            // Whatever became of it, what is signed next extends what the database holds then.
+            Err(_) => Err(NotDone {
+                error,
+                undone: false,
+            }),
+        }
+    }
+
+    /// Whether a state whose commit failed is in the database. The writer's place is had only once
+    /// whatever held it has ended, so what is not there then never will be.
+    async fn settle(&mut self, next: &SignedHead) -> Result<bool, StoreError> {
+        let mut tx = self.store.db.begin("settle").await?;
+        let state = SqlCell.newest(&mut tx).await?;
+        drop(tx);
+        match &state.newest {
+            Some(found) if found.checkpoint == next.checkpoint => Ok(true),
+            Some(found) if found.head.size > next.head.size => {
+                self.store.log_extends(&next.head, &found.head).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Commits a group; `first` says that it is the one with which the log begins, which is left
+    /// out where another process was sooner.
+    async fn commit_group(
+        &mut self,
+        acts: &[Act],
+        first: bool,
+    ) -> Result<Vec<Committed>, GroupFailed> {
         let term = self.term.ok_or(TermRefused::Elsewhere)?;
         let mut tx = self.store.db.begin("commit-acts").await?;
         fault::point("ledger.begun");
-        let state = self.cell.newest(&mut tx).await?;
-        self.recognise(state.newest.as_ref())?;
+        if tx.session() != term.session {
+            self.term = None;
+            return Err(TermRefused::Elsewhere.into());
+        }
+        let state = SqlCell.newest(&mut tx).await?;
+        self.recognise(&state).await?;
+        if first && state.newest.is_some() {
+            return Ok(Vec::new());
+        }
         let mut frontier = state.frontier;
         let old_size = frontier.size();
-        // What is signed next extends what was signed last, or nothing is signed: a frontier that
-        // was altered in the database would otherwise become a fork under this node's signature.
-        if let Some(newest) = &state.newest
-            && *self.signer.sign_checkpoint(old_size, &frontier.root()) != *newest.checkpoint
-        {
-            return Err(GroupFailed::Undone(StoreError::damaged(
-                "log checkpoint",
-                "it is not the one of the stored tree",
-            )));
-        }
+        let mut group = Group::open(&self.store, &mut tx, acts).await?;
         let mut outcomes = Vec::with_capacity(acts.len());
-        let mut entry = JournalEntry::default();
         for act in acts {
-            let outcome = match guard(&mut tx, act, &mut entry).await? {
-                Err(refusal) => Err(refusal),
-                Ok(drawn) => {
-                    let hash = leaf_hash(&act.leaf);
-                    let leaf_index = self
-                        .store
-                        .append_leaf(&mut tx, &mut frontier, &act.leaf, hash)
-                        .await?;
-                    apply(&self.store, &mut tx, act, leaf_index, &mut entry).await?;
-                    Ok((leaf_index, hash, drawn))
-                }
-            };
-            outcomes.push(outcome);
+            let hash = leaf_hash(&act.leaf);
+            let taken = group.take(&mut tx, &mut frontier, act, hash).await?;
+            outcomes.push(taken.map(|(leaf_index, drawn)| (leaf_index, hash, drawn)));
         }
         if frontier.size() == old_size {
             // Nothing was done: there is nothing to make durable.
@@ -254,7 +309,7 @@ impl Sequencer {
         let next = SignedHead {
             head,
             checkpoint: self.signer.sign_checkpoint(head.size, &head.root).into(),
-            term,
+            term: term.number,
         };
         let mut done = Vec::with_capacity(acts.len());
         for (act, outcome) in acts.iter().zip(outcomes) {
@@ -269,24 +324,21 @@ impl Sequencer {
                     };
                     let answer = act.answer.as_ref().map(|build| build(&position));
                     if let Some(answer) = &answer {
-                        self.store
-                            .keep(&mut tx, leaf_index, EvidencePart::Answer, answer)
-                            .await?;
+                        group.keep(leaf_index, EvidencePart::Answer, answer)?;
                     }
                     Committed::Done { position, answer }
                 }
             });
         }
-        let until_ms = self.store.ambient.now_ms().saturating_add(LEASE_MS);
-        let held = self.cell.hold(&mut tx, term, until_ms).await?
-            && self
-                .cell
-                .swap(&mut tx, state.newest.as_ref(), &frontier, &next)
-                .await?;
-        if !held {
+        group.write(&mut tx).await?;
+        let swapped = SqlCell
+            .swap(&mut tx, state.newest.as_ref(), &frontier, &next)
+            .await?;
+        if !swapped {
             self.term = None;
             return Err(TermRefused::Elsewhere.into());
         }
+        let mut entry = group.into_entry();
         entry.size = head.size;
         entry.root = head.root;
         entry.origin = JournalEntry::origin_of(&next.checkpoint);
@@ -302,45 +354,67 @@ impl Sequencer {
             Err(error) => Err(GroupFailed::Unsure {
                 error,
                 next,
+                entry: Box::new(entry),
                 outcomes: done,
             }),
         }
     }
 
-    /// A state is durable; after this, answers that rest on it may leave.
+    /// A state that this process signed is durable; after this, answers that rest on it may leave.
     fn advance(&mut self, next: SignedHead) {
         self.keeper.signed(&next);
         self.signed = Some(next);
-        self.unsure = None;
     }
 
-    /// Holds what the database has against what this process knows it must have.
-    fn recognise(&mut self, found: Option<&SignedHead>) -> Result<(), TermRefused> {
-        let text = |state: Option<&SignedHead>| state.map(|state| Arc::clone(&state.checkpoint));
-        if text(found) == text(self.signed.as_ref()) {
+    /// Holds what the database has against what this process knows it must have. What is signed next
+    /// extends what was signed last, or nothing is signed.
+    async fn recognise(&mut self, found: &CellState) -> Result<(), GroupFailed> {
+        if found.newest == self.signed {
             return Ok(());
         }
-        if found.is_some() && text(found) == text(self.unsure.as_ref()) {
-            if let Some(unsure) = self.unsure.take() {
-                self.advance(unsure);
-            }
-            return Ok(());
+        // A frontier that was altered in the database would otherwise become a fork under this
+        // node's signature.
+        if let Some(newest) = &found.newest
+            && *self
+                .signer
+                .sign_checkpoint(newest.head.size, &newest.head.root)
+                != *newest.checkpoint
+        {
+            return Err(GroupFailed::Undone(StoreError::damaged(
+                "log checkpoint",
+                "it is not the one of the stored tree",
+            )));
         }
-        // Either another process went on, or the database went back: the next term tells which.
-        self.term = None;
-        Err(TermRefused::Elsewhere)
+        // Another process went on, or the database went back.
+        if let Err(error) = self.check_memory(found.newest.as_ref()).await {
+            self.term = None;
+            return Err(error.into());
+        }
+        self.signed.clone_from(&found.newest);
+        Ok(())
     }
 
     /// Begins a term unless this process is in one, and the log if it is empty.
     async fn begin(&mut self) -> Result<(), StoreError> {
-        if self.term.is_none() {
-            self.begin_term().await?;
+        let mut tries = 1;
+        while self.term.is_none() {
+            match self.begin_term().await {
+                Err(StoreError::NotSigned(TermRefused::Elsewhere)) if tries < TRIES => tries += 1,
+                begun => begun?,
+            }
         }
         // Also in a term that could not get so far before: no other leaf may be the first.
         if self.signed.is_none()
             && let Some(leaf) = self.keeper.first_leaf()
         {
-            self.commit_settled(&[Act::alone(leaf)]).await?;
+            match self.commit_group(&[Act::alone(leaf)], true).await {
+                Ok(_) => {}
+                Err(GroupFailed::Undone(error)) => return Err(error),
+                Err(GroupFailed::Unsure { error, next, .. }) => match self.settle(&next).await {
+                    Ok(true) => self.advance(next),
+                    _ => return Err(error),
+                },
+            }
         }
         Ok(())
     }
@@ -349,25 +423,29 @@ impl Sequencer {
         if let Some(why) = &self.revoked {
             return Err(why.clone().into());
         }
-        let newest = self.store.newest_signed().await?;
-        self.check_memory(newest.as_ref()).await?;
-        self.keeper.may_begin(&self.store, newest.as_ref()).await?;
+        // The session is there before anybody is asked: while it stands the database cannot go back
+        // behind what is read in it.
+        let mut tx = self.store.db.begin("look-at-log").await?;
+        let session = tx.session();
+        let vouched = SqlCell.newest(&mut tx).await?.newest;
+        drop(tx);
+        self.check_memory(vouched.as_ref()).await?;
+        self.keeper.may_begin(&self.store, vouched.as_ref()).await?;
         let mut tx = self.store.db.begin("begin-term").await?;
-        let state = self.cell.newest(&mut tx).await?;
-        if state.newest != newest {
+        if tx.session() != session {
             return Err(TermRefused::Elsewhere.into());
         }
-        let now_ms = self.store.ambient.now_ms();
-        let Some(term) = self.cell.claim(&mut tx, now_ms).await? else {
-            return Err(TermRefused::Elsewhere.into());
-        };
+        // Other processes may have gone on meanwhile.
+        let state = SqlCell.newest(&mut tx).await?;
+        let number = SqlCell.claim(&mut tx).await?;
         tx.commit().await?;
-        self.keeper.begun(term, newest.as_ref());
-        tracing::info!(term, "this process signs the log");
-        self.term = Some(term);
-        self.unsure = None;
-        self.signed = newest;
-        Ok(())
+        self.keeper.begun(number, vouched.as_ref());
+        tracing::info!(term = number, "this process signs the log");
+        self.term = Some(Term { number, session });
+        self.signed = vouched;
+        self.recognise(&state).await.map_err(|failed| match failed {
+            GroupFailed::Undone(error) | GroupFailed::Unsure { error, .. } => error,
+        })
     }
 
     /// What this process has seen signed must still be there.
@@ -394,36 +472,6 @@ impl Sequencer {
             }
             .into())
         }
-    }
-
-    async fn renew(&mut self) {
-        let Some(term) = self.term else { return };
-        let until_ms = self.store.ambient.now_ms().saturating_add(LEASE_MS);
-        match self.prolong(term, until_ms).await {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::warn!(term, "another process of this node signs the log now");
-                self.term = None;
-            }
-            Err(error) => tracing::warn!(%error, "the term could not be prolonged"),
-        }
-    }
-
-    /// Lets the next process begin at once.
-    async fn leave(&mut self) {
-        if let Some(term) = self.term.take()
-            && !self.cell.exclusive
-            && let Err(error) = self.prolong(term, 0).await
-        {
-            tracing::debug!(%error, "the term runs out by itself");
-        }
-    }
-
-    async fn prolong(&self, term: u64, until_ms: u64) -> Result<bool, StoreError> {
-        let mut tx = self.store.db.begin("hold-term").await?;
-        let held = self.cell.hold(&mut tx, term, until_ms).await?;
-        tx.commit().await?;
-        Ok(held)
     }
 }
 

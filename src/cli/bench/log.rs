@@ -1,6 +1,7 @@
 //! `bench log`: how fast acts become durable, and how fast a log is verified.
 //!
-//! *Appends* go through the node's own ledger into an embedded database on this machine's disk.
+//! *Appends* go through the node's own ledger into a database on this machine's disk: an embedded
+//! one, or with `--database postgres` one on a server that is started for it.
 //! Each is an act as one answered lookup leaves it: query, answer and opening kept as evidence,
 //! the query remembered, a quota drawn on, the answer signed inside the commit, the checkpoint
 //! signed. Afterwards the log is read back and held against its newest checkpoint.
@@ -17,10 +18,11 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
-use super::{Bench, Figure, Measured, Measuring, Options, place::Place};
+use super::{Bench, Figure, Measured, Measuring, Options, place::Place, postgres};
 use crate::ambient::Ambient;
 use crate::audit::files;
 use crate::cli::{CliError, Context};
+use crate::demo::Database;
 use crate::envelope::{Envelope, ItemEvidence, KeyName, NoteKey, NoteSigner, SigningKey};
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
@@ -62,10 +64,14 @@ const RESULT: usize = 16 + 92;
 const NAME: &str = "bench.wayhome.internal/log";
 
 fn run<'a>(context: &'a Context, options: &'a Options) -> Measuring<'a> {
-    Box::pin(measure(context, options.count.unwrap_or(LEAVES)))
+    Box::pin(measure(
+        context,
+        options.count.unwrap_or(LEAVES),
+        options.database,
+    ))
 }
 
-async fn measure(context: &Context, leaves: u64) -> Result<Measured, CliError> {
+async fn measure(context: &Context, leaves: u64, database: Database) -> Result<Measured, CliError> {
     if leaves < 100 {
         return Err(CliError::input(
             "COUNT",
@@ -75,7 +81,16 @@ async fn measure(context: &Context, leaves: u64) -> Result<Measured, CliError> {
     // A temporary folder is often in memory, where nothing is durable.
     let place = Place::within(context, context.directory.path())?;
     let acts = (leaves / 100 * ACTS_PER_HUNDRED).clamp(200, 50_000);
-    let appended = append(context, place.path(), acts).await?;
+    let server = match database {
+        Database::Sqlite => None,
+        Database::Postgres => Some(postgres(context)?),
+    };
+    let address = match &server {
+        Some(server) => server.create_database("bench")?,
+        None => format!("sqlite:{}", place.path().join("bench.db").display()),
+    };
+    let appended = append(context, &address, acts).await?;
+    drop(server);
     let folder = place.path().to_owned();
     let ambient = context.ambient.clone();
     let verified = tokio::task::spawn_blocking(move || verify(&ambient, &folder, leaves))
@@ -104,7 +119,11 @@ async fn measure(context: &Context, leaves: u64) -> Result<Measured, CliError> {
             Figure::new("altered_leaf_found_ms", verified.altered_ms as f64, "ms"),
         ],
         method: format!(
-            "{acts} acts, {AT_ONCE} under way at once, into SQLite with every commit forced to the disk; then {leaves} leaves verified from tile files by one thread, and {NEW} new ones from where that ended. Between the two one octet of one leaf is altered, and the reading names that leaf."
+            "{acts} acts, {AT_ONCE} under way at once, into {} with every commit forced to the disk; then {leaves} leaves verified from tile files by one thread, and {NEW} new ones from where that ended. Between the two one octet of one leaf is altered, and the reading names that leaf.",
+            match database {
+                Database::Sqlite => "SQLite",
+                Database::Postgres => "PostgreSQL",
+            }
         ),
     })
 }
@@ -133,11 +152,11 @@ fn log_signer(ambient: &Ambient) -> Result<NoteSigner, CliError> {
     ))
 }
 
-async fn append(context: &Context, place: &Path, acts: u64) -> Result<Appended, CliError> {
+async fn append(context: &Context, address: &str, acts: u64) -> Result<Appended, CliError> {
     let ambient = &context.ambient;
     let signer = log_signer(ambient)?;
     let store = Store::open(
-        &format!("sqlite:{}", place.join("bench.db").display()),
+        address,
         KeyRing::generate(&mut ambient.rng()),
         DataKey::from_bytes(&ambient.random()),
         ambient.clone(),
@@ -147,7 +166,6 @@ async fn append(context: &Context, place: &Path, acts: u64) -> Result<Appended, 
         store: store.clone(),
         signer: Arc::new(Signer(signer.clone())),
         keeper: Arc::new(Unwatched),
-        exclusive: true,
     });
     let key = Arc::new(SigningKey::generate(&mut ambient.rng()));
     // What a node does before it commits, it does on other cores; here it is done beforehand.

@@ -119,21 +119,36 @@ struct Children {
 }
 
 async fn children(context: &Context, holder: &Path) -> Result<Children, CliError> {
-    let directory = Directory::new(holder);
+    let rules = rules()?;
+    let (found, silent) = registered(context, holder).await?;
+    let asked = |children: Vec<SubjectTokens>| {
+        let asked =
+            |child: &SubjectTokens| child.for_holder(rules, EPOCH, HOLDER, &context.ambient);
+        children.iter().map(asked).collect()
+    };
+    Ok(Children {
+        found: asked(found),
+        silent: asked(silent),
+    })
+}
+
+/// The database of a node of this machine.
+pub(super) async fn store(context: &Context, node: &Path) -> Result<Store, CliError> {
+    let directory = Directory::new(node);
     let config = Config::load(&directory)?;
     let (ring, token) = Identity::store_keys(&directory)?;
-    let store = Store::open(
-        &config.database_in(&directory),
-        ring,
-        token,
-        context.ambient.clone(),
-    )
-    .await?;
-    let rules = rules()?;
-    let mut children = Children {
-        found: Vec::new(),
-        silent: Vec::new(),
-    };
+    let address = config.database_in(&directory);
+    Ok(Store::open(&address, ring, token, context.ambient.clone()).await?)
+}
+
+/// The tokens of the children in [`synthetic_register`] as its holder has them: of those who may be
+/// found, and of those who are silent.
+pub(super) async fn registered(
+    context: &Context,
+    holder: &Path,
+) -> Result<(Vec<SubjectTokens>, Vec<SubjectTokens>), CliError> {
+    let store = store(context, holder).await?;
+    let mut children = Vec::new();
     for number in 0..2 * RECORDS {
         let missing = || CliError::failed("BENCH", "a record of the benchmark has no tokens");
         let record = store
@@ -141,16 +156,11 @@ async fn children(context: &Context, holder: &Path) -> Result<Children, CliError
             .await?
             .ok_or_else(missing)?;
         let (presence, bytes) = store.tokens(&record, EPOCH).await?.ok_or_else(missing)?;
-        let tokens = SubjectTokens::from_bytes(presence, &bytes).ok_or_else(missing)?;
-        let subject = tokens.for_holder(rules, EPOCH, HOLDER, &context.ambient);
-        if number < RECORDS {
-            children.found.push(subject);
-        } else {
-            children.silent.push(subject);
-        }
+        children.push(SubjectTokens::from_bytes(presence, &bytes).ok_or_else(missing)?);
     }
     store.close().await;
-    Ok(children)
+    let silent = children.split_off(RECORDS);
+    Ok((children, silent))
 }
 
 fn rules() -> Result<&'static RuleTable, CliError> {
@@ -383,7 +393,7 @@ fn report(samples: &[Sample]) -> Measured {
 }
 
 /// Children with all that makes a match sure: the first are found, the second half is silent.
-fn synthetic_register() -> String {
+pub(super) fn synthetic_register() -> String {
     let mut text = String::from(
         "record_ref,family_name,given_name,patronymic,sex,date_of_birth,place_of_birth,\
          mother_family_name,mother_given_name,consent,protection\n",

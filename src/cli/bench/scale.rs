@@ -11,7 +11,7 @@ use super::{Bench, Figure, Measured, Measuring, Options, median, place::Place};
 use crate::ambient::Ambient;
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
-use crate::demo::PostgresServer;
+use crate::demo::{Database, PostgresServer};
 use crate::exchange::lookup::{ProbedSubject, weigh};
 use crate::linkage::{Presence, RuleTable};
 use crate::store::{MeasuredIndex, Store, TOKEN};
@@ -59,7 +59,7 @@ async fn measure(context: &Context, options: &Options) -> Result<Measured, CliEr
         ));
     }
     let place = Place::within(context, context.directory.path())?;
-    let server = match options.postgres {
+    let server = match options.database == Database::Postgres {
         true => Some(PostgresServer::start(&place.path().join("postgres"))?),
         false => None,
     };
@@ -88,7 +88,7 @@ async fn measure(context: &Context, options: &Options) -> Result<Measured, CliEr
             "One child at a time, {ROUND} children a round, the median of {ROUNDS} rounds' means; \
              lookup_us: every child of {TOKENS} tokens, three of ten held; miss_us: none held. On {}, \
              weighed in this process.",
-            if options.postgres {
+            if options.database == Database::Postgres {
                 "PostgreSQL, over a socket"
             } else {
                 "SQLite"

@@ -23,6 +23,11 @@ use crate::records::{Protection, Record};
 use crate::roster::{Member, TrustedRoster};
 use crate::store::{Effect, Lead, NewAlert, Tag, TagKind};
 
+/// Up to how many subjects a query is small: then the index is probed without first asking the
+/// database whether the query was answered before and the quota suffices. Both are decided when the
+/// act is committed; asking before only spares work, and here it would cost as much.
+const SMALL: usize = 20;
+
 /// Answers a lookup: checks it, probes the index, grades, and makes the act durable. What comes of
 /// it leaves on a tick.
 ///
@@ -48,7 +53,7 @@ async fn answer_now(
     let roster = party.roster()?;
     let query: Query<pb::LookupQuery> = service::open(party, &roster, caller, message).await?;
     for _ in 0..ANEW {
-        let answer = service::answer_once(party, &query, look_up(party, &roster, &query)).await;
+        let answer = answer_by_size(party, &roster, &query).await;
         match answer {
             Err(refusal) if service::is_stale(&refusal) => {
                 // Perhaps another process of this node has published: then the filter is not asked.
@@ -61,7 +66,20 @@ async fn answer_now(
             answer => return answer,
         }
     }
-    service::answer_once(party, &query, look_up(party, &roster, &query)).await
+    answer_by_size(party, &roster, &query).await
+}
+
+async fn answer_by_size(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::LookupQuery>,
+) -> Result<pb::SignedMessage, Refusal> {
+    let act = look_up(party, roster, query);
+    if query.items.len() <= SMALL {
+        service::answer_small(party, query, act).await
+    } else {
+        service::answer_once(party, query, act).await
+    }
 }
 
 /// How often a lookup is done anew because what it rests on changed before it was durable, before
@@ -96,7 +114,9 @@ async fn look_up(
     let now_ms = party.ambient().now_ms();
     let count = subjects.len() as u32;
     let subjects_debit = quota::subjects(party, &query.issuer, u64::from(count));
-    quota::look(party, &subjects_debit).await?;
+    if subjects.len() > SMALL {
+        quota::look(party, &subjects_debit).await?;
+    }
     unusual::watch_query(party, &query.issuer, &subjects).await;
     let Weighed {
         subjects: weighed,

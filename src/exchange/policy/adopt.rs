@@ -68,6 +68,38 @@ pub async fn adopt(party: &Party, text: &str) -> Result<Result<Adopted, PolicyEr
     adopted
 }
 
+/// Takes over the policy that another process of this node has brought into force.
+///
+/// # Errors
+/// If the store fails.
+pub async fn follow(party: &Party) -> Result<(), StoreError> {
+    let Some(text) = party.store().setting(SETTING).await? else {
+        return Ok(());
+    };
+    let now = party.policy_in_force();
+    if !now.recorded || now.policy.text().as_bytes() == text {
+        return Ok(());
+    }
+    let policy = String::from_utf8(text).ok();
+    let policy = policy.and_then(|text| Policy::parse(&text).ok());
+    let Some(policy) = policy else {
+        return Err(StoreError::damaged(
+            "the disclosure policy in force",
+            "it cannot be read",
+        ));
+    };
+    tracing::info!(
+        sha256 = hex::encode(policy.digest()),
+        "a disclosure policy that another process of this node took is in force here"
+    );
+    party.set_policy(PolicyInForce {
+        policy: Arc::new(policy),
+        recorded: true,
+        refused: None,
+    });
+    Ok(())
+}
+
 /// Says, once and in the status, that the policy on offer is not in force although nothing is known
 /// to be wrong with it.
 pub fn not_in_force(party: &Party, code: &'static str, why: String) {

@@ -29,7 +29,7 @@ impl RecordService for Operator {
         request: Request<Streaming<pb::ImportRecordsRequest>>,
     ) -> Result<Response<pb::ImportRecordsResponse>, Status> {
         let caller = self.caller(&request, Duty::Keep).await?;
-        let import_id = self.party.ambient().random::<16>();
+        let import_id = self.party.store().new_import();
         let outcome = stage_all(&self.party, import_id, request.into_inner()).await;
         let committed = match outcome {
             Ok(grounds_lost) => caller
@@ -48,7 +48,7 @@ impl RecordService for Operator {
                 grounds_lost,
             })),
             Err(status) => {
-                if let Err(error) = self.party.store().discard_import(Some(import_id)).await {
+                if let Err(error) = self.party.store().discard_import(import_id).await {
                     tracing::error!(%error, "a failed import could not be cleared away");
                 }
                 Err(status)

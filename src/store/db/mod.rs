@@ -7,6 +7,7 @@
 //! ever has to be run again because of another, and what a transaction has read is still true when
 //! it commits. Readers wait for nobody.
 
+mod bulk;
 mod postgres;
 mod sqlite;
 mod transfer;
@@ -18,6 +19,7 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr, Transaction};
 
 use super::StoreError;
+pub use bulk::{Among, Kind, Table};
 use postgres::PostgresPools;
 use sqlite::SqlitePools;
 
@@ -244,13 +246,18 @@ impl Db {
     /// Begins a writing transaction, as soon as no other is under way. `name` labels its errors
     /// and its metric.
     pub async fn begin(&self, name: &'static str) -> Result<Tx, StoreError> {
-        let inner = match &self.pools {
-            Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin(name).await?),
-            Pools::Postgres(pools) => TxInner::Postgres(pools.begin(name).await?),
+        let (inner, session) = match &self.pools {
+            // A file is open for as long as the process runs.
+            Pools::Sqlite(pools) => (TxInner::Sqlite(pools.begin(name).await?), 0),
+            Pools::Postgres(pools) => {
+                let (tx, session) = pools.begin(name).await?;
+                (TxInner::Postgres(tx), session)
+            }
         };
         Ok(Tx {
             inner,
             name,
+            session,
             #[cfg(test)]
             faults: std::sync::Arc::clone(&self.faults),
         })
@@ -266,6 +273,7 @@ impl Db {
         Ok(Tx {
             inner,
             name,
+            session: 0,
             #[cfg(test)]
             faults: std::sync::Arc::clone(&self.faults),
         })
@@ -282,6 +290,7 @@ impl Db {
         Ok(Tx {
             inner,
             name,
+            session: 0,
             #[cfg(test)]
             faults: std::sync::Arc::clone(&self.faults),
         })
@@ -304,6 +313,10 @@ impl Db {
         sql: String,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
+        let sql = match &self.pools {
+            Pools::Sqlite(_) => sqlite::nameless(sql),
+            Pools::Postgres(_) => sql,
+        };
         self.fetch(name, AssertSqlSafe(sql), values).await
     }
 
@@ -342,6 +355,7 @@ impl Db {
 pub struct Tx {
     inner: TxInner,
     name: &'static str,
+    session: u64,
     #[cfg(test)]
     faults: std::sync::Arc<super::faults::Faults>,
 }
@@ -352,6 +366,13 @@ enum TxInner {
 }
 
 impl Tx {
+    /// Which session with the database this transaction is in. As long as it is the same, the
+    /// database is the same and was not started anew.
+    #[must_use]
+    pub fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Runs a statement and returns how many rows it touched.
     pub async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
         #[cfg(test)]
@@ -364,6 +385,10 @@ impl Tx {
 
     /// As [`Tx::run`], for a statement put together at run time from constant parts.
     pub async fn run_built(&mut self, sql: String, values: Vec<Value>) -> Result<u64, StoreError> {
+        let sql = match &self.inner {
+            TxInner::Sqlite(_) => sqlite::nameless(sql),
+            TxInner::Postgres(_) => sql,
+        };
         self.execute(AssertSqlSafe(sql), values).await
     }
 
@@ -424,10 +449,7 @@ impl Tx {
                 .commit()
                 .await
                 .map_err(|error| sqlite::failed(self.name, &error)),
-            TxInner::Postgres(tx) => tx
-                .commit()
-                .await
-                .map_err(|error| postgres::failed(self.name, &error)),
+            TxInner::Postgres(tx) => postgres::commit(tx, self.name).await,
         };
         #[cfg(test)]
         fault.strike()?;

@@ -1,6 +1,8 @@
 //! PostgreSQL: a server, which several processes of one node may share.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::encode::IsNull;
@@ -11,7 +13,7 @@ use sqlx::postgres::{
 };
 use sqlx::{ConnectOptions as _, Encode, Executor, Row as _, SqlSafeStr, Transaction, Type};
 
-use super::{Inner, Row, Value};
+use super::{Inner, Kind, Row, Value};
 use crate::store::StoreError;
 
 /// One writing connection, so that the writers of a process queue here, in order, and hold no
@@ -20,12 +22,17 @@ use crate::store::StoreError;
 pub(super) struct PostgresPools {
     writer: PgPool,
     pub(super) readers: PgPool,
+    /// How many connections the writer's place has had.
+    sessions: Arc<AtomicU64>,
 }
 
 const READERS: u32 = 8;
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a commit is waited for.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The oldest server this program is tested with, as `server_version_num` states it.
 const OLDEST: i32 = 140_000;
@@ -61,10 +68,11 @@ impl PostgresPools {
             reason: error.to_string(),
             remedy: remedy(&error),
         };
-        let pool = || {
+        let pool = |sessions: Arc<AtomicU64>| {
             PgPoolOptions::new()
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .after_connect(|connection, _| {
+                .after_connect(move |connection, _| {
+                    sessions.fetch_add(1, Ordering::AcqRel);
                     Box::pin(async move {
                         // An answer rests on its commit being on the disk. A server that waits for
                         // its standbys besides goes on doing so.
@@ -94,17 +102,25 @@ impl PostgresPools {
                 remedy: "upgrade the server to PostgreSQL 14 or newer",
             });
         }
-        let writer = pool()
+        let sessions = Arc::<AtomicU64>::default();
+        let writer = pool(Arc::clone(&sessions))
             .max_connections(1)
+            // A new session is a new term (`sequencer`): it is not changed without need.
+            .max_lifetime(None)
+            .idle_timeout(None)
             .connect_with(options.clone())
             .await
             .map_err(&opening)?;
-        let readers = pool()
+        let readers = pool(Arc::default())
             .max_connections(READERS)
             .connect_with(options)
             .await
             .map_err(&opening)?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            sessions,
+        })
     }
 
     pub(super) async fn close(&self) {
@@ -112,12 +128,14 @@ impl PostgresPools {
         self.writer.close().await;
     }
 
+    /// Begins a writing transaction, and says in which session.
+    ///
     /// The lock is taken by a command that takes no snapshot, so the transaction's snapshot, which
     /// its first statement takes, already shows what the writer before has committed.
     pub(super) async fn begin(
         &self,
         name: &'static str,
-    ) -> Result<Transaction<'static, Postgres>, StoreError> {
+    ) -> Result<(Transaction<'static, Postgres>, u64), StoreError> {
         let mut tx = self
             .writer
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
@@ -127,7 +145,8 @@ impl PostgresPools {
             .execute("LOCK TABLE writer IN EXCLUSIVE MODE")
             .await
             .map_err(|error| failed(name, &error))?;
-        Ok(tx)
+        // There is one connection, and this transaction has it: no other can be made meanwhile.
+        Ok((tx, self.sessions.load(Ordering::Acquire)))
     }
 
     pub(super) async fn begin_reading(
@@ -195,6 +214,99 @@ pub(super) async fn execute<'c>(
         .await
         .map(|result| result.rows_affected())
         .map_err(|error| failed(name, &error))
+}
+
+/// Commits. A server that waits for a standby is not waited for without end; what became of the
+/// commit is not known then.
+pub(super) async fn commit(
+    tx: Transaction<'static, Postgres>,
+    name: &'static str,
+) -> Result<(), StoreError> {
+    match tokio::time::timeout(COMMIT_TIMEOUT, tx.commit()).await {
+        Ok(outcome) => outcome.map_err(|error| failed(name, &error)),
+        Err(_) => Err(StoreError::Away {
+            transaction: name,
+            reason: format!("it was not confirmed within {} s", COMMIT_TIMEOUT.as_secs()),
+            remedy: "if the server waits for a standby (synchronous_standby_names), check that one \
+                     follows; else check the server's disk",
+        }),
+    }
+}
+
+/// Puts rows into a table by a statement that takes one array for each column.
+pub(super) async fn insert<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    name: &'static str,
+    sql: &'static str,
+    kinds: impl Iterator<Item = Kind>,
+    rows: Vec<Vec<Value>>,
+) -> Result<(), StoreError> {
+    let mut columns: Vec<Column> = kinds.map(|kind| Column::new(kind, rows.len())).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value).map_err(|reason| StoreError::Statement {
+                transaction: name,
+                reason: reason.to_owned(),
+            })?;
+        }
+    }
+    let query = columns
+        .into_iter()
+        .fold(sqlx::query(sql), |query, column| match column {
+            Column::Ints(values) => query.bind(values),
+            Column::Blobs(values) => query.bind(values),
+            Column::Texts(values) => query.bind(values),
+        });
+    query
+        .execute(on)
+        .await
+        .map(drop)
+        .map_err(|error| failed(name, &error))
+}
+
+/// Reads by a statement that takes one array of keys.
+pub(super) async fn fetch_among<'c>(
+    on: impl Executor<'c, Database = Postgres>,
+    name: &'static str,
+    sql: &'static str,
+    keys: Vec<Vec<u8>>,
+) -> Result<Vec<Row>, StoreError> {
+    sqlx::query(sql)
+        .bind(keys)
+        .fetch_all(on)
+        .await
+        .map(|rows| rows.into_iter().map(Inner::Postgres).map(Row).collect())
+        .map_err(|error| failed(name, &error))
+}
+
+/// The values of one column.
+enum Column {
+    Ints(Vec<Option<i64>>),
+    Blobs(Vec<Option<Vec<u8>>>),
+    Texts(Vec<Option<String>>),
+}
+
+impl Column {
+    fn new(kind: Kind, rows: usize) -> Self {
+        match kind {
+            Kind::Int => Self::Ints(Vec::with_capacity(rows)),
+            Kind::Blob => Self::Blobs(Vec::with_capacity(rows)),
+            Kind::Text => Self::Texts(Vec::with_capacity(rows)),
+        }
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), &'static str> {
+        match (self, value) {
+            (Self::Ints(values), Value::Int(value)) => values.push(Some(value)),
+            (Self::Ints(values), Value::Null) => values.push(None),
+            (Self::Blobs(values), Value::Blob(value)) => values.push(Some(value)),
+            (Self::Blobs(values), Value::Null) => values.push(None),
+            (Self::Texts(values), Value::Text(value)) => values.push(Some(value)),
+            (Self::Texts(values), Value::Null) => values.push(None),
+            _ => return Err("a value is of another kind than its column"),
+        }
+        Ok(())
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;

@@ -19,26 +19,27 @@ impl LogSigner for Plain {
     }
 }
 
-async fn open(address: &str, ring: &KeyRing) -> Store {
+pub async fn try_open(address: &str, ring: &KeyRing) -> Result<Store, StoreError> {
     let ring = KeyRing::from_text(&ring.to_text()).unwrap();
     let token_key = DataKey::from_bytes(&[9; 32]);
-    Store::open(address, ring, token_key, Ambient::system())
-        .await
-        .unwrap()
+    Store::open(address, ring, token_key, Ambient::system()).await
+}
+
+pub async fn open(address: &str, ring: &KeyRing) -> Store {
+    try_open(address, ring).await.unwrap()
 }
 
 /// A ledger of a process that may not be the only one on its database.
-fn ledger(store: &Store) -> Ledger {
+pub fn ledger(store: &Store) -> Ledger {
     Ledger::start(LedgerParts {
         store: store.clone(),
         signer: Arc::new(Plain),
         keeper: Arc::new(Unwatched),
-        exclusive: false,
     })
 }
 
 /// Commits one act and says at which leaf it stands.
-async fn commit(ledger: &Ledger, number: u32) -> Result<u64, StoreError> {
+pub async fn commit(ledger: &Ledger, number: u32) -> Result<u64, StoreError> {
     let leaf = number.to_be_bytes().to_vec();
     match ledger.commit(Act::alone(leaf)).await? {
         Committed::Done { position, .. } => Ok(position.leaf_index),
@@ -99,33 +100,35 @@ async fn a_killed_server_loses_nothing_acknowledged_and_is_used_again_when_it_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_process_at_a_time_writes_the_log_and_another_goes_on_with_it() {
+async fn processes_append_to_one_log_in_turn() {
     let address = crate::postgres::server()
         .create_database("two_logs")
         .unwrap();
     let ring = KeyRing::generate(&mut Ambient::system().rng());
     let (one, other) = (open(&address, &ring).await, open(&address, &ring).await);
     let (first, second) = (ledger(&one), ledger(&other));
-    assert_eq!(commit(&first, 0).await.unwrap(), 0);
-    assert_eq!(commit(&first, 1).await.unwrap(), 1);
-    // The second is told to wait its turn, and does nothing meanwhile.
-    let refused = commit(&second, 2).await.unwrap_err();
-    assert!(matches!(refused, StoreError::NotSigned(_)), "{refused}");
-    // When the first leaves, the second goes on where it was.
-    drop(first);
-    let taken_over = async {
-        loop {
-            match commit(&second, 3).await {
-                Ok(leaf_index) => return leaf_index,
-                Err(StoreError::NotSigned(_)) => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
+    let some = |ledger: Ledger, from: u32| async move {
+        let mut places = Vec::new();
+        for number in from..from + 50 {
+            places.push((commit(&ledger, number).await.unwrap(), number));
         }
+        places
     };
-    assert_eq!(taken_over.await, 2);
-    let leaves = one.leaves(0, 10).await.unwrap();
-    assert_eq!(
-        leaves,
-        [0_u32, 1, 3].map(|number| number.to_be_bytes().to_vec())
+    let (own, others) = tokio::join!(
+        tokio::spawn(some(first.clone(), 0)),
+        tokio::spawn(some(second, 1_000)),
     );
+    let mut places = own.unwrap();
+    places.extend(others.unwrap());
+    // One leaves in the middle of it; the other has nothing to wait for.
+    places.push((commit(&first, 5_000).await.unwrap(), 5_000));
+    places.sort_unstable();
+    let indices: Vec<u64> = places.iter().map(|(leaf_index, _)| *leaf_index).collect();
+    assert_eq!(indices, (0..101).collect::<Vec<u64>>());
+    let stored = one.leaves(0, 200).await.unwrap();
+    let promised: Vec<Vec<u8>> = places
+        .iter()
+        .map(|(_, number)| number.to_be_bytes().to_vec())
+        .collect();
+    assert_eq!(stored, promised);
 }

@@ -66,7 +66,6 @@ async fn open(home: TempDir, ambient: Ambient, signer: NoteSigner) -> Fixture {
         store: store.clone(),
         signer: Arc::new(Signer(signer.clone())),
         keeper: Arc::new(Unwatched),
-        exclusive: true,
     });
     Fixture {
         home,
@@ -404,7 +403,7 @@ async fn importing_the_same_again_changes_nothing() {
     fixture.store.stage_import(id, again).await.unwrap();
     let counts = fixture.store.import_counts(id).await.unwrap();
     assert_eq!((counts.added, counts.changed, counts.unchanged), (1, 1, 1));
-    fixture.store.discard_import(Some(id)).await.unwrap();
+    fixture.store.discard_import(id).await.unwrap();
     // A discarded import leaves nothing.
     let counts = fixture.store.record_counts().await.unwrap();
     assert_eq!(counts, (2, 0));

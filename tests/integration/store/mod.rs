@@ -2,6 +2,7 @@
 
 mod away;
 mod schema;
+mod trouble;
 
 /// On a file of the node's own.
 mod sqlite {

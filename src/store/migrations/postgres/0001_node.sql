@@ -184,12 +184,10 @@ CREATE TABLE log_state (
     term       BIGINT NOT NULL           -- in which it was signed
 );
 
--- Which process signs the log, and until when nobody else tries.
+-- How many terms there were in which a process signed the log.
 CREATE TABLE log_term (
-    id       BIGINT PRIMARY KEY CHECK (id = 1),
-    term     BIGINT NOT NULL,
-    holder   BYTEA    NOT NULL,            -- drawn anew by each process
-    until_ms BIGINT NOT NULL
+    id   BIGINT PRIMARY KEY CHECK (id = 1),
+    term BIGINT NOT NULL
 );
 
 -- The checkpoint that is served, with the cosignatures that witnesses gave it.

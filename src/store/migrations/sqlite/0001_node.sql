@@ -184,12 +184,10 @@ CREATE TABLE log_state (
     term       INTEGER NOT NULL           -- in which it was signed
 );
 
--- Which process signs the log, and until when nobody else tries.
+-- How many terms there were in which a process signed the log.
 CREATE TABLE log_term (
-    id       INTEGER PRIMARY KEY CHECK (id = 1),
-    term     INTEGER NOT NULL,
-    holder   BLOB    NOT NULL,            -- drawn anew by each process
-    until_ms INTEGER NOT NULL
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    term INTEGER NOT NULL
 );
 
 -- The checkpoint that is served, with the cosignatures that witnesses gave it.
