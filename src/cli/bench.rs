@@ -5,12 +5,15 @@
 
 mod console;
 mod echo;
+mod enrol;
 mod figure;
 mod log;
 mod lookup;
 mod machine;
 mod memory;
+mod oprf;
 mod oracle;
+mod peers;
 mod place;
 mod scale;
 mod stream;
@@ -48,6 +51,9 @@ pub struct Options {
     /// What the nodes keep their data in, where it matters.
     #[arg(long, value_enum, value_name = "KIND", default_value_t)]
     pub database: Database,
+    /// How many records the other side holds, where a benchmark has two sides.
+    #[arg(long, value_name = "N")]
+    pub held: Option<u64>,
 }
 
 /// What a benchmark gives: its figures, and in words how they were measured.
@@ -74,10 +80,13 @@ pub struct Bench {
 /// All benchmarks.
 const BENCHES: &[Bench] = &[
     console::BENCH,
+    enrol::BENCH,
     lookup::BENCH,
     log::BENCH,
     memory::BENCH,
+    oprf::BENCH,
     oracle::BENCH,
+    peers::BENCH,
     scale::BENCH,
     stream::BENCH,
 ];

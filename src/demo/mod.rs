@@ -12,7 +12,7 @@ mod process;
 mod registers;
 mod stories;
 
-pub use coalition::{Coalition, ConsoleAt};
+pub use coalition::{Coalition, ConsoleAt, Newcomer};
 pub use postgres::PostgresServer;
 pub use process::{DemoError, Wayhome};
 pub use registers::MEMBERS;

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::epochs;
@@ -294,14 +296,59 @@ pub async fn enrol(
     let mut done = 0;
     progress(done, total);
     loop {
-        let records = party.store().records_to_enrol(ENROL_AT_ONCE).await?;
-        if records.is_empty() {
+        let before = done;
+        enrol_waiting(party, |some| {
+            done += some;
+            progress(done.min(total), total);
+        })
+        .await?;
+        // Once more for those that came or changed meanwhile, until none waits.
+        if done == before {
             return Ok(done);
         }
-        done += enrol_some(party, &records).await?;
-        progress(done.min(total), total);
     }
 }
+
+/// Goes once through the records that wait. While the elements of some are at the keyholders, those of
+/// the next are derived and blinded, and those of the last are kept.
+async fn enrol_waiting(party: &Arc<Party>, mut enrolled: impl FnMut(u64)) -> Result<(), PeerError> {
+    let (some, mut waiting) = mpsc::channel(1);
+    let reading = async {
+        let some = some;
+        let mut after = 0;
+        loop {
+            let store = party.store();
+            let records = store.records_to_enrol_after(after, ENROL_AT_ONCE).await?;
+            let Some(last) = records.last() else {
+                return Ok::<(), PeerError>(());
+            };
+            after = last.record_id;
+            // Nobody takes them once something has failed.
+            if some.send(records).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let enrolling = async {
+        let mut waiting = waiting_stream(&mut waiting)
+            .map(|records| async move { enrol_some(party, &records).await })
+            .buffer_unordered(UNDER_WAY);
+        while let Some(done) = waiting.next().await {
+            enrolled(done?);
+        }
+        Ok(())
+    };
+    tokio::try_join!(reading, enrolling).map(drop)
+}
+
+/// What comes over a channel, as a stream.
+fn waiting_stream<T>(channel: &mut mpsc::Receiver<T>) -> impl Stream<Item = T> + '_ {
+    stream::poll_fn(|context| channel.poll_recv(context))
+}
+
+/// How many portions of records are under way at once: one at the keyholders, one on its way there, one
+/// on its way into the database.
+const UNDER_WAY: usize = 3;
 
 async fn enrol_some(party: &Arc<Party>, records: &[StoredRecord]) -> Result<u64, PeerError> {
     let epochs = epochs::to_enrol_in(party).await?;

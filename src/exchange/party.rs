@@ -109,6 +109,8 @@ pub struct Party {
     /// Imports and publications exclude each other: a publication's leaf states the index as it
     /// will be.
     pub(super) register: tokio::sync::Mutex<()>,
+    /// Streams of lookups that are open.
+    pub(super) streams: Arc<super::lookup::Streams>,
 }
 
 impl Party {
@@ -139,6 +141,7 @@ impl Party {
             rules: parts.rules,
             ambient: parts.ambient,
             register: tokio::sync::Mutex::default(),
+            streams: Arc::default(),
         }
     }
 

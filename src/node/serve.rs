@@ -396,7 +396,7 @@ impl LookupService for Exchange {
             Arc::clone(&self.party),
             caller,
             queries,
-        ))))
+        )?)))
     }
 
     async fn get_index_mark(

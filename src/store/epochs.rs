@@ -29,7 +29,14 @@ impl Store {
         self.db
             .read(
                 "kept-epochs",
-                "SELECT epoch FROM open_epochs UNION SELECT epoch FROM record_tokens",
+                // From one epoch to the next by the index, and not through all tokens.
+                "WITH RECURSIVE kept(epoch) AS (
+                     SELECT min(epoch) FROM record_tokens
+                     UNION ALL
+                     SELECT (SELECT min(t.epoch) FROM record_tokens t WHERE t.epoch > kept.epoch)
+                     FROM kept WHERE kept.epoch IS NOT NULL)
+                 SELECT epoch FROM kept WHERE epoch IS NOT NULL
+                 UNION SELECT epoch FROM open_epochs",
                 vec![],
             )
             .await?

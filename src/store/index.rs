@@ -274,7 +274,13 @@ impl Store {
     }
 
     /// Size of the published index of `epoch`: records and tokens.
+    ///
+    /// Counted once for each state of the index: a large one takes a while.
     pub async fn index_size(&self, epoch: u32) -> Result<(u64, u64), StoreError> {
+        let state = self.index_content().await?;
+        if let Some(size) = self.filter.counted(epoch, state) {
+            return Ok(size);
+        }
         let row = self
             .db
             .read_one(
@@ -287,7 +293,9 @@ impl Store {
             )
             .await?
             .ok_or_else(|| StoreError::damaged("index", "no size"))?;
-        Ok((row.uint(0)?, row.uint(1)?))
+        let size = (row.uint(0)?, row.uint(1)?);
+        self.filter.count(epoch, state, size);
+        Ok(size)
     }
 
     pub(super) async fn publish(tx: &mut Tx, mark: u64) -> Result<(), StoreError> {

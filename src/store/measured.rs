@@ -12,6 +12,8 @@ use super::{Store, StoreError, TOKEN};
 /// but each can be computed from its record, so that hits can be asked for without keeping them.
 pub struct MeasuredIndex {
     records: u64,
+    /// The row before its first record.
+    base: u64,
     rules: Vec<u8>,
     /// Carries a token's number among all of them to its place in their order, and back.
     step: u128,
@@ -36,10 +38,17 @@ impl MeasuredIndex {
         };
         Self {
             records,
+            base: 0,
             rules,
             step: step.unsigned_abs(),
             back: back.unsigned_abs(),
         }
+    }
+
+    /// The same beside records that take the rows up to `base`.
+    #[must_use]
+    pub fn beside(self, base: u64) -> Self {
+        Self { base, ..self }
     }
 
     /// How many tokens it has.
@@ -79,7 +88,7 @@ impl MeasuredIndex {
         IndexRow {
             token: self.token(place),
             rule: self.rules[(number % rules) as usize],
-            record_id: number / rules + 1,
+            record_id: self.base + number / rules + 1,
             epoch,
         }
     }
@@ -99,11 +108,11 @@ fn inverse(value: i128, modulus: i128) -> Option<i128> {
 const ROWS: u64 = 65_536;
 
 impl Store {
-    /// Fills an empty store with such an index, as one that is published; record `n` gets the record
-    /// id `n + 1`, and has nothing sealed behind it. `progress` is told of the tokens that are in.
+    /// Fills a store with such an index, as one that is published; record `n` gets the record id
+    /// `base + n + 1`, and has nothing sealed behind it. `progress` is told of the tokens that are in.
     ///
     /// # Errors
-    /// If the store fails, or holds records already.
+    /// If the store fails, or holds records in those rows already.
     pub async fn fill_with(
         &self,
         index: &MeasuredIndex,
@@ -115,8 +124,8 @@ impl Store {
         while first < index.records {
             let end = index.records.min(first + ROWS / 8);
             let mut tx = self.db.begin("fill-records").await?;
-            self.put_records(&mut tx, first..end, presence, epoch)
-                .await?;
+            let rows = index.base + first..index.base + end;
+            self.put_records(&mut tx, rows, presence, epoch).await?;
             tx.commit().await?;
             first = end;
         }

@@ -417,12 +417,21 @@ impl Store {
 
     /// Up to `limit` records whose tokens are still to be made.
     pub async fn records_to_enrol(&self, limit: u64) -> Result<Vec<StoredRecord>, StoreError> {
+        self.records_to_enrol_after(0, limit).await
+    }
+
+    /// The same past row `after`.
+    pub async fn records_to_enrol_after(
+        &self,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
         self.db
             .read(
                 "records-to-enrol",
                 "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
-                 WHERE state IN (0, 4) ORDER BY record_id LIMIT $1",
-                values![limit],
+                 WHERE state IN (0, 4) AND record_id > $1 ORDER BY record_id LIMIT $2",
+                values![after, limit],
             )
             .await?
             .iter()

@@ -181,7 +181,7 @@ impl Store {
         }
     }
 
-    async fn index_content(&self) -> Result<u64, StoreError> {
+    pub(super) async fn index_content(&self) -> Result<u64, StoreError> {
         self.db
             .read_one("index-content", CONTENT, vec![])
             .await?

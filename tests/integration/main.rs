@@ -30,6 +30,7 @@ mod keys;
 mod least_disclosure;
 mod lifecycle;
 mod log_files;
+mod measures;
 mod membership;
 mod office;
 mod oracle;

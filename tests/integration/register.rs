@@ -315,3 +315,30 @@ fn prove_each(message: &pb::SignedMessage) {
         commitment.check(&others).unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_party_has_two_streams_open_and_no_third() {
+    let coalition = Coalition::start().await;
+    let channel = coalition.channel("ua", "pl").await;
+    let open = || async {
+        let (queries, stream) = tokio::sync::mpsc::channel(1);
+        let answers = LookupServiceClient::new(channel.clone())
+            .lookup_stream(ReceiverStream::new(stream))
+            .await;
+        (queries, answers)
+    };
+    let (first_queries, first) = open().await;
+    let (_second_queries, second) = open().await;
+    assert!(first.is_ok() && second.is_ok());
+    let (_, third) = open().await;
+    let refused = third.map(drop).unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
+    // One that has ended makes room for another.
+    drop(first_queries);
+    let mut first = first.unwrap().into_inner();
+    while first.message().await.unwrap().is_some() {}
+    let room = async { while open().await.1.is_err() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), room)
+        .await
+        .unwrap();
+}

@@ -19,7 +19,7 @@ pub use register::{Progress, RegisterSearch};
 pub use server::answer;
 pub(crate) use server::check_case_reference;
 pub use silent::compare as compare_with_silent;
-pub use stream::{answer_stream, own_index_mark};
+pub use stream::{Streams, answer_stream, own_index_mark};
 pub use subject::{SubjectTokens, attributes, sibling_keys};
 pub use subjects::{Subject, Subjects};
 pub use tick::quantum;

@@ -1,6 +1,6 @@
 //! Looking a whole register up at one member.
 //!
-//! Records are asked about in batches of up to 1,000, many on their way at once. Which record was
+//! Records are asked about in batches, many on their way at once. Which record was
 //! asked about where, and under which mark of the member's index, is kept with the answer's leaf; so a
 //! search that was broken off goes on where it was, and the next one asks only what is new: about
 //! records that are new or changed here, and about all of them once the member's mark has moved.
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::client::{asking_about, question, results, unfit};
 use super::stream::{IN_FLIGHT, Line, index_mark};
-use super::{LookupAt, MAX_SUBJECTS, SubjectGrade, SubjectTokens};
+use super::{LookupAt, SubjectGrade, SubjectTokens};
 use crate::exchange::ask::{Asked, Asking, Changes, OnAnswer, ask_keeping, complete};
 use crate::exchange::message::{Answer, LIFETIME_MS, Outgoing, to_wire};
 use crate::exchange::{Party, PeerError, Refusal, enrol, epochs};
@@ -154,7 +154,8 @@ impl RegisterSearch<'_> {
         let sent = async {
             let batches = batches;
             let mut after = 0;
-            while let Some(batch) = self.next(roster, &to_ask, &mut after).await? {
+            let size = batch_size(counts.to_ask);
+            while let Some(batch) = self.next(roster, &to_ask, size, &mut after).await? {
                 if batches.send(batch).await.is_err() {
                     break;
                 }
@@ -221,13 +222,13 @@ impl RegisterSearch<'_> {
         &self,
         roster: &Arc<TrustedRoster>,
         to_ask: &RegisterToAsk,
+        size: usize,
         after: &mut u64,
     ) -> Result<Option<Batch>, PeerError> {
-        let page = self
-            .party
-            .store()
-            .register_page(to_ask, *after, MAX_SUBJECTS as u64)
-            .await?;
+        let limit = (size + FAMILY) as u64;
+        let store = self.party.store();
+        let mut page = store.register_page(to_ask, *after, limit).await?;
+        page.truncate(whole_families(&page, size));
         let Some(last) = page.last() else {
             return Ok(None);
         };
@@ -423,6 +424,32 @@ fn make(
     Ok((batch, made))
 }
 
+/// How many records a batch has: as few as make good use of the line, since an answer to fewer comes
+/// sooner, but so many that a signature, a leaf and a commit are shared.
+fn batch_size(to_ask: u64) -> usize {
+    let even = to_ask.div_ceil(IN_FLIGHT as u64);
+    usize::try_from(even)
+        .unwrap_or(LARGEST)
+        .clamp(SMALLEST, LARGEST)
+}
+
+const SMALLEST: usize = 40;
+const LARGEST: usize = 250;
+
+/// How many records more a batch may have so that a family stays together: siblings are found together
+/// or not at all.
+const FAMILY: usize = 8;
+
+/// How many of a page make a batch of about `size` that parts no siblings who stand one after another.
+fn whole_families(page: &[RegisterEntry], size: usize) -> usize {
+    let mut end = size.min(page.len());
+    let family = |at: usize| page.get(at).and_then(|entry| entry.record.family_tag);
+    while end > 0 && end < page.len() && family(end).is_some() && family(end) == family(end - 1) {
+        end += 1;
+    }
+    end
+}
+
 /// The digest of a kept query.
 fn digest_of(envelope: &[u8]) -> Option<[u8; 32]> {
     let wire = pb::Envelope::decode(envelope).ok()?;
@@ -436,4 +463,20 @@ fn digest_of(envelope: &[u8]) -> Option<[u8; 32]> {
 
 fn no_key() -> Refusal {
     Refusal::WrongEpoch { asked: 0, ours: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_as_small_as_makes_good_use_of_the_line() {
+        assert_eq!(batch_size(0), SMALLEST);
+        assert_eq!(batch_size(41), SMALLEST);
+        assert_eq!(batch_size(100 * IN_FLIGHT as u64), 100);
+        assert_eq!(batch_size(20_000), LARGEST);
+        assert_eq!(batch_size(u64::MAX), LARGEST);
+        // No batch is beyond what a query may hold.
+        assert!(LARGEST + FAMILY <= super::super::MAX_SUBJECTS);
+    }
 }

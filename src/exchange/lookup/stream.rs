@@ -4,7 +4,7 @@
 //! own. The stream adds that many can be on their way at once, and that a slow side slows the other
 //! down and fills nobody's memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use futures_util::{Stream, StreamExt as _};
@@ -17,20 +17,79 @@ use crate::exchange::ask::{self, client};
 use crate::exchange::{Party, PeerError, Refusal};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::lookup_service_client::LookupServiceClient;
-use crate::roster::Member;
+use crate::roster::{Member, MemberId};
 
-/// How many batches of a stream wait for their answers at most. An answer waits for its tick, so
-/// that a stream of large batches needs many on their way to keep two cores busy.
-pub const IN_FLIGHT: usize = 32;
+/// How many batches of a stream wait for their answers at most. An answer waits for its tick, which is
+/// the longer the larger the batch, so it takes many to keep two cores busy.
+pub(super) const IN_FLIGHT: usize = 48;
+
+/// How many streams a party may have open at a node: what it can make a node hold in memory is
+/// bounded by both numbers.
+const STREAMS: usize = 2;
+
+/// The streams that are open, by party.
+#[derive(Default)]
+pub struct Streams(StdMutex<BTreeMap<MemberId, usize>>);
+
+impl Streams {
+    /// Counts one more stream of `party`, as long as what is given lives.
+    ///
+    /// # Errors
+    /// If it has as many as it may.
+    fn enter(self: &Arc<Self>, party: &MemberId) -> Result<OpenStream, Refusal> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(party.clone()).or_default();
+        if *count >= STREAMS {
+            return Err(Refusal::QuotaExceeded {
+                quota: "streams",
+                used: *count as u64,
+                limit: STREAMS as u64,
+                asked: 1,
+                retry_after_seconds: 1,
+            });
+        }
+        *count += 1;
+        Ok(OpenStream {
+            streams: Arc::clone(self),
+            party: party.clone(),
+        })
+    }
+}
+
+struct OpenStream {
+    streams: Arc<Streams>,
+    party: MemberId,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = self
+            .streams
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.party) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.party);
+            }
+        }
+    }
+}
 
 /// Answers the batches of a stream, in their order. A batch that is refused does not end it.
+///
+/// # Errors
+/// If the caller has too many streams open.
 pub fn answer_stream(
     party: Arc<Party>,
     caller: Member,
     queries: impl Stream<Item = Result<pb::LookupStreamRequest, Status>> + Send + 'static,
-) -> impl Stream<Item = Result<pb::LookupStreamResponse, Status>> + Send + 'static {
+) -> Result<impl Stream<Item = Result<pb::LookupStreamResponse, Status>> + Send + 'static, Refusal>
+{
     let id = caller.id;
-    queries
+    let entered = party.streams.enter(&id)?;
+    let answers = queries
         .map(move |query| {
             let (party, id) = (Arc::clone(&party), id.clone());
             // On a task of its own, so that batches are answered on all cores.
@@ -63,7 +122,11 @@ pub fn answer_stream(
                 })
             }
         })
-        .buffered(IN_FLIGHT)
+        .buffered(IN_FLIGHT);
+    Ok(answers.inspect(move |_| {
+        // It is open as long as its answers are read.
+        let _open = &entered;
+    }))
 }
 
 fn refused(status: Status) -> pb::BatchRefusal {

@@ -24,6 +24,10 @@ pub(super) struct SqlitePools {
 const READERS: u32 = 4;
 /// How many statements a connection keeps prepared: each bulk statement comes in several sizes.
 const STATEMENTS: usize = 300;
+
+/// Memory that a connection takes for pages, as SQLite takes it: kibibytes, negative.
+const WRITER_CACHE: &str = "-16000";
+const READER_CACHE: &str = "-4000";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl SqlitePools {
@@ -47,7 +51,7 @@ impl SqlitePools {
             // A commit that finds so many pages in the write-ahead log carries them over, and others
             // wait for it: rarely, and pages that are written again and again only once.
             .pragma("wal_autocheckpoint", "2000")
-            .pragma("cache_size", "-16000")
+            .pragma("cache_size", WRITER_CACHE)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS)
             .disable_statement_logging();
@@ -58,7 +62,8 @@ impl SqlitePools {
             .map_err(opening)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(options)
+            // What a lookup reads is nowhere twice; the system keeps what was read from the file.
+            .connect_with(options.pragma("cache_size", READER_CACHE))
             .await
             .map_err(opening)?;
         Ok(Self { writer, readers })

@@ -26,6 +26,7 @@
 mod file;
 mod shard;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -48,6 +49,8 @@ pub(super) struct TokenFilter {
     /// One pass over the index at a time: a slower one must not put back an older part.
     passing: Mutex<()>,
     path: OnceLock<PathBuf>,
+    /// Records and tokens of the index by epoch, with the state that was counted.
+    counted: RwLock<BTreeMap<u32, (u64, (u64, u64))>>,
 }
 
 struct State {
@@ -78,6 +81,7 @@ impl Default for TokenFilter {
             }),
             passing: Mutex::default(),
             path: OnceLock::new(),
+            counted: RwLock::default(),
         }
     }
 }
@@ -101,6 +105,18 @@ impl TokenFilter {
             })
         });
         Some(mark)
+    }
+
+    /// Records and tokens of an epoch, if they were counted in this state of the index.
+    pub(super) fn counted(&self, epoch: u32, state: u64) -> Option<(u64, u64)> {
+        let counted = self.counted.read().unwrap_or_else(PoisonError::into_inner);
+        let (then, size) = counted.get(&epoch)?;
+        (*then == state).then_some(*size)
+    }
+
+    pub(super) fn count(&self, epoch: u32, state: u64, size: (u64, u64)) {
+        let mut counted = self.counted.write().unwrap_or_else(PoisonError::into_inner);
+        counted.insert(epoch, (state, size));
     }
 
     /// Waits for its turn to go through the index.
