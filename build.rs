@@ -11,6 +11,7 @@ const PROTOS: &[&str] = &[
     "wayhome/exchange/v1/roster.proto",
     "wayhome/exchange/v1/log.proto",
     "wayhome/exchange/v1/audit.proto",
+    "wayhome/exchange/v1/ceremony.proto",
     "wayhome/operator/v1/records.proto",
     "wayhome/operator/v1/review.proto",
     "wayhome/operator/v1/search.proto",
@@ -27,6 +28,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/keys.proto",
     "wayhome/operator/v1/backup.proto",
     "wayhome/operator/v1/cases.proto",
+    "wayhome/operator/v1/ceremony.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

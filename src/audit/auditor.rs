@@ -264,6 +264,7 @@ impl Auditor {
         let asked = pb::GetRosterRequest {
             root_version: u64::from(versions.root),
             roster_version: u64::from(versions.roster),
+            roster_root_version: u64::from(versions.roster_root),
         };
         let reply = self
             .in_time(member, client.get_roster(asked))

@@ -2,9 +2,11 @@
 //! restore them and hand them on, by files.
 
 mod call;
+mod network;
 mod words;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use super::roster::RootArgs;
 use super::{CliError, Context};
 use crate::node::ceremony::{Ceremony, CeremonyError, Outcome, Procedure};
-use crate::node::{Config, Identity};
+use crate::node::{self, Config, Identity};
 use crate::roster::TrustedRoster;
 
 /// Arguments of `wayhome ceremony`.
@@ -49,7 +51,19 @@ struct JoinArgs {
     #[arg(long, value_name = "FINGERPRINT")]
     expect: Option<String>,
     #[command(flatten)]
-    folder: FolderArgs,
+    network: network::NetworkArgs,
+    /// Over the network: wait until the ceremony is at its end. The node goes on in any case.
+    #[arg(long, requires = "over_network")]
+    wait: bool,
+    #[command(flatten)]
+    root: RootArgs,
+    /// The ceremony's folder.
+    #[arg(
+        value_name = "CEREMONY_DIR",
+        required_unless_present = "over_network",
+        conflicts_with = "over_network"
+    )]
+    folder: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -71,14 +85,14 @@ struct FolderArgs {
     folder: PathBuf,
 }
 
-pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
+pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     match args.command {
-        Command::Start(args) => call::start(context, &args),
-        Command::Rotate(args) => call::rotate(context, &args),
-        Command::Refresh(args) => call::refresh(context, &args),
-        Command::Repair(args) => call::repair(context, &args),
-        Command::Replace(args) => call::replace(context, &args),
-        Command::Join(args) => join(context, &args),
+        Command::Start(args) => call::start(context, &args).await,
+        Command::Rotate(args) => call::rotate(context, &args).await,
+        Command::Refresh(args) => call::refresh(context, &args).await,
+        Command::Repair(args) => call::repair(context, &args).await,
+        Command::Replace(args) => call::replace(context, &args).await,
+        Command::Join(args) => join(context, &args).await,
         Command::Finish(args) => finish(context, &args),
         Command::Status(args) if args.verify => verify(context, &args.folder),
         Command::Status(args) => status(context, &args.folder),
@@ -94,26 +108,37 @@ impl From<CeremonyError> for CliError {
     }
 }
 
-fn join(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
-    let chain = args.folder.root.chain(context)?;
-    let ceremony = Ceremony::open(&args.folder.folder, chain.newest())?;
+async fn join(context: &Context, args: &JoinArgs) -> Result<(), CliError> {
+    let Some(folder) = &args.folder else {
+        let told = args.expect.as_deref().ok_or(CeremonyError::NotTold)?;
+        return network::join(context, &args.root, told, args.wait).await;
+    };
+    let chain = args.root.chain(context)?;
+    let ceremony = Ceremony::open(folder, chain.newest())?;
     let directory = &context.directory;
     let me = Config::load(directory)?.member;
     let identity = Identity::load(directory)?;
-    let newest = match directory.read_if_there("roster.note")? {
-        Some(note) => Some(TrustedRoster::verify(chain.newest(), note.as_bytes())?),
+    let filed = match directory.read_if_there("roster.note")? {
+        Some(note) => Some(Arc::new(TrustedRoster::verify(
+            chain.newest(),
+            note.as_bytes(),
+        )?)),
         None => None,
     };
+    // Rosters that peers gave to the node are in its database alone.
+    let kept = node::kept_roster(directory, &context.ambient).await?;
+    let by_age = |roster: &Arc<TrustedRoster>| (roster.roster().root_version, roster.version());
+    let newest = filed.into_iter().chain(kept).max_by_key(by_age);
     let joined = ceremony.join(
         directory,
         &identity,
         &me,
         args.expect.as_deref(),
-        newest.as_ref(),
+        newest.as_deref(),
         &context.ambient,
     )?;
     words::introduce(context, &ceremony);
-    words::report(context, &args.folder.folder, &ceremony, &me, &joined);
+    words::report(context, folder, &ceremony, &me, &joined);
     Ok(())
 }
 

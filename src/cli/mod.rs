@@ -200,7 +200,7 @@ pub fn main() -> ExitCode {
             Command::Roster(args) => roster::run(&context, args).await,
             Command::Log(args) => log::run(&context, args).await,
             Command::Witness(args) => witness::run(&context, args).await,
-            Command::Ceremony(args) => ceremony::run(&context, args),
+            Command::Ceremony(args) => ceremony::run(&context, args).await,
             Command::Eval(args) => eval::run(&context, args).await,
             Command::Bench(args) => bench::run(&context, args).await,
         }

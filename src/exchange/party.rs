@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{mpsc, watch};
 
+use super::disclose::Watchers;
 use super::hearsay::Hearsay;
 use super::message::CheckedHeads;
 use super::policy::{Policy, PolicyInForce};
@@ -106,6 +107,8 @@ pub struct Party {
     peers: Arc<dyn Peers>,
     rules: &'static RuleTable,
     ambient: Ambient,
+    /// Who watches its requests here.
+    pub(super) watchers: Arc<Watchers>,
     /// Imports and publications exclude each other: a publication's leaf states the index as it
     /// will be.
     pub(super) register: tokio::sync::Mutex<()>,
@@ -140,6 +143,7 @@ impl Party {
             peers: parts.peers,
             rules: parts.rules,
             ambient: parts.ambient,
+            watchers: Arc::default(),
             register: tokio::sync::Mutex::default(),
             streams: Arc::default(),
         }

@@ -10,6 +10,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::roster;
 use crate::store::StoreError;
 
+/// When a party whose streams are all taken may ask again.
+const STREAM_RETRY_SECONDS: u64 = 30;
+
 /// The domain under which reason codes are unique (`google.rpc.ErrorInfo`).
 pub const DOMAIN: &str = "wayhome";
 
@@ -109,6 +112,12 @@ pub enum Refusal {
         /// When to ask again, in seconds.
         retry_after_seconds: u64,
     },
+    /// Too many streams open at a time.
+    #[error("a party has at most {limit} streams open at a node at a time: end one of them first")]
+    TooManyStreams {
+        /// How many.
+        limit: usize,
+    },
     /// Tokens of another key.
     #[error(
         "the query was made under epoch {asked} of the coalition key and this node works under epoch {ours}: fetch the newest roster"
@@ -154,6 +163,9 @@ pub enum Refusal {
         "the request names another lead, purpose, legal basis, case or fields than the one it asks about: make a new one, or give a new justification for other fields"
     )]
     RequestDiffers,
+    /// A ceremony that this node knows nothing of, or whose plan it has not got yet.
+    #[error("this node has no ceremony with that fingerprint: it may not have joined yet")]
+    CeremonyUnknown,
     /// A field that no record has.
     #[error("there is no field called {field:?}: see the list of canonical columns")]
     UnknownField {
@@ -216,6 +228,7 @@ impl Refusal {
             Self::RoleMissing { .. } => "ROLE_MISSING",
             Self::OutOfScope => "OUT_OF_SCOPE",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
             Self::WrongEpoch { .. } => "WRONG_EPOCH",
             Self::WrongRules => "WRONG_RULES",
             Self::NoShare => "NO_SHARE",
@@ -225,6 +238,7 @@ impl Refusal {
             Self::RequestUnknown => "REQUEST_UNKNOWN",
             Self::RequestClosed => "REQUEST_CLOSED",
             Self::RequestDiffers => "REQUEST_DIFFERS",
+            Self::CeremonyUnknown => "CEREMONY_UNKNOWN",
             Self::UnknownField { .. } => "UNKNOWN_FIELD",
             Self::BeyondLog { .. } => "BEYOND_LOG",
             Self::DamagedLeaf { .. } => "DAMAGED_LEAF",
@@ -261,8 +275,8 @@ impl Refusal {
             | Self::RefusedHere
             | Self::RoleMissing { .. }
             | Self::OutOfScope => Code::PermissionDenied,
-            Self::QuotaExceeded { .. } => Code::ResourceExhausted,
-            Self::LeadUnknown | Self::RequestUnknown => Code::NotFound,
+            Self::QuotaExceeded { .. } | Self::TooManyStreams { .. } => Code::ResourceExhausted,
+            Self::LeadUnknown | Self::RequestUnknown | Self::CeremonyUnknown => Code::NotFound,
             Self::BeyondLog { .. } => Code::OutOfRange,
             Self::DamagedLeaf { .. } => Code::DataLoss,
             Self::LogNotSigned { .. } | Self::Unavailable { .. } => Code::Unavailable,
@@ -307,6 +321,10 @@ impl From<Refusal> for Status {
                     (*quota).to_owned(),
                     format!("{used} of {limit} used"),
                 );
+            }
+            Refusal::TooManyStreams { limit } => {
+                details.set_retry_info(Some(Duration::from_secs(STREAM_RETRY_SECONDS)));
+                details.add_quota_failure_violation("streams", format!("{limit} are open"));
             }
             Refusal::DamagedLeaf { leaf_index } => {
                 metadata.insert("leaf_index".to_owned(), leaf_index.to_string());

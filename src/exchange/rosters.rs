@@ -25,16 +25,16 @@ const TRUSTED: &str = "what this node trusts";
 /// no way to fill the log.
 const RECORDED_REFUSALS_PER_DAY: u64 = 100;
 
-/// What a peer with these versions lacks, and who holds this node's roster for the newest.
+/// What a peer that has what it says lacks, and who holds this node's roster for the newest.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn newer(
     party: &Party,
-    root_version: u64,
-    roster_version: u64,
+    has: &pb::GetRosterRequest,
 ) -> Result<pb::GetRosterResponse, StoreError> {
-    let root_version = u32::try_from(root_version).unwrap_or(u32::MAX);
+    let root_version = u32::try_from(has.root_version).unwrap_or(u32::MAX);
+    let before = (has.roster_root_version, has.roster_version);
     let freshness = freshness::gathered(party).await?;
     let newer = party.with_trust(|trust| pb::GetRosterResponse {
         roots: trust
@@ -43,12 +43,21 @@ pub async fn newer(
             .collect(),
         roster: trust
             .roster()
-            .filter(|roster| u64::from(roster.version()) > roster_version)
+            // Whoever is at a later root takes no roster of an earlier one.
+            .filter(|roster| order(roster) > before && trust.root().version() >= root_version)
             .map(|roster| roster.note().as_bytes().to_vec())
             .unwrap_or_default(),
         freshness,
     });
     Ok(newer)
+}
+
+/// In which order rosters follow on each other: by the root that they name, then by their version.
+fn order(roster: &TrustedRoster) -> (u64, u64) {
+    (
+        u64::from(roster.roster().root_version),
+        u64::from(roster.version()),
+    )
 }
 
 /// Fetches what `peer` has that is newer, and takes it if its signatures hold.
@@ -65,6 +74,7 @@ pub async fn fetch(
     let request = pb::GetRosterRequest {
         root_version: u64::from(versions.root),
         roster_version: u64::from(versions.roster),
+        roster_root_version: u64::from(versions.roster_root),
     };
     let mut client = client!(RosterServiceClient<_>, channel);
     let reply = tokio::time::timeout(ask::TIMEOUT, client.get_roster(request))

@@ -1,6 +1,7 @@
 //! What all acts on the server side share: committing, answering again, and recording refusals.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use super::leaf::Leaf;
 use super::message::{Payload, Query, SignedQuery, open_query, to_wire};
@@ -71,7 +72,7 @@ pub struct Answering {
 /// # Errors
 /// The refusal.
 pub async fn answer_once<P: Payload>(
-    party: &Party,
+    party: &Arc<Party>,
     query: &Query<P>,
     act: impl Future<Output = Result<Answering, Refusal>>,
 ) -> Result<pb::SignedMessage, Refusal> {
@@ -99,7 +100,7 @@ pub async fn answer_once<P: Payload>(
 /// # Errors
 /// The refusal.
 pub async fn answer_small<P: Payload>(
-    party: &Party,
+    party: &Arc<Party>,
     query: &Query<P>,
     act: impl Future<Output = Result<Answering, Refusal>>,
 ) -> Result<pb::SignedMessage, Refusal> {
@@ -122,19 +123,20 @@ pub async fn answer_small<P: Payload>(
 
 /// Records that an act was refused which was not done before.
 async fn refuse_afresh<P: Payload>(party: &Party, query: &Query<P>, refusal: Refusal) -> Refusal {
-    record_refusal(party, query, &refusal).await;
+    // The alert first: a caller that hangs up now has been counted.
     if let Refusal::QuotaExceeded {
         quota, used, limit, ..
     } = refusal
     {
         unusual::used_up(party, &query.issuer, quota, used, limit).await;
     }
+    record_refusal(party, query, &refusal).await;
     refusal
 }
 
 /// Commits an act, and gives its answer once that is durable.
 async fn commit<P: Payload>(
-    party: &Party,
+    party: &Arc<Party>,
     query: &Query<P>,
     answering: Answering,
 ) -> Result<pb::SignedMessage, Refusal> {
@@ -166,19 +168,14 @@ async fn commit<P: Payload>(
             })
         })),
     };
-    match party
-        .ledger()
-        .commit(act)
+    match unusual::commit_watched(party, &query.issuer, act)
         .await
         .map_err(|error| party.unavailable(&error))?
     {
         Committed::Done {
             answer: Some(answer),
-            position,
-        } => {
-            unusual::watch(party, &query.issuer, &position.drawn).await;
-            Ok(telling(party, &query.issuer, to_wire(&answer)))
-        }
+            ..
+        } => Ok(telling(party, &query.issuer, to_wire(&answer))),
         Committed::Done { answer: None, .. } => Err(party.unavailable(&StoreError::Closed)),
         Committed::Repeated { leaf_index } => stored_answer(party, &query.issuer, leaf_index).await,
         // Asking again with the same message does the act anew, on what holds by then.
@@ -204,7 +201,6 @@ async fn commit<P: Payload>(
                 retry_after_seconds: seconds_to_midnight(party),
             };
             record_refusal(party, query, &refusal).await;
-            unusual::used_up(party, &query.issuer, quota, used, limit).await;
             Err(refusal)
         }
     }
@@ -215,7 +211,7 @@ async fn commit<P: Payload>(
 /// # Errors
 /// The refusal.
 pub async fn settle<P: Payload>(
-    party: &Party,
+    party: &Arc<Party>,
     query: &Query<P>,
     tried: Result<Answering, Refusal>,
 ) -> Result<pb::SignedMessage, Refusal> {

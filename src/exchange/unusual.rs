@@ -6,13 +6,14 @@
 //! count together. Each kind of alert is raised once a day for each party.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::leaf::Leaf;
 use super::lookup::ProbedSubject;
 use super::{Party, quota, service};
 use crate::proto::exchange as pb;
 use crate::roster::Member;
-use crate::store::{Act, Committed, Debit, Drawn, Effect};
+use crate::store::{Act, Committed, Debit, Drawn, Effect, StoreError};
 
 /// Subjects that were answered with a hit.
 const HITS: &str = "hits";
@@ -163,8 +164,34 @@ pub async fn watch_query(party: &Party, asker: &Member, subjects: &[ProbedSubjec
     }
 }
 
+/// Commits an act of `asker` and raises what its draws show. The two go on together in a task of their
+/// own: a caller that hangs up once the act is done must not keep the alert from being raised.
+///
+/// # Errors
+/// If the store fails.
+pub async fn commit_watched(
+    party: &Arc<Party>,
+    asker: &Member,
+    act: Act,
+) -> Result<Committed, StoreError> {
+    let (party, asker) = (Arc::clone(party), asker.clone());
+    let committing = tokio::spawn(async move {
+        let committed = party.ledger().commit(act).await?;
+        match &committed {
+            Committed::Done { position, .. } => watch(&party, &asker, &position.drawn).await,
+            Committed::OverQuota {
+                quota, used, limit, ..
+            } => used_up(&party, &asker, *quota, *used, *limit).await,
+            _ => {}
+        }
+        Ok(committed)
+    });
+    // The task ends early only with the whole process.
+    committing.await.map_err(|_| StoreError::Closed)?
+}
+
 /// Raises what the draws of an act show.
-pub async fn watch(party: &Party, asker: &Member, drawn: &[Drawn]) {
+async fn watch(party: &Party, asker: &Member, drawn: &[Drawn]) {
     let rules = party.house_rules();
     let alerts = &rules.alerts;
     let after = |quota: &str| drawn.iter().find(|drawn| drawn.quota == quota);

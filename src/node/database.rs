@@ -1,6 +1,7 @@
 //! Where a node's database is.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,13 @@ impl DatabaseAddress {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         !self.0.starts_with("sqlite:")
+    }
+
+    /// The file that holds it, from `directory`; `None` if a server does.
+    #[must_use]
+    pub fn file(&self, directory: &Directory) -> Option<PathBuf> {
+        let path = self.0.strip_prefix("sqlite:")?;
+        Some(directory.path().join(path))
     }
 
     /// The address with a file's path made absolute, from `directory`.

@@ -75,7 +75,7 @@ pub struct Membership {
     configuring: tokio::sync::Mutex<()>,
     /// The roots and the roster in the directory that were offered when the node was opened.
     at_opening: SeenFiles,
-    /// When each peer was last asked, in unix seconds.
+    /// When each peer was last asked because it said that it is ahead, in unix seconds.
     asked: std::sync::Mutex<HashMap<MemberId, u64>>,
 }
 
@@ -172,10 +172,6 @@ impl Membership {
     }
 
     async fn ask(&self, member: &Member) -> Offer {
-        self.asked
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(member.id.clone(), self.party.ambient().now());
         let outcome = rosters::fetch(&self.party, member).await;
         if let Err(error) = &outcome {
             tracing::info!(
@@ -190,14 +186,17 @@ impl Membership {
     /// Asks a peer that signed under a newer roster, unless it was asked just now.
     async fn ask_ahead(&self, peer: &MemberId) {
         let now = self.party.ambient().now();
-        let asked = self
-            .asked
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get(peer)
-            .copied();
-        if asked.is_some_and(|at| now < at.saturating_add(ASK_ONE_SECONDS)) {
-            return;
+        {
+            let mut asked = self
+                .asked
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            // What this node asked of its own accord does not count: what is heard of now is newer.
+            let at = asked.get(peer).copied();
+            if at.is_some_and(|at| now < at.saturating_add(ASK_ONE_SECONDS)) {
+                return;
+            }
+            asked.insert(peer.clone(), now);
         }
         if let Some(roster) = self.party.known_roster()
             && let Some(member) = self.others(&roster).find(|member| member.id == *peer)

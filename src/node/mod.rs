@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod backup;
+pub mod ceremonies;
 pub mod ceremony;
 pub mod config;
 mod database;
@@ -45,7 +46,7 @@ pub use operator::{
     client as operator_client, client_as as operator_client_as,
 };
 pub use policies::FILE as POLICY_FILE;
-pub use run::{NodeError, Opened, Running, open_party, run};
+pub use run::{NodeError, Opened, Running, kept_roster, open_party, run};
 pub use shares::{KeptShare, Origin};
 pub use tls::{PinnedPeers, Routes, TlsError};
 pub use witness_run::run_witness;

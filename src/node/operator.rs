@@ -4,6 +4,7 @@
 mod accounts;
 mod backup;
 pub(super) mod cases;
+mod ceremony;
 mod disclosure;
 mod duty;
 mod keys;
@@ -32,6 +33,7 @@ use tonic::service::{Interceptor, Routes};
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
+use super::ceremonies::Ceremonies;
 use super::keys::KeyKeeper;
 use super::membership::Membership;
 use super::rounds::Rounds;
@@ -40,6 +42,7 @@ use crate::node::Directory;
 use crate::proto::operator::account_service_server::AccountServiceServer;
 use crate::proto::operator::backup_service_server::BackupServiceServer;
 use crate::proto::operator::case_service_server::CaseServiceServer;
+use crate::proto::operator::ceremony_service_server::CeremonyServiceServer;
 use crate::proto::operator::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::operator::key_service_server::KeyServiceServer;
 use crate::proto::operator::log_service_server::LogServiceServer;
@@ -66,6 +69,7 @@ pub struct Operator {
     membership: Arc<Membership>,
     directory: Directory,
     rounds: Arc<Rounds>,
+    ceremonies: Arc<Ceremonies>,
     stopped: watch::Receiver<bool>,
     keeper: Arc<KeyKeeper>,
     /// One search for the whole register at a time.
@@ -79,6 +83,7 @@ impl Operator {
         party: Arc<Party>,
         membership: Arc<Membership>,
         rounds: Arc<Rounds>,
+        ceremonies: Arc<Ceremonies>,
         directory: Directory,
         stopped: watch::Receiver<bool>,
         keeper: Arc<KeyKeeper>,
@@ -87,6 +92,7 @@ impl Operator {
             party,
             membership,
             rounds,
+            ceremonies,
             directory,
             stopped,
             keeper,
@@ -118,6 +124,7 @@ impl Operator {
         .add_service(RequestServiceServer::new(self.clone()))
         .add_service(AccountServiceServer::new(self.clone()))
         .add_service(CaseServiceServer::new(self.clone()))
+        .add_service(CeremonyServiceServer::new(self.clone()))
         .add_service(KeyServiceServer::new(self.clone()))
         .add_service(BackupServiceServer::new(self.clone()))
         .add_service(NodeServiceServer::new(self))

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 
 use super::accounts;
+use super::ceremonies::{Ceremonies, CeremonyDesk};
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError};
 use super::guard::Guard;
@@ -40,6 +41,7 @@ use crate::exchange::policy::PolicyError;
 use crate::exchange::{Party, PartyParts, Peers, enrol, lookup, rosters};
 use crate::linkage::RuleTable;
 use crate::proto::exchange::audit_service_server::AuditServiceServer;
+use crate::proto::exchange::ceremony_service_server::CeremonyServiceServer;
 use crate::proto::exchange::disclosure_service_server::DisclosureServiceServer;
 use crate::proto::exchange::lookup_service_server::LookupServiceServer;
 use crate::proto::exchange::roster_service_server::RosterServiceServer;
@@ -278,6 +280,36 @@ pub struct Opened {
     _lock: std::fs::File,
 }
 
+/// The newest roster that the node of a directory trusts, expired or not, as its database has it;
+/// `None` if there is no database here, as on an offline machine, or no roster in it. The node may be
+/// running.
+///
+/// # Errors
+/// [`NodeError`] if there is a database and it cannot be read.
+pub async fn kept_roster(
+    directory: &Directory,
+    ambient: &Ambient,
+) -> Result<Option<Arc<TrustedRoster>>, NodeError> {
+    let config = Config::load(directory)?;
+    let file = config.database.file(directory);
+    if file.as_ref().is_some_and(|file| !file.exists()) {
+        return Ok(None);
+    }
+    let (ring, token) = Identity::store_keys(directory)?;
+    let address = config.database_in(directory);
+    let store = match Store::open(&address, ring, token, ambient.clone()).await {
+        // A machine that is offline reaches no server.
+        Err(error) if file.is_none() => {
+            tracing::warn!(%error, "the node's database cannot be asked for its newest roster");
+            return Ok(None);
+        }
+        opened => opened?,
+    };
+    let trust = trust_store(directory, &store).await;
+    store.close().await;
+    Ok(trust?.roster().cloned())
+}
+
 pub(super) async fn trust_store(
     directory: &Directory,
     store: &Store,
@@ -381,7 +413,13 @@ pub async fn run(
         accepts,
         connections,
     };
-    let peers = peer_server(party, desk, listener, door, stopped.clone());
+    let ceremonies = Arc::new(Ceremonies::new(directory.clone(), Arc::clone(party)));
+    let exchange = Exchange {
+        party: Arc::clone(party),
+        stopped: stopped.clone(),
+    };
+    let files = CeremonyDesk::new(exchange.clone(), directory.clone());
+    let peers = peer_server(exchange, desk, files, listener, door);
     let keeper = Arc::new(KeyKeeper::new(
         directory.clone(),
         config.keys.clone(),
@@ -396,11 +434,13 @@ pub async fn run(
         Arc::clone(party),
         Arc::clone(&membership),
         Arc::clone(&rounds),
+        Arc::clone(&ceremonies),
         directory.clone(),
         stopped.clone(),
         keeper,
     );
     let api = OperatorApi::new(operator.clone());
+    let ceremonies = tokio::spawn(ceremonies.go_on(stopped.clone()));
     let own = operator_server(operator, operators, stopped.clone());
     let membership = tokio::spawn(membership.watch(stopped.clone()));
     let nights = tokio::spawn(cases::nightly(Arc::clone(party), stopped.clone()));
@@ -462,6 +502,7 @@ pub async fn run(
     filter.abort();
     recorder.abort();
     rounding.abort();
+    ceremonies.abort();
     policy_watcher.abort();
     reminding.abort();
     sending.abort();
@@ -487,16 +528,13 @@ fn accepts(party: &Arc<Party>) -> PinCheck {
 }
 
 fn peer_server(
-    party: &Arc<Party>,
+    exchange: Exchange,
     desk: Desk,
+    files: CeremonyDesk,
     listener: TcpListener,
     door: Door,
-    stopped: watch::Receiver<bool>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
-    let exchange = Exchange {
-        party: Arc::clone(party),
-        stopped: stopped.clone(),
-    };
+    let (party, stopped) = (Arc::clone(&exchange.party), exchange.stopped.clone());
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service)
@@ -506,15 +544,16 @@ fn peer_server(
     }
     serve::limits(Server::builder())
         .layer(tower::util::MapResponseLayer::new(serve::with_reason))
-        .add_service(LogFiles::new(Arc::clone(party)))
+        .add_service(LogFiles::new(Arc::clone(&party)))
         .add_service(desk)
         .add_service(limited!(TokenServiceServer, exchange.clone()))
         .add_service(limited!(LookupServiceServer, exchange.clone()))
         .add_service(limited!(DisclosureServiceServer, exchange.clone()))
         .add_service(limited!(RosterServiceServer, exchange.clone()))
+        .add_service(limited!(CeremonyServiceServer, files))
         .add_service(limited!(
             AuditServiceServer,
-            AuditServer::new(Arc::clone(party), serve::pin_of)
+            AuditServer::new(party, serve::pin_of)
         ))
         .serve_with_incoming_shutdown(serve::accept(listener, door), until(stopped))
 }

@@ -434,21 +434,10 @@ impl DisclosureService for Exchange {
         request: Request<pb::WatchRequestsRequest>,
     ) -> Result<Response<Self::WatchRequestsStream>, Status> {
         let caller = self.caller(&request)?;
-        let (changes, told) = mpsc::channel(16);
-        let watching = disclose::changes(
-            Arc::clone(&self.party),
-            caller.id,
-            request.into_inner().since_ms,
-            changes,
-        );
-        let mut stopped = self.stopped.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = watching => {}
-                _ = stopped.wait_for(|stopped| *stopped) => {}
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(told)))
+        let since_ms = request.into_inner().since_ms;
+        let changes = disclose::watch(&self.party, &caller, since_ms, self.stopped.clone())
+            .inspect_err(told)?;
+        Ok(Response::new(ReceiverStream::new(changes)))
     }
 
     async fn notify(
@@ -473,7 +462,7 @@ impl RosterService for Exchange {
     ) -> Result<Response<pb::GetRosterResponse>, Status> {
         self.knows(&request)?;
         let asked = request.into_inner();
-        let newer = rosters::newer(&self.party, asked.root_version, asked.roster_version)
+        let newer = rosters::newer(&self.party, &asked)
             .await
             .map_err(|error| self.party.unavailable(&error))?;
         Ok(Response::new(newer))

@@ -128,7 +128,14 @@ mod tests {
         assert_eq!(store.update_root(&second, now() + 100), Ok(Update::Updated));
         let again = TrustStore::from_state(&pinned(), &store.to_state()).unwrap();
         assert_eq!(again.to_state(), store.to_state());
-        assert_eq!(again.versions(), Versions { root: 2, roster: 5 });
+        assert_eq!(
+            again.versions(),
+            Versions {
+                root: 2,
+                roster: 5,
+                roster_root: 1,
+            }
+        );
         assert_eq!(
             again.roster_in_force(now()).unwrap_err().code(),
             "CLOCK_WENT_BACK"

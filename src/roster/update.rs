@@ -70,6 +70,9 @@ pub struct Versions {
     pub root: u32,
     /// Of the roster, zero if there is none.
     pub roster: u32,
+    /// Of the root that the roster names, zero if there is none: under other root keys versions of
+    /// rosters begin anew, so two of them compare by this one first.
+    pub roster_root: u32,
 }
 
 impl TrustStore {
@@ -132,10 +135,12 @@ impl TrustStore {
 
     /// What to tell a peer.
     pub fn versions(&self) -> Versions {
-        let roster = self.roster.as_ref().map_or(0, |roster| roster.version());
+        let of = |roster: &Arc<TrustedRoster>| (roster.version(), roster.roster().root_version);
+        let (roster, roster_root) = self.roster.as_ref().map_or((0, 0), of);
         Versions {
             root: self.root().version(),
             roster,
+            roster_root,
         }
     }
 

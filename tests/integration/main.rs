@@ -9,6 +9,7 @@ mod bench;
 mod browser;
 mod bundle;
 mod cases;
+mod ceremony_network;
 mod child;
 mod cli;
 mod coalition;

@@ -605,3 +605,87 @@ async fn members_vouch_for_the_newest_roster_and_a_node_held_in_the_past_says_so
     take_files(&coalition, "pl").await;
     assert_eq!(membership(&coalition, "pl").await.vouched, 0);
 }
+
+#[tokio::test]
+async fn versions_begin_anew_under_new_root_keys_also_for_who_asks_its_peers() {
+    let mut coalition = Coalition::start().await;
+    let root = coalition.rotate_roots();
+    Directory::new(coalition.path("ua"))
+        .write_root(2, &root)
+        .unwrap();
+    // The first roster under the new keys has the number of the last one under the old.
+    coalition.publish_roster_at("ua");
+    take_files(&coalition, "ua").await;
+    let at_ua = membership(&coalition, "ua").await;
+    assert_eq!((at_ua.root_version, at_ua.roster_version), (2, 1));
+    let before = membership(&coalition, "pl").await;
+    assert_eq!((before.root_version, before.roster_version), (1, 1));
+    // One question brings both.
+    ask_peers(&coalition, "pl").await;
+    let at_pl = membership(&coalition, "pl").await;
+    assert_eq!((at_pl.root_version, at_pl.roster_version), (2, 1));
+    assert_eq!(at_pl.roster_digest, at_ua.roster_digest);
+    // Who is behind has nothing to give, and nothing of it is held against it.
+    ask_peers(&coalition, "ua").await;
+    let leaves = coalition.leaves("ua", 0).await;
+    let refused = |leaf: &pb::LogEntry| leaf.act() == pb::Act::RosterRefused;
+    assert!(!leaves.iter().any(refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_requests_are_few_for_each_party_and_keep_the_house_rules() {
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+    use wayhome::exchange::disclose::STREAMS;
+    use wayhome::proto::exchange::disclosure_service_client::DisclosureServiceClient;
+
+    let coalition = Coalition::start().await;
+    let watch = async |from: &str| {
+        DisclosureServiceClient::new(coalition.channel(from, "pl").await)
+            .watch_requests(pb::WatchRequestsRequest { since_ms: 0 })
+            .await
+            .map(tonic::Response::into_inner)
+    };
+    let code = |status: &tonic::Status| status.get_details_error_info().unwrap().reason;
+    let mut open = Vec::new();
+    for _ in 0..STREAMS {
+        open.push(watch("de").await.unwrap());
+    }
+    let refused = watch("de").await.err().unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(code(&refused), "TOO_MANY_STREAMS");
+    assert!(refused.get_details_retry_info().is_some());
+    assert!(refused.get_details_quota_failure().is_some());
+    // Another party has its own, and an end makes room.
+    drop(watch("ua").await.unwrap());
+    open.pop();
+    let again = async {
+        loop {
+            if let Ok(stream) = watch("de").await {
+                return stream;
+            }
+        }
+    };
+    open.push(
+        tokio::time::timeout(Duration::from_secs(60), again)
+            .await
+            .expect("no room after an end"),
+    );
+    let refused = watch(crate::coalition::OMBUDSMAN).await.err().unwrap();
+    assert_eq!(code(&refused), "ROLE_MISSING");
+
+    // A party that this node refuses is told no more, over what was open either.
+    let directory = Directory::new(coalition.path("pl"));
+    let mut config = Config::load(&directory).unwrap();
+    config.refuse = vec![Refused {
+        member: Some("de".parse().unwrap()),
+        purposes: Vec::new(),
+    }];
+    directory.write("node.toml", &config.to_text()).unwrap();
+    take_files(&coalition, "pl").await;
+    for mut stream in open {
+        let end = tokio::time::timeout(Duration::from_secs(60), stream.message()).await;
+        assert!(end.expect("the stream goes on").unwrap().is_none());
+    }
+    assert_eq!(code(&watch("de").await.err().unwrap()), "REFUSED_HERE");
+}

@@ -273,3 +273,132 @@ async fn one_slot_at_a_time_tells_no_more() {
         assert!(is_alerted(&coalition, code).await, "{code}");
     }
 }
+
+/// A family as it stands in a register, under a number: the attacker knows the eldest and the youngest,
+/// and wants the birth date of the one in between.
+fn family(number: usize, birth: &'static str) -> Vec<Vec<(&'static str, String)>> {
+    let child = |letter: &str, given: &str, sex: &str, birth: &str| {
+        vec![
+            ("record_ref", format!("{letter}{number}")),
+            ("family_name", "Мельник".to_owned()),
+            ("given_name", given.to_owned()),
+            ("sex", sex.to_owned()),
+            ("date_of_birth", birth.to_owned()),
+            ("family_ref", format!("F{number}")),
+            ("consent", "tracing".to_owned()),
+        ]
+    };
+    vec![
+        child("A", "Соломія", "F", "2011-02-03"),
+        child("B", "Тарас", "M", birth),
+        child("C", "Устим", "M", "2016-09-28"),
+    ]
+}
+
+async fn import_family(coalition: &Coalition, id: &str, records: &[Vec<(&'static str, String)>]) {
+    let records: Vec<Vec<(&str, &str)>> = records
+        .iter()
+        .map(|record| {
+            record
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect()
+        })
+        .collect();
+    let records: Vec<&[(&str, &str)]> = records.iter().map(Vec::as_slice).collect();
+    coalition.import(id, &records).await;
+}
+
+/// The sibling tokens that `ua` has of a record of its own register, for Poland.
+async fn sibling_slots(coalition: &Coalition, record_ref: &str) -> (u16, Vec<[u8; TOKEN]>) {
+    let store = coalition.store("ua").await;
+    let stored = store.record_by_ref(record_ref).await.unwrap().unwrap();
+    let (presence, bytes) = store.tokens(&stored, 1).await.unwrap().unwrap();
+    store.close().await;
+    let subject = SubjectTokens::from_bytes(presence, &bytes)
+        .unwrap()
+        .for_holder(RuleTable::shipped().unwrap(), 1, "pl", &coalition.ambient);
+    (
+        presence,
+        subject.sibling_tokens.as_chunks::<TOKEN>().0.to_vec(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_siblings_tokens_are_swept_no_further_than_the_childs_own() {
+    let coalition = Coalition::start().await;
+    let right = "2013-06-17";
+    let at_pl: Vec<Vec<(&str, String)>> = family(9, right)
+        .into_iter()
+        .map(|record| {
+            record
+                .into_iter()
+                .map(|(name, value)| match name {
+                    "record_ref" => (name, format!("PL-{value}")),
+                    _ => (name, value),
+                })
+                .collect()
+        })
+        .collect();
+    import_family(&coalition, "pl", &at_pl).await;
+    // The attacker's guesses, the right one last.
+    let guesses: Vec<&'static str> = WRONG[..PROBE_LIMIT]
+        .iter()
+        .copied()
+        .chain([right])
+        .collect();
+    for (number, guess) in guesses.iter().enumerate() {
+        import_family(&coalition, "ua", &family(number, guess)).await;
+    }
+    // What the eldest and the youngest share is the same in all guesses: it joins the two subjects.
+    let (presence, first) = sibling_slots(&coalition, "A0").await;
+    let (_, second) = sibling_slots(&coalition, "A1").await;
+    let common: Vec<usize> = (0..first.len())
+        .filter(|slot| second.contains(&first[*slot]))
+        .collect();
+    assert!(!common.is_empty());
+    let mut eldest = stranger(&coalition.ambient);
+    eldest.presence = u32::from(presence);
+    for slot in &common {
+        eldest.sibling_tokens[slot * TOKEN..(slot + 1) * TOKEN].copy_from_slice(&first[*slot]);
+    }
+    let mut between = Vec::new();
+    for number in 0..guesses.len() {
+        let (presence, tokens) = sibling_slots(&coalition, &format!("B{number}")).await;
+        let mut subject = stranger(&coalition.ambient);
+        subject.presence = u32::from(presence);
+        subject.sibling_tokens = tokens.concat();
+        // One slot of its own makes it the eldest's sibling.
+        let slot = common[0];
+        subject.sibling_tokens[slot * TOKEN..(slot + 1) * TOKEN].copy_from_slice(&first[slot]);
+        between.push(subject);
+    }
+    let ask = async |from: &str, channel: &Channel, number: usize| {
+        let template = lookup(&coalition, from, "pl", 1);
+        let mut payload = pb::LookupQuery::default();
+        let _ = template.payload(|query| payload = query.clone());
+        let bodies = [eldest.encode_to_vec(), between[number].encode_to_vec()];
+        let draft = Draft::new(&coalition, from, "pl", payload, &bodies);
+        let answer = pb::LookupQuery::send(channel.clone(), draft.sign())
+            .await
+            .unwrap();
+        let Some(pb::item::Form::Full(item)) = &answer.items[0].form else {
+            panic!("an answer without its item");
+        };
+        pb::LookupResult::decode(&item[16..]).unwrap().grade
+    };
+    // To who has tried nothing yet, the right date shows in the eldest's grade: there is something to
+    // be swept.
+    let other = coalition.channel("de", "pl").await;
+    let last = guesses.len() - 1;
+    let wrong = ask("de", &other, 0).await;
+    let telling = ask("de", &other, last).await;
+    assert_ne!(wrong, telling);
+    // Though the eldest's own tokens stay the same, five guesses at its brother are all there are.
+    let channel = coalition.channel("ua", "pl").await;
+    for number in 0..PROBE_LIMIT {
+        assert_eq!(ask("ua", &channel, number).await, wrong);
+    }
+    assert_eq!(ask("ua", &channel, last).await, wrong);
+    assert!(is_alerted(&coalition, "PROBE_LIMIT").await);
+}

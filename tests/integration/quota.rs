@@ -303,3 +303,60 @@ async fn many_subjects_by_night_are_told_of() {
     let told = ("ua".to_owned(), "NIGHT_BURST subjects=5".to_owned());
     assert_eq!(alerts(&coalition, "pl").await, [told]);
 }
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_keeps_no_alert_from_being_raised() {
+    use wayhome::exchange::leaf::Leaf;
+    use wayhome::exchange::{quota, unusual};
+    use wayhome::store::Act;
+
+    let coalition = Coalition::found(|_| {});
+    let directory = Directory::new(coalition.path("pl"));
+    let opened = wayhome::node::open_party(&directory, &coalition.ambient)
+        .await
+        .unwrap();
+    let party = &opened.party;
+    let asker = coalition.member("ua").clone();
+    let (leaf, _) = Leaf::new(
+        pb::Act::LookupAnswered,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .finish();
+    let mut act = Act::alone(leaf);
+    // All that the asker has for the day, at once.
+    let limit = asker.quotas.subjects_per_day;
+    act.debits.push(quota::subjects(party, &asker, limit));
+    {
+        let answering = unusual::commit_watched(party, &asker, act);
+        tokio::pin!(answering);
+        // Begun, and given up at once: nobody waits for the answer any more.
+        tokio::select! {
+            biased;
+            _ = &mut answering => panic!("an act was durable at once"),
+            () = std::future::ready(()) => {}
+        }
+    }
+    let raised = async {
+        loop {
+            let leaves = coalition.leaves("pl", 0).await;
+            let alert = leaves
+                .into_iter()
+                .find(|leaf| leaf.act() == pb::Act::AlertRaised);
+            if let Some(alert) = alert {
+                return alert;
+            }
+        }
+    };
+    let alert = tokio::time::timeout(Duration::from_secs(60), raised)
+        .await
+        .expect("the alert was lost with the caller");
+    assert_eq!(alert.peer, "ua");
+    assert!(
+        alert
+            .reference
+            .starts_with("QUOTA_USED_UP quota=subjects_per_day"),
+        "{}",
+        alert.reference
+    );
+}

@@ -4,18 +4,35 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{FolderArgs, words};
+use super::network::{self, NetworkArgs};
+use super::words;
+use crate::cli::roster::RootArgs;
 use crate::cli::{CliError, Context};
 use crate::node::ceremony::{Ceremony, Terms};
 use crate::roster::MemberId;
 
 #[derive(clap::Args)]
 struct CallArgs {
-    /// The signed roster in force, which names the keyholders and their keys.
-    #[arg(long, value_name = "ROSTER.note")]
-    roster: PathBuf,
     #[command(flatten)]
-    folder: FolderArgs,
+    network: NetworkArgs,
+    /// The signed roster in force, which names the keyholders and their keys. Over the network it is
+    /// the node's own.
+    #[arg(
+        long,
+        value_name = "ROSTER.note",
+        required_unless_present = "over_network",
+        conflicts_with = "over_network"
+    )]
+    roster: Option<PathBuf>,
+    #[command(flatten)]
+    root: RootArgs,
+    /// The ceremony's folder.
+    #[arg(
+        value_name = "CEREMONY_DIR",
+        required_unless_present = "over_network",
+        conflicts_with = "over_network"
+    )]
+    folder: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -88,66 +105,69 @@ pub struct ReplaceArgs {
     call: CallArgs,
 }
 
-pub fn start(context: &Context, args: &StartArgs) -> Result<(), CliError> {
+pub async fn start(context: &Context, args: &StartArgs) -> Result<(), CliError> {
     let terms = Terms::Generate {
         epoch: Some(args.epoch),
         threshold: Some(args.threshold),
         keyholders: args.keyholders.clone(),
     };
-    call(context, &args.call, &terms)
+    call(context, &args.call, &terms).await
 }
 
-pub fn rotate(context: &Context, args: &RotateArgs) -> Result<(), CliError> {
+pub async fn rotate(context: &Context, args: &RotateArgs) -> Result<(), CliError> {
     let terms = Terms::Generate {
         epoch: None,
         threshold: args.threshold,
         keyholders: args.keyholders.clone(),
     };
-    call(context, &args.call, &terms)
+    call(context, &args.call, &terms).await
 }
 
-pub fn refresh(context: &Context, args: &RefreshArgs) -> Result<(), CliError> {
+pub async fn refresh(context: &Context, args: &RefreshArgs) -> Result<(), CliError> {
     let terms = Terms::Refresh {
         epoch: args.epoch,
         keyholders: args.keyholders.clone(),
     };
-    call(context, &args.call, &terms)
+    call(context, &args.call, &terms).await
 }
 
-pub fn repair(context: &Context, args: &RepairArgs) -> Result<(), CliError> {
+pub async fn repair(context: &Context, args: &RepairArgs) -> Result<(), CliError> {
     let terms = Terms::Repair {
         epoch: args.epoch,
         target: args.target.clone(),
         helpers: args.helpers.clone(),
     };
-    call(context, &args.call, &terms)
+    call(context, &args.call, &terms).await
 }
 
-pub fn replace(context: &Context, args: &ReplaceArgs) -> Result<(), CliError> {
+pub async fn replace(context: &Context, args: &ReplaceArgs) -> Result<(), CliError> {
     let terms = Terms::Replace {
         epoch: args.epoch,
         leaves: args.leaves.clone(),
         joins: args.joins.clone(),
     };
-    call(context, &args.call, &terms)
+    call(context, &args.call, &terms).await
 }
 
-fn call(context: &Context, args: &CallArgs, terms: &Terms) -> Result<(), CliError> {
-    let mut trust = args.folder.root.chain(context)?.into_store();
-    let note = crate::cli::roster::read(&args.roster)?;
+async fn call(context: &Context, args: &CallArgs, terms: &Terms) -> Result<(), CliError> {
+    let (Some(roster), Some(folder)) = (&args.roster, &args.folder) else {
+        return network::call(context, &args.root, terms).await;
+    };
+    let mut trust = args.root.chain(context)?.into_store();
+    let note = crate::cli::roster::read(roster)?;
     let _ = trust.update_roster(&note, context.ambient.now())?;
-    let ceremony = Ceremony::start(&args.folder.folder, &trust, terms, &context.ambient)?;
+    let ceremony = Ceremony::start(folder, &trust, terms, &context.ambient)?;
     let output = context.output;
     words::introduce(context, &ceremony);
     output.say(format_args!(
         "The plan is in {}. Read the fingerprint to every one who takes part, over the telephone \
          or in the room, not in the message that brings the folder.",
-        args.folder.folder.display()
+        folder.display()
     ));
     output.say(format_args!(
         "Next: each of them runs `wayhome --dir DIR ceremony join --expect FINGERPRINT {}`, and \
          again until nothing is left to do.",
-        args.folder.folder.display()
+        folder.display()
     ));
     output.object(&words::with(&ceremony, json!({"ok": true})));
     Ok(())

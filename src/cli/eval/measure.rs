@@ -351,6 +351,7 @@ mod tests {
                 alone: decision,
                 touching: Vec::new(),
                 by_family: false,
+                family_set: None,
             });
         }
         (pairs(found, &truth), truth)

@@ -142,7 +142,11 @@ impl Desk {
 
     fn ceremony(&self, directory: &str, line: &str) -> Result<(), CliError> {
         let args = CeremonyLine::try_parse_from(self.words(line)).unwrap().args;
-        ceremony::run(&self.context(directory), args)
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(ceremony::run(&self.context(directory), args))
     }
 
     /// A whole ceremony of the four in the folder `cer`.

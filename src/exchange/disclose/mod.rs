@@ -27,7 +27,7 @@ pub use floor::Floor;
 pub use notice::answer_notice;
 pub use reminder::{Reminder, Waiting, Way, reminders_due};
 pub use server::answer;
-pub use watch::{Change, change, changes, watch_at};
+pub use watch::{Change, STREAMS, Watchers, change, watch, watch_at};
 pub use work::tick;
 
 use zeroize::Zeroizing;

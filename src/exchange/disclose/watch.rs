@@ -1,16 +1,17 @@
 //! Which requests change, as a stream: reason enough to ask again, and nothing else.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
 
 use super::case::State;
 use super::client::state_from;
 use super::server::state_to;
 use crate::exchange::ask::{self, client};
-use crate::exchange::{Party, PeerError};
+use crate::exchange::{Party, PeerError, Refusal};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::disclosure_service_client::DisclosureServiceClient;
 use crate::roster::{Member, MemberId};
@@ -21,24 +22,96 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Most changes that are told at a time.
 const AT_ONCE: u64 = 100;
 
-/// Tells the requests of `member` that change at `since_ms` or later, until the receiver is gone, the
-/// member is cut off, or the store fails.
-pub async fn changes(
+/// Most streams of one party at a time: one for each of its replicas, and some that ended without a
+/// word.
+pub const STREAMS: usize = 8;
+
+/// How many streams each party has open at this node.
+#[derive(Default)]
+pub struct Watchers(Mutex<BTreeMap<MemberId, usize>>);
+
+impl Watchers {
+    /// A place for one more stream of `member`, if it has any left.
+    fn enter(self: &Arc<Self>, member: &MemberId) -> Result<Watching, Refusal> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(member.clone()).or_default();
+        if *count >= STREAMS {
+            return Err(Refusal::TooManyStreams { limit: STREAMS });
+        }
+        *count += 1;
+        Ok(Watching {
+            watchers: Arc::clone(self),
+            member: member.clone(),
+        })
+    }
+}
+
+/// A stream's place; given back when it is dropped.
+struct Watching {
+    watchers: Arc<Watchers>,
+    member: MemberId,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let mut open = self
+            .watchers
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.member) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.member);
+            }
+        }
+    }
+}
+
+/// Opens a stream of the requests of `caller` that change at `since_ms` or later. It ends when nobody
+/// reads it any more, when the party may not ask here any more, when the store fails, or when the node
+/// stops.
+///
+/// # Errors
+/// A [`Refusal`]: the party has no records of its own to ask for, this node refuses it, or it has too
+/// many streams open.
+pub fn watch(
+    party: &Arc<Party>,
+    caller: &Member,
+    since_ms: u64,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<mpsc::Receiver<Result<pb::WatchRequestsResponse, Status>>, Refusal> {
+    if !caller.roles.member {
+        return Err(Refusal::RoleMissing { role: "member" });
+    }
+    party.house_rules().admit(&caller.id, None)?;
+    let place = party.watchers.enter(&caller.id)?;
+    let (to, told) = mpsc::channel(16);
+    let (party, member) = (Arc::clone(party), caller.id.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = changes(party, member, since_ms, to) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        drop(place);
+    });
+    Ok(told)
+}
+
+async fn changes(
     party: Arc<Party>,
     member: MemberId,
-    since_ms: u64,
+    mut since_ms: u64,
     to: mpsc::Sender<Result<pb::WatchRequestsResponse, Status>>,
 ) {
-    let mut since_ms = since_ms;
     // What was told of the newest moment, since more may happen at the same one.
     let mut told: Vec<([u8; 16], u8)> = Vec::new();
     loop {
-        let active = party.roster().is_ok_and(|roster| {
-            roster
-                .active(member.as_str(), party.ambient().now())
-                .is_ok()
-        });
-        if !active {
+        let admitted = party.roster().is_ok_and(|roster| {
+            let now = party.ambient().now();
+            roster.active(member.as_str(), now).is_ok()
+        }) && party.house_rules().admit(&member, None).is_ok();
+        if !admitted {
             return;
         }
         let found = match party

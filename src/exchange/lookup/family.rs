@@ -22,6 +22,8 @@ pub struct AskedFamilies {
     family: Vec<usize>,
     /// For each first subject, how many its family has.
     size: Vec<usize>,
+    /// The subjects of each family that has more than one, by its first.
+    members: HashMap<usize, Vec<usize>>,
     /// The distinct keys in which an asked family and a held one agree.
     agreed: BTreeMap<(usize, HeldFamily), BTreeSet<Key>>,
     /// The held family of each record that a subject shares a sibling key with.
@@ -30,6 +32,14 @@ pub struct AskedFamilies {
     own: HashSet<(usize, u64)>,
     /// The held families that have such a record for a subject.
     told_apart: HashSet<(usize, HeldFamily)>,
+}
+
+/// An asked family as it touches a held record.
+pub struct TouchedByFamily<'a> {
+    /// Its subjects; none if the subject has no sibling in the query.
+    pub subjects: &'a [usize],
+    /// The tokens in which it agrees with the held family.
+    pub tokens: Vec<[u8; TOKEN]>,
 }
 
 /// A sibling key: its rule and its token.
@@ -62,10 +72,17 @@ impl AskedFamilies {
             family[subject] = root(&family, subject);
             size[family[subject]] += 1;
         }
+        let mut members: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (subject, first) in family.iter().enumerate() {
+            if size[*first] > 1 {
+                members.entry(*first).or_default().push(subject);
+            }
+        }
         Self {
             pair_rule: rules.sibling_pair_rule(),
             family,
             size,
+            members,
             agreed: BTreeMap::new(),
             touched: HashMap::new(),
             own: HashSet::new(),
@@ -91,6 +108,26 @@ impl AskedFamilies {
             self.own.insert((subject, record_id));
             self.told_apart.insert((subject, held));
         }
+    }
+
+    /// What of an asked family bears on a held record through sibling keys; `None` if nothing does,
+    /// so that the subject stands for itself.
+    pub fn touched(&self, subject: usize, record_id: u64) -> Option<TouchedByFamily<'_>> {
+        let first = self.family[subject];
+        // Beyond the size of a family nothing is owed to it.
+        if self.size[first] > LARGEST_FAMILY {
+            return None;
+        }
+        let held = *self.touched.get(&(subject, record_id))?;
+        let agreed = self.agreed.get(&(first, held));
+        Some(TouchedByFamily {
+            subjects: self.members.get(&first).map_or(&[], Vec::as_slice),
+            tokens: agreed
+                .into_iter()
+                .flatten()
+                .map(|(_, token)| *token)
+                .collect(),
+        })
     }
 
     /// The decision on a held record by its family; `None` if no sibling key of the subject agreed

@@ -9,7 +9,11 @@
 //! from what it was told before, and not from whether its new guesses are right: a set that holds
 //! nothing but new guesses reads as one that touches nothing.
 //!
-//! A set counts if it came near: it was graded above `NO_MATCH`, or more than one rule agreed.
+//! Siblings that are asked for in one query decide together, so a set is then the whole family's: who
+//! keeps one child's tokens and varies its brother's tries another set on both.
+//!
+//! A set counts if it came near: it was graded above `NO_MATCH`, more than one rule agreed, or one of
+//! the keys that siblings share.
 //! Namesakes in a large register touch a record by a single rule now and then; if they counted,
 //! five of them would hide the child itself.
 
@@ -43,7 +47,7 @@ pub struct Given {
 
 impl ProbeBook {
     /// The grade to give for a set of tokens that touched the record behind `tag`, which has the
-    /// reference behind `ref_tag`.
+    /// reference behind `ref_tag`; `came_near` says that it counts whatever it was graded.
     ///
     /// # Errors
     /// If the store fails.
@@ -53,7 +57,7 @@ impl ProbeBook {
         (tag, ref_tag): (Tag, Tag),
         set: [u8; 16],
         grade: Grade,
-        several_agreed: bool,
+        came_near: bool,
         touching: &[[u8; TOKEN]],
     ) -> Result<Given, StoreError> {
         let (state, changed) = match self.states.entry(tag) {
@@ -80,7 +84,7 @@ impl ProbeBook {
                 frozen: true,
             });
         }
-        if grade == Grade::NoMatch && !several_agreed {
+        if grade == Grade::NoMatch && !came_near {
             return Ok(Given {
                 grade,
                 frozen: false,
@@ -115,6 +119,31 @@ pub fn digest_of(subject: &ProbedSubject) -> [u8; 16] {
     for (rule, token) in &subject.probes {
         hash.update(&[*rule]);
         hash.update(token);
+    }
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.finish().as_ref()[..16]);
+    digest
+}
+
+/// The same for a subject whose siblings in the query bear on the answer: one of theirs changed makes
+/// another set. The order in which they stand in the query says nothing.
+#[must_use]
+pub fn digest_of_family<'a>(
+    family: impl Iterator<Item = &'a ProbedSubject>,
+    subject: &ProbedSubject,
+) -> [u8; 16] {
+    let own = digest_of(subject);
+    let mut sets: Vec<[u8; 16]> = family.map(digest_of).collect();
+    sets.sort_unstable();
+    sets.dedup();
+    // One that is asked for alone is the same set as ever.
+    if sets.is_empty() || sets == [own] {
+        return own;
+    }
+    let mut hash = Context::new(&SHA256);
+    hash.update(&own);
+    for set in &sets {
+        hash.update(set);
     }
     let mut digest = [0; 16];
     digest.copy_from_slice(&hash.finish().as_ref()[..16]);

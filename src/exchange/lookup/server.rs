@@ -276,14 +276,16 @@ async fn answer_subject(
                 &touching.epoch.to_be_bytes(),
             ],
         );
+        let set = candidate.family_set.unwrap_or(touching.set);
         let given = tally
             .book
             .grade(
                 party.store(),
                 (tag, stored.ref_tag()),
-                touching.set,
+                set,
                 protected(&record, candidate.decision.grade),
-                candidate.agreed.len() > 1,
+                // Two children of one family seldom meet two of another by chance.
+                candidate.agreed.len() > 1 || candidate.family_set.is_some(),
                 &candidate.touching,
             )
             .await
@@ -293,7 +295,7 @@ async fn answer_subject(
             .touched
             .entry(record.record_ref.as_str().to_owned())
             .or_default()
-            .insert(touching.set);
+            .insert(set);
         // A record that was protected since must not be given away by an older grade.
         let grade = protected(&record, given.grade);
         tally.outcome.subjects.push(pb::SubjectOutcome {

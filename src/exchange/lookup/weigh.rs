@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::TOKEN;
 use super::family::AskedFamilies;
+use super::{TOKEN, limit};
 use crate::linkage::{Decision, Grade, Presence, RuleId, RuleSet, RuleTable};
 use crate::proto::exchange as pb;
 use crate::store::{Held, Hit, Index, Probed, Store, StoreError};
@@ -63,6 +63,9 @@ pub struct Candidate {
     pub touching: Vec<[u8; TOKEN]>,
     /// Whether it is owed to the record's family and not to the record itself.
     pub by_family: bool,
+    /// What the probe limit counts in place of the subject's own set, if a sibling key touched the
+    /// record: then the other subjects of its family decide as well.
+    pub family_set: Option<[u8; 16]>,
 }
 
 /// What subjects came upon.
@@ -153,6 +156,15 @@ pub async fn weigh_in(
                     candidate.by_family = true;
                 }
                 candidate.touching = by[at].remove(&candidate.record_id).unwrap_or_default();
+                if let Some(touched) = families.touched(at, candidate.record_id) {
+                    candidate.family_set = Some(limit::digest_of_family(
+                        touched.subjects.iter().map(|subject| &subjects[*subject]),
+                        subject,
+                    ));
+                    candidate.touching.extend(touched.tokens);
+                    candidate.touching.sort_unstable();
+                    candidate.touching.dedup();
+                }
             }
             candidates.sort_by(best_first);
             candidates
@@ -192,6 +204,7 @@ fn decide(
             decision,
             alone: decision,
             by_family: false,
+            family_set: None,
         })
         .collect()
 }

@@ -11,10 +11,11 @@ use super::message::Round;
 pub(super) const PLAN: &str = "plan.json";
 pub(super) const ROSTER: &str = "roster.note";
 pub(super) const TRANSCRIPT: &str = "transcript.jsonl";
-pub(super) const COALITION_KEY: &str = "coalition-key.json";
+/// What a finished ceremony yields, written last.
+pub const COALITION_KEY: &str = "coalition-key.json";
 
 /// Above the largest roster, which is the largest file.
-const FILE_LIMIT: u64 = 1 << 20;
+pub(super) const FILE_LIMIT: u64 = 1 << 20;
 
 /// The folder of one ceremony.
 pub(super) struct Folder(PathBuf);

@@ -176,7 +176,11 @@ impl Ceremony {
         self.check_message(slot, text).map(Some)
     }
 
-    fn check_message(&self, slot: &Slot, text: String) -> Result<Message, CeremonyError> {
+    pub(super) fn check_message(
+        &self,
+        slot: &Slot,
+        text: String,
+    ) -> Result<Message, CeremonyError> {
         let (who, file) = (self.title(&slot.sender), slot.file());
         let malformed = |reason: String| CeremonyError::Malformed {
             who: who.clone(),

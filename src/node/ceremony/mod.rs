@@ -41,6 +41,8 @@
 //! [`Ceremony::finish`] checks everything once more, from public files alone, and writes the last
 //! two; so can an ombudsman, years later.
 //!
+//! Nodes do the same over their own connections, each with a folder of its own ([`wire`]).
+//!
 //! # What the folder's keeper can do
 //!
 //! Withhold, and so stop the ceremony. Nothing else: what it changes is refused, what it shows to
@@ -59,16 +61,19 @@ mod seat;
 mod status;
 mod terms;
 mod transcript;
+mod wire;
 
 use std::path::Path;
 
 pub use error::CeremonyError;
+pub use folder::COALITION_KEY;
 pub use join::{Deed, Joined, Waiting};
 pub use message::{Round, Slot};
 pub use plan::{Plan, PlannedKeyholder, Procedure};
 pub use status::{Progress, Standing, Status};
 pub use terms::Terms;
 pub use transcript::Outcome;
+pub use wire::{Fingerprint, Reader, Taken, WireFile, receive};
 
 use folder::Folder;
 use plan::Machines;
@@ -160,17 +165,7 @@ impl Ceremony {
     /// What keyholders read to each other: the first half of the name, in groups of four digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let digits: Vec<char> = self
-            .id
-            .to_string()
-            .chars()
-            .take(FINGERPRINT_DIGITS)
-            .collect();
-        let groups: Vec<String> = digits
-            .chunks(4)
-            .map(|group| group.iter().collect())
-            .collect();
-        groups.join("-")
+        Fingerprint::of(&self.id).to_string()
     }
 
     /// Refuses a ceremony with another fingerprint than the one that was told, in any spacing.

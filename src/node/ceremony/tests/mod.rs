@@ -24,6 +24,7 @@ mod crashes;
 mod flow;
 mod renewal;
 mod tampering;
+mod wire;
 
 const NOW: u64 = 1_772_452_800;
 const NAMES: [(&str, &str); 4] = [

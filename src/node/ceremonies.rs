@@ -1,0 +1,695 @@
+//! Ceremonies over the nodes' own connections: a node gives its operator's part of a ceremony to the
+//! others and gathers theirs, until all have confirmed.
+//!
+//! ```text
+//! DIR/ceremonies/FINGERPRINT/...      the ceremony's folder, as it would travel on a stick
+//! DIR/ceremonies/FINGERPRINT/joined   the operator was told of it and takes part
+//! ```
+//!
+//! An operator says once which ceremony it was told of. From then on the node does by itself what
+//! `wayhome ceremony join` does: fetch what the others have published, do what can be done, wait. All
+//! state is in the folder and the journal, so a node that was killed goes on where it was.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::Identity;
+use super::ceremony::{
+    COALITION_KEY, Ceremony, CeremonyError, Fingerprint, Joined, Reader, Taken, Terms, Waiting,
+    WireFile, receive,
+};
+use super::directory::{Directory, DirectoryError};
+use super::serve::Exchange;
+use crate::audit::server::may_read;
+use crate::exchange::ask::{self, client};
+use crate::exchange::leaf::Leaf;
+use crate::exchange::{Party, PeerError, Refusal, service};
+use crate::proto::exchange as pb;
+use crate::proto::exchange::ceremony_service_client::CeremonyServiceClient;
+use crate::proto::exchange::ceremony_service_server::CeremonyService;
+use crate::roster::{Bytes32, Member, MemberId, TrustStore};
+use crate::store::{Act, StoreError};
+
+/// How soon the others are asked again while something happens, and while nothing does.
+const SOON: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_secs(30);
+
+/// How long one peer is given for its files.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How many answers are taken of one peer in one go.
+const PORTIONS: usize = 16;
+
+/// How many refused files a day are recorded for one peer.
+const RECORDED_REFUSALS_PER_DAY: u64 = 100;
+
+/// Most files that a caller may say it has.
+const MOST_HELD: usize = 4_096;
+
+const FOLDER: &str = "ceremonies";
+const JOINED: &str = "joined";
+
+/// A file that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Who gave it.
+    pub peer: MemberId,
+    /// Its name within the folder.
+    pub file: String,
+    /// The stable reason code.
+    pub code: &'static str,
+    /// The reason in words, with the name of whose message it is.
+    pub message: String,
+}
+
+/// Where a ceremony stands at this node.
+#[derive(Debug, Clone, Default)]
+pub struct Stand {
+    /// Whether the plan is there.
+    pub has_plan: bool,
+    /// Whether the node takes part.
+    pub joined: bool,
+    /// Whether all have confirmed and the results are written.
+    pub finished: bool,
+    /// What is waited for.
+    pub waits_for: Option<Waiting>,
+    /// Why it does not go on by itself: code and words.
+    pub stopped: Option<(&'static str, String)>,
+    /// What was refused since the node started.
+    pub faults: Vec<Fault>,
+    /// Peers that could not be asked at the last attempt.
+    pub away: Vec<MemberId>,
+}
+
+/// Why nothing can be said or done about a ceremony.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CeremoniesError {
+    /// The ceremony itself.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
+    /// No roster in force.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The node's directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The act could not be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work was interrupted.
+    #[error("the work was interrupted: ask again")]
+    Interrupted,
+}
+
+/// The ceremonies of one node.
+pub struct Ceremonies {
+    directory: Directory,
+    party: Arc<Party>,
+    /// One step at a time.
+    working: tokio::sync::Mutex<()>,
+    /// What several peers give is put into the folder one after the other.
+    taking: tokio::sync::Mutex<()>,
+    stands: Mutex<BTreeMap<Fingerprint, Stand>>,
+    /// Wakes the background when an operator joins.
+    nudged: tokio::sync::Notify,
+}
+
+impl Ceremonies {
+    /// The ceremonies in a node's directory.
+    #[must_use]
+    pub fn new(directory: Directory, party: Arc<Party>) -> Self {
+        Self {
+            directory,
+            party,
+            working: tokio::sync::Mutex::default(),
+            taking: tokio::sync::Mutex::default(),
+            stands: Mutex::default(),
+            nudged: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The folder of a ceremony at this node.
+    #[must_use]
+    pub fn folder(&self, fingerprint: Fingerprint) -> PathBuf {
+        self.directory.file(FOLDER).join(fingerprint.digits())
+    }
+
+    /// Calls a ceremony under the roster in force; its files are given to those who ask for it by its
+    /// fingerprint.
+    ///
+    /// # Errors
+    /// If the terms do not fit the roster, or the folder cannot be written.
+    pub async fn call(&self, terms: Terms) -> Result<Fingerprint, CeremoniesError> {
+        let _one_at_a_time = self.working.lock().await;
+        let trust = self.party.with_trust(Clone::clone);
+        let (folder, ambient) = (self.directory.file(FOLDER), self.party.ambient().clone());
+        blocking(move || {
+            // Laid under a name of its own, since the plan's name comes of the plan.
+            let fresh = folder.join(format!("new-{}", hex::encode(ambient.random::<8>())));
+            let ceremony = Ceremony::start(&fresh, &trust, &terms, &ambient)?;
+            let fingerprint = Fingerprint::of(&ceremony.id());
+            let path = folder.join(fingerprint.digits());
+            std::fs::rename(&fresh, &path).map_err(|error| DirectoryError::of(&path, &error))?;
+            Ok(fingerprint)
+        })
+        .await
+    }
+
+    /// Takes part in the ceremony that the operator was told of, from now on, and does what can be
+    /// done now.
+    ///
+    /// # Errors
+    /// If that could not be recorded; whatever else is in the way is in what is returned.
+    pub async fn join(&self, fingerprint: Fingerprint) -> Result<Stand, CeremoniesError> {
+        {
+            let _one_at_a_time = self.working.lock().await;
+            let marker = self.folder(fingerprint).join(JOINED);
+            if !marker.exists() {
+                record(
+                    &self.party,
+                    pb::Act::CeremonyJoined,
+                    format!("ceremony={fingerprint}"),
+                )
+                .await?;
+                let wrong = |error| DirectoryError::of(&marker, &error);
+                std::fs::create_dir_all(self.folder(fingerprint)).map_err(wrong)?;
+                std::fs::File::create(&marker)
+                    .and_then(|file| file.sync_all())
+                    .map_err(wrong)?;
+            }
+        }
+        self.go_on_with(fingerprint).await?;
+        self.nudged.notify_one();
+        self.stand(fingerprint).await
+    }
+
+    /// Where a ceremony stands here.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub async fn stand(&self, fingerprint: Fingerprint) -> Result<Stand, CeremoniesError> {
+        let (known, finished) = (self.known(fingerprint), self.is_finished(fingerprint));
+        let (path, root) = (self.folder(fingerprint), self.root());
+        blocking(move || {
+            let joined = path.join(JOINED).exists();
+            let has_plan = match Ceremony::open(&path, &root) {
+                Ok(_) => true,
+                Err(CeremonyError::NoCeremony { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(Stand {
+                has_plan,
+                joined,
+                finished,
+                ..known
+            })
+        })
+        .await
+    }
+
+    /// Goes on with every ceremony that the operator joined, until the node stops.
+    pub async fn go_on(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let mut pause = SOON;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.nudged.notified() => pause = SOON,
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+            let mut moved = false;
+            for fingerprint in self.under_way() {
+                match self.go_on_with(fingerprint).await {
+                    Ok(did) => moved |= did,
+                    Err(error) => {
+                        tracing::error!(%error, ceremony = %fingerprint, "a ceremony does not go on");
+                    }
+                }
+            }
+            pause = if moved { SOON } else { (pause * 2).min(LATER) };
+        }
+    }
+
+    /// The ceremonies that were joined and are not at their end.
+    fn under_way(&self) -> Vec<Fingerprint> {
+        let entries = std::fs::read_dir(self.directory.file(FOLDER));
+        let joined = |fingerprint: &Fingerprint| {
+            self.folder(*fingerprint).join(JOINED).exists() && !self.is_finished(*fingerprint)
+        };
+        entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.len() == 32)
+            .filter_map(|name| Fingerprint::parse(&name))
+            .filter(joined)
+            .collect()
+    }
+
+    /// Whether the results have been written, which is the last that a ceremony does.
+    fn is_finished(&self, fingerprint: Fingerprint) -> bool {
+        self.folder(fingerprint).join(COALITION_KEY).exists()
+    }
+
+    /// Fetches what the others have, does what can be done, and says whether anything has changed.
+    async fn go_on_with(&self, fingerprint: Fingerprint) -> Result<bool, CeremoniesError> {
+        let _one_at_a_time = self.working.lock().await;
+        if self.is_finished(fingerprint) {
+            return Ok(false);
+        }
+        let mut moved = self.fetch_all(fingerprint).await?;
+        match self.step(fingerprint).await {
+            Ok(None) => {}
+            Ok(Some(joined)) => {
+                moved |= !joined.did.is_empty();
+                let ended = joined.waits_for.is_none();
+                self.note(fingerprint, |stand| {
+                    stand.waits_for = joined.waits_for;
+                    stand.stopped = None;
+                });
+                if ended {
+                    self.end(fingerprint).await?;
+                    moved = true;
+                }
+            }
+            Err(CeremoniesError::Ceremony(error)) => self.note(fingerprint, |stand| {
+                let stopped = Some((error.code(), error.to_string()));
+                if stand.stopped != stopped {
+                    tracing::error!(code = error.code(), %error, ceremony = %fingerprint, "a ceremony stopped");
+                    stand.stopped = stopped;
+                }
+            }),
+            Err(error) => return Err(error),
+        }
+        Ok(moved)
+    }
+
+    /// This party's part, as far as it can be done; nothing while nobody has given the plan.
+    async fn step(&self, fingerprint: Fingerprint) -> Result<Option<Joined>, CeremoniesError> {
+        let newest = self.party.roster()?;
+        let (path, root) = (self.folder(fingerprint), self.root());
+        let (directory, me) = (self.directory.clone(), self.party.id().clone());
+        let ambient = self.party.ambient().clone();
+        blocking(move || {
+            let ceremony = match Ceremony::open(&path, &root) {
+                Err(CeremonyError::NoCeremony { .. }) => return Ok(None),
+                opened => opened?,
+            };
+            ceremony.check_contradictions()?;
+            let identity = Identity::load(&directory).map_err(CeremonyError::from)?;
+            let told = fingerprint.digits();
+            let joined = ceremony.join(
+                &directory,
+                &identity,
+                &me,
+                Some(&told),
+                Some(&newest),
+                &ambient,
+            )?;
+            Ok(Some(joined))
+        })
+        .await
+    }
+
+    /// Writes the results; the log says so first.
+    async fn end(&self, fingerprint: Fingerprint) -> Result<(), CeremoniesError> {
+        let (path, root) = (self.folder(fingerprint), self.root());
+        let reference = blocking({
+            let (path, root) = (path.clone(), root.clone());
+            move || {
+                let ceremony = Ceremony::open(&path, &root)?;
+                let outcome = ceremony.verify_results()?;
+                Ok(format!(
+                    "ceremony={fingerprint} procedure={} epoch={} transcript={}",
+                    ceremony.plan().procedure,
+                    ceremony.plan().epoch,
+                    outcome.key.transcript_sha256
+                ))
+            }
+        })
+        .await?;
+        record(&self.party, pb::Act::CeremonyFinished, reference).await?;
+        blocking(move || {
+            Ceremony::open(&path, &root)?.finish()?;
+            Ok(())
+        })
+        .await?;
+        tracing::info!(ceremony = %fingerprint, "a ceremony came to its end");
+        Ok(())
+    }
+
+    /// Asks everybody who may have files of a ceremony, all at the same time. Says whether anything
+    /// new came.
+    async fn fetch_all(&self, fingerprint: Fingerprint) -> Result<bool, CeremoniesError> {
+        let roster = self.party.roster()?;
+        let now = self.party.ambient().now();
+        let (path, root) = (self.folder(fingerprint), self.root());
+        let taking_part = blocking(move || match Ceremony::open(&path, &root) {
+            Ok(ceremony) => Ok(Some(ceremony.members().cloned().collect::<BTreeSet<_>>())),
+            Err(CeremonyError::NoCeremony { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await?;
+        let asked: Vec<&Member> = roster
+            .roster()
+            .members
+            .iter()
+            .filter(|member| member.is_node() && member.id != *self.party.id())
+            .filter(|member| !member.is_suspended(now))
+            .filter(|member| match &taking_part {
+                Some(members) => members.contains(&member.id),
+                None => member.roles.keyholder.is_some(),
+            })
+            .collect();
+        let fetched = asked.iter().map(|peer| self.fetch(fingerprint, peer));
+        let fetched = futures_util::future::join_all(fetched).await;
+        let mut moved = false;
+        let mut away = Vec::new();
+        for (peer, outcome) in asked.into_iter().zip(fetched) {
+            match outcome {
+                Ok(new) => moved |= new > 0,
+                Err(Fetch::Peer(error)) => {
+                    tracing::debug!(peer = peer.id.as_str(), code = error.code(), "no files");
+                    // Who has not joined yet knows nothing of it.
+                    if error.code() != "CEREMONY_UNKNOWN" {
+                        away.push(peer.id.clone());
+                    }
+                }
+                Err(Fetch::Own(error)) => return Err(error),
+            }
+        }
+        self.note(fingerprint, |stand| stand.away = away);
+        Ok(moved)
+    }
+
+    /// Fetches what one peer has, and takes what of it holds. Says how much is new.
+    async fn fetch(&self, fingerprint: Fingerprint, peer: &Member) -> Result<usize, Fetch> {
+        let mut new = 0;
+        for _ in 0..PORTIONS {
+            let held = self.held(fingerprint).await?;
+            let reply = self.ask(fingerprint, peer, held).await?;
+            let more = reply.more;
+            let files: Vec<WireFile> = reply
+                .files
+                .into_iter()
+                .map(|file| WireFile {
+                    name: file.name,
+                    content: file.content,
+                })
+                .collect();
+            let taken = self.take(fingerprint, files).await?;
+            for (file, error) in taken.refused {
+                self.refuse(fingerprint, peer, file, &error).await?;
+            }
+            new += taken.new;
+            // A peer that has more and gives nothing new would be asked for ever.
+            if !more || taken.new == 0 {
+                break;
+            }
+        }
+        Ok(new)
+    }
+
+    async fn held(
+        &self,
+        fingerprint: Fingerprint,
+    ) -> Result<Vec<pb::HeldCeremonyFile>, CeremoniesError> {
+        let (path, root) = (self.folder(fingerprint), self.root());
+        blocking(move || {
+            let held = match Ceremony::open(&path, &root) {
+                Ok(ceremony) => ceremony.held()?,
+                Err(CeremonyError::NoCeremony { .. }) => BTreeMap::new(),
+                Err(error) => return Err(error.into()),
+            };
+            let file = |(name, sha256): (String, Bytes32)| pb::HeldCeremonyFile {
+                name,
+                sha256: sha256.as_bytes().to_vec(),
+            };
+            Ok(held.into_iter().map(file).collect())
+        })
+        .await
+    }
+
+    async fn ask(
+        &self,
+        fingerprint: Fingerprint,
+        peer: &Member,
+        held: Vec<pb::HeldCeremonyFile>,
+    ) -> Result<pb::GetCeremonyFilesResponse, PeerError> {
+        let late = || PeerError::Late {
+            member: peer.id.to_string(),
+            seconds: PATIENCE.as_secs(),
+        };
+        let asking = async {
+            let channel = ask::channel(&self.party, peer).await?;
+            client!(CeremonyServiceClient<_>, channel)
+                .get_ceremony_files(pb::GetCeremonyFilesRequest {
+                    fingerprint: fingerprint.as_bytes().to_vec(),
+                    held,
+                })
+                .await
+                .map_err(|status| PeerError::Refused {
+                    member: peer.id.to_string(),
+                    refusal: status.into(),
+                })
+        };
+        let reply = tokio::time::timeout(PATIENCE, asking);
+        Ok(reply.await.map_err(|_| late())??.into_inner())
+    }
+
+    async fn take(
+        &self,
+        fingerprint: Fingerprint,
+        files: Vec<WireFile>,
+    ) -> Result<Taken, CeremoniesError> {
+        let _one_at_a_time = self.taking.lock().await;
+        let (path, root) = (self.folder(fingerprint), self.root());
+        let me = self.party.id().clone();
+        blocking(move || {
+            let mut laid = 0;
+            let ceremony = match Ceremony::open(&path, &root) {
+                Err(CeremonyError::NoCeremony { .. }) => {
+                    match receive(&path, &root, fingerprint, &files) {
+                        Ok(Some(ceremony)) => {
+                            laid = 1;
+                            ceremony
+                        }
+                        Ok(None) => return Ok(Taken::default()),
+                        Err(error @ CeremonyError::Folder { .. }) => return Err(error.into()),
+                        Err(error) => {
+                            return Ok(Taken {
+                                new: 0,
+                                refused: vec![("plan.json".to_owned(), error)],
+                            });
+                        }
+                    }
+                }
+                opened => opened?,
+            };
+            let mut taken = ceremony.take(&me, files)?;
+            taken.new += laid;
+            Ok(taken)
+        })
+        .await
+    }
+
+    /// Remembers and records that a file was refused, once for each peer, file and reason.
+    async fn refuse(
+        &self,
+        fingerprint: Fingerprint,
+        peer: &Member,
+        file: String,
+        error: &CeremonyError,
+    ) -> Result<(), CeremoniesError> {
+        let fault = Fault {
+            peer: peer.id.clone(),
+            file,
+            code: error.code(),
+            message: error.to_string(),
+        };
+        let mut new = false;
+        self.note(fingerprint, |stand| {
+            new = !stand.faults.contains(&fault);
+            if new {
+                stand.faults.push(fault.clone());
+            }
+        });
+        if !new {
+            return Ok(());
+        }
+        tracing::warn!(
+            peer = peer.id.as_str(), file = fault.file, code = fault.code, %error,
+            "a file of a ceremony was refused"
+        );
+        let (leaf, _) = Leaf::new(
+            pb::Act::CeremonyFileRefused,
+            self.party.ambient(),
+            &pb::Outcome::default(),
+        )
+        .set(|entry| {
+            entry.peer = peer.id.to_string();
+            entry.reference = format!(
+                "ceremony={fingerprint} code={} file={}",
+                fault.code, fault.file
+            );
+        })
+        .finish();
+        let mut act = Act::alone(leaf);
+        act.debits.push(service::daily_debit(
+            &self.party,
+            peer,
+            "refused_ceremony_files",
+            1,
+            RECORDED_REFUSALS_PER_DAY,
+        ));
+        self.party.ledger().commit(act).await?;
+        Ok(())
+    }
+
+    fn root(&self) -> crate::roster::TrustedRoot {
+        self.party
+            .with_trust(|trust: &TrustStore| trust.root().clone())
+    }
+
+    fn known(&self, fingerprint: Fingerprint) -> Stand {
+        let stands = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        stands.get(&fingerprint).cloned().unwrap_or_default()
+    }
+
+    fn note(&self, fingerprint: Fingerprint, change: impl FnOnce(&mut Stand)) {
+        let mut stands = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        change(stands.entry(fingerprint).or_default());
+    }
+}
+
+/// Why nothing was fetched.
+enum Fetch {
+    Peer(PeerError),
+    Own(CeremoniesError),
+}
+
+impl From<PeerError> for Fetch {
+    fn from(error: PeerError) -> Self {
+        Self::Peer(error)
+    }
+}
+
+impl From<CeremoniesError> for Fetch {
+    fn from(error: CeremoniesError) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// Gives a ceremony's files to those who take part in it.
+#[derive(Clone)]
+pub struct CeremonyDesk {
+    exchange: Exchange,
+    directory: Directory,
+}
+
+impl CeremonyDesk {
+    /// The desk of the node in `directory`.
+    #[must_use]
+    pub fn new(exchange: Exchange, directory: Directory) -> Self {
+        Self {
+            exchange,
+            directory,
+        }
+    }
+
+    async fn give(
+        &self,
+        caller: Member,
+        asked: pb::GetCeremonyFilesRequest,
+    ) -> Result<pb::GetCeremonyFilesResponse, Refusal> {
+        let party = &self.exchange.party;
+        party.house_rules().admit(&caller.id, None)?;
+        let malformed = |why: &str| Refusal::Malformed {
+            what: "ceremony",
+            why: why.to_owned(),
+        };
+        let fingerprint = Fingerprint::from_slice(&asked.fingerprint)
+            .ok_or_else(|| malformed("a fingerprint has 16 octets"))?;
+        if asked.held.len() > MOST_HELD {
+            return Err(malformed("no ceremony has so many files"));
+        }
+        let held: BTreeMap<String, Bytes32> = asked
+            .held
+            .into_iter()
+            .filter_map(|file| {
+                let sha256: [u8; 32] = file.sha256.try_into().ok()?;
+                Some((file.name, Bytes32::new(sha256)))
+            })
+            .collect();
+        let roster = party.roster()?;
+        let is_ombudsman = may_read(party, &roster, &caller).is_ok();
+        let path = self.directory.file(FOLDER).join(fingerprint.digits());
+        let root = party.with_trust(|trust: &TrustStore| trust.root().clone());
+        let me = party.id().clone();
+        let given = blocking(move || {
+            let ceremony = Ceremony::open(&path, &root)?;
+            let reader = if ceremony.has(&caller.id) {
+                Reader::Keyholder(&caller.id)
+            } else if is_ombudsman {
+                Reader::Ombudsman
+            } else {
+                return Err(CeremoniesError::Refusal(Refusal::RoleMissing {
+                    role: "keyholder of this ceremony",
+                }));
+            };
+            Ok(ceremony.give(&me, reader, &held)?)
+        })
+        .await;
+        let (files, more) = given.map_err(|error| match error {
+            CeremoniesError::Refusal(refusal) => refusal,
+            CeremoniesError::Ceremony(CeremonyError::NoCeremony { .. }) => Refusal::CeremonyUnknown,
+            error => {
+                tracing::error!(%error, ceremony = %fingerprint, "a ceremony's files cannot be given");
+                Refusal::Unavailable {
+                    reference: "ceremony".to_owned(),
+                }
+            }
+        })?;
+        let file = |file: WireFile| pb::CeremonyFile {
+            name: file.name,
+            content: file.content,
+        };
+        Ok(pb::GetCeremonyFilesResponse {
+            files: files.into_iter().map(file).collect(),
+            more,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl CeremonyService for CeremonyDesk {
+    async fn get_ceremony_files(
+        &self,
+        request: Request<pb::GetCeremonyFilesRequest>,
+    ) -> Result<Response<pb::GetCeremonyFilesResponse>, Status> {
+        let caller = self.exchange.caller(&request)?;
+        let given = self.give(caller, request.into_inner()).await?;
+        Ok(Response::new(given))
+    }
+}
+
+/// Files are read, checked and written where it keeps nobody waiting.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CeremoniesError> + Send + 'static,
+) -> Result<T, CeremoniesError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| CeremoniesError::Interrupted)?
+}
+
+async fn record(party: &Party, act: pb::Act, reference: String) -> Result<(), StoreError> {
+    let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
+        .set(|entry| entry.reference = reference)
+        .finish();
+    party.ledger().commit(Act::alone(leaf)).await.map(drop)
+}
