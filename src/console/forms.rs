@@ -24,6 +24,12 @@ use crate::store::StoreError;
 /// Largest form without a file, in octets.
 const MAX_FORM: usize = 512 * 1024;
 
+/// How long a form may be on its way.
+const FORM: Duration = Duration::from_secs(30);
+
+/// How long a form with a file may be on its way.
+const FILE: Duration = Duration::from_secs(540);
+
 /// How long what became of a form is remembered, in milliseconds: a double click comes sooner.
 const SENT_MS: u64 = 3_600_000;
 
@@ -212,6 +218,10 @@ async fn send<P: FormPage>(
             ..Sent::default()
         };
         return again::<P>(&visit, &at, sent, Some("console-restored")).await;
+    }
+    // Nobody fills this machine's memory with files who has not signed in.
+    if P::FILE > 0 && visit.person.is_none() {
+        return to_sign_in(&visit).await;
     }
     let (sent, digest) = match receive(request, P::FILE).await {
         Ok(received) => received,
@@ -507,8 +517,10 @@ async fn receive(
     } else {
         MAX_FORM
     };
-    let body: Bytes = to_bytes(request.into_body(), limit)
+    let patience = if largest_file > 0 { FILE } else { FORM };
+    let body: Bytes = tokio::time::timeout(patience, to_bytes(request.into_body(), limit))
         .await
+        .map_err(|_| (StatusCode::REQUEST_TIMEOUT, "console-malformed"))?
         .map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, "console-too-large"))?;
     let digest = ring::digest::digest(&ring::digest::SHA256, &body);
     let digest = digest.as_ref().to_vec();

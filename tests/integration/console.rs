@@ -151,6 +151,11 @@ async fn what_comes_from_elsewhere_is_refused() {
         (303, vec!["/sign-in"])
     );
     assert_eq!(client.get("/no-such-page").await.status, 404);
+    let boundary = "content-type: multipart/form-data; boundary=xx\r\n";
+    let file = client
+        .post("/register/import", &"x".repeat(900_000), boundary)
+        .await;
+    assert!(file.status == 303 || file.status == 0, "{}", file.status);
     // Another name that points here.
     let foreign = client.get_with("/sign-in", "host: evil.example\r\n").await;
     assert_eq!(foreign.status, 421);

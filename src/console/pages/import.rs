@@ -357,10 +357,9 @@ impl FormPage for Check {
         let mut form = Form::new(here, visit.text("import-check-again"))
             .act("check")
             .heading(visit.text("import-how"));
-        form.buttons
-            .first_mut()
-            .into_iter()
-            .for_each(|button| button.tone = Tone::Plain);
+        if let Some(button) = form.buttons.first_mut() {
+            button.tone = Tone::Plain;
+        }
         for (number, (name, to)) in meta.columns.iter().enumerate() {
             form = form.field(column_field(visit, number, name, to));
         }
