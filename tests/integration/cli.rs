@@ -190,7 +190,7 @@ async fn a_party_is_made_once_and_its_keys_are_its_own() {
             .collect()
     };
     let made = keys();
-    assert_eq!(made.len(), 9);
+    assert_eq!(made.len(), 10);
     // What is public holds nothing of what is secret.
     for (path, secret) in &made {
         if !path.ends_with("tls.crt") {

@@ -3,11 +3,11 @@
 use serde_json::Value;
 use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::node::backup::{self, BackupError};
-use wayhome::node::keys::KeyKeeper;
+use wayhome::node::keys::{KeyKeeper, MasterConfig};
 use wayhome::node::{Config, Directory, KeysConfig, open_party};
 use wayhome::proto::exchange::Act;
 use wayhome::store::StoreError;
-use wayhome::vault::VaultError;
+use wayhome::vault::{KeyRing, VaultError};
 
 use crate::coalition::Coalition;
 use crate::exchange::ABROAD;
@@ -152,4 +152,73 @@ async fn what_was_erased_opens_from_no_backup_once_its_wrapping_key_is_destroyed
             .iter()
             .any(|leaf| leaf.act() == Act::WrappingKeyDestroyed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_key_that_the_service_manager_keeps_is_rotated_there() {
+    let coalition = Coalition::found(|_| {});
+    let home = coalition.path("pl");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let credential = elsewhere.path().join("wayhome-master");
+    let old = std::fs::read_to_string(home.join("keys/master.key")).unwrap();
+    write_credential(&credential, &old);
+    let directory = Directory::new(&home);
+    let mut config = Config::load(&directory).unwrap();
+    config.keys.master = MasterConfig::Credential("wayhome-master".to_owned());
+    directory.write("node.toml", &config.to_text()).unwrap();
+    std::fs::remove_file(home.join("keys/master.key")).unwrap();
+    let file = home.join("register.csv");
+    std::fs::write(
+        &file,
+        "record_ref,family_name,given_name,date_of_birth,consent\nK-1,Коваль,Олег,2014-05-03,tracing\n",
+    )
+    .unwrap();
+
+    let without = process::run(&home, &["--json", "run"]).await;
+    assert_eq!(without.code, Some(1), "{without:?}");
+    assert!(
+        without.err.contains("LoadCredential=wayhome-master"),
+        "{without:?}"
+    );
+    let start = async || {
+        let mut command = process::wayhome(&home);
+        command.env("CREDENTIALS_DIRECTORY", elsewhere.path());
+        NodeProcess::start_as(&home, command).await
+    };
+    let shows = async || {
+        let shown = process::run(&home, &["records", "show", "K-1", "--json"]).await;
+        shown.code == Some(0)
+    };
+    let node = start().await;
+    let register = file.display().to_string();
+    let said = process::run(&home, &["records", "import", &register]).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = process::run(&home, &["keys", "rotate", "--json"]).await;
+    assert_eq!(said.object()["error"]["code"], "MASTER_KEY_NOT_OURS");
+    assert!(node.stop().await.success());
+
+    // A new line before the old one: one start wraps everything anew, and then the old one may go.
+    let new = KeyRing::generate(&mut coalition.ambient.rng()).to_text();
+    write_credential(&credential, &format!("{}{old}", &*new));
+    let node = start().await;
+    assert!(shows().await);
+    assert!(node.stop().await.success());
+    write_credential(&credential, &new);
+    let node = start().await;
+    assert!(shows().await);
+    assert!(node.stop().await.success());
+    // The old one alone opens nothing any more.
+    write_credential(&credential, &old);
+    let mut command = process::wayhome(&home);
+    command.env("CREDENTIALS_DIRECTORY", elsewhere.path());
+    let said = process::finish(command.args(["--json", "run"])).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("key ring does not hold"), "{said:?}");
+}
+
+fn write_credential(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = std::fs::remove_file(path);
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o400)).unwrap();
 }
