@@ -454,6 +454,18 @@ impl Store {
             .collect()
     }
 
+    /// How many records there are. An index tells it, so a page can ask each time.
+    pub async fn record_total(&self) -> Result<u64, StoreError> {
+        self.db
+            .read_one(
+                "count-newest",
+                "SELECT count(*) FROM records WHERE newest = 1",
+                vec![],
+            )
+            .await?
+            .map_or(Ok(0), |row| row.uint(0))
+    }
+
     /// How many newest records there are, and how many of them are still to be enrolled.
     pub async fn record_counts(&self) -> Result<(u64, u64), StoreError> {
         let row = self

@@ -99,7 +99,7 @@ impl RecordService for Operator {
             .records_after(after, u64::from(limit))
             .await
             .map_err(failed)?;
-        let (total, _) = store.record_counts().await.map_err(failed)?;
+        let total = store.record_total().await.map_err(failed)?;
         let mut records = Vec::with_capacity(page.len());
         for stored in page {
             let record = enrol::parse(&stored).map_err(failed)?;
