@@ -114,7 +114,7 @@ fn envelope(c: &mut Criterion) {
     if let Ok(signed) = Envelope::sign(TYPE, payload.clone(), &key) {
         let known = key.verifying_key();
         group.bench_function("verify", |b| {
-            b.iter(|| dsse::verify(black_box(&signed), TYPE, |_| Some(known.clone())));
+            b.iter(|| dsse::verify(black_box(&signed), TYPE, |_| Some(known)));
         });
     }
     group.finish();

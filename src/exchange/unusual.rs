@@ -181,7 +181,7 @@ pub async fn commit_watched(
             Committed::Done { position, .. } => watch(&party, &asker, &position.drawn).await,
             Committed::OverQuota {
                 quota, used, limit, ..
-            } => used_up(&party, &asker, *quota, *used, *limit).await,
+            } => used_up(&party, &asker, quota, *used, *limit).await,
             _ => {}
         }
         Ok(committed)

@@ -372,7 +372,7 @@ impl Seen {
         self.alerts |= lines.iter().any(|line| line.contains("break_glass"));
         self.traces += lines.iter().filter(|line| line.contains("TRACE")).count();
         let all = lines.join("\n");
-        for (at, found, form) in finder.find(all.as_bytes()) {
+        if let Some((at, found, form)) = finder.find(all.as_bytes()).into_iter().next() {
             let from = all[..at].rfind('\n').map_or(0, |end| end + 1);
             let line = all[from..].lines().next().unwrap_or_default();
             panic!("value {found} as {form:?} in: {line}");

@@ -366,6 +366,9 @@ impl OnAnswer<pb::LookupAnswer> for Noting {
     }
 }
 
+/// A record's id, with its pseudonym.
+type Named = (u64, [u8; 16]);
+
 /// A batch about these records, with the pseudonyms that had to be made for it.
 fn make(
     party: &Party,
@@ -374,7 +377,7 @@ fn make(
     lookup: &LookupAt,
     epoch: u32,
     page: &[RegisterEntry],
-) -> Result<(Batch, Vec<(u64, [u8; 16])>), PeerError> {
+) -> Result<(Batch, Vec<Named>), PeerError> {
     let mut bodies = Vec::with_capacity(page.len());
     let mut pseudonyms = Vec::with_capacity(page.len());
     let mut made = Vec::new();
@@ -477,6 +480,6 @@ mod tests {
         assert_eq!(batch_size(20_000), LARGEST);
         assert_eq!(batch_size(u64::MAX), LARGEST);
         // No batch is beyond what a query may hold.
-        assert!(LARGEST + FAMILY <= super::super::MAX_SUBJECTS);
+        const { assert!(LARGEST + FAMILY <= super::super::MAX_SUBJECTS) };
     }
 }

@@ -49,9 +49,12 @@ pub(super) struct TokenFilter {
     /// One pass over the index at a time: a slower one must not put back an older part.
     passing: Mutex<()>,
     path: OnceLock<PathBuf>,
-    /// Records and tokens of the index by epoch, with the state that was counted.
-    counted: RwLock<BTreeMap<u32, (u64, (u64, u64))>>,
+    /// How many there are, by epoch.
+    counted: RwLock<BTreeMap<u32, Counted>>,
 }
+
+/// The state of the index that was counted, and the records and tokens that were in it.
+type Counted = (u64, (u64, u64));
 
 struct State {
     /// The mark that it is in force for, if for any.
