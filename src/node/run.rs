@@ -164,9 +164,10 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     do_anew(&store).await?;
     // What was staged by a run that ended is dropped: on a file every other has ended, on a server
     // those that take longer than a day.
-    let staged_before = match config.database.is_shared() {
-        true => ambient.now_ms().saturating_sub(STAGING_MS),
-        false => u64::MAX,
+    let staged_before = if config.database.is_shared() {
+        ambient.now_ms().saturating_sub(STAGING_MS)
+    } else {
+        u64::MAX
     };
     store.discard_imports(staged_before).await?;
     store.keep_filter_at(directory.index_filter()).await?;

@@ -43,6 +43,7 @@ mod process;
 mod protection;
 mod quota;
 mod register;
+mod replicas;
 mod report;
 mod restored_shares;
 mod review;
