@@ -105,6 +105,7 @@ impl TrustStore {
             let _ = store
                 .update_root(pinned.note().as_bytes(), at)
                 .map_err(|_| mismatch())?;
+            store.pin = pinned;
         }
         Ok(store)
     }
@@ -156,6 +157,10 @@ mod tests {
         let ahead = TrustStore::from_state(&third, &store.to_state()).unwrap();
         assert_eq!(ahead.versions().root, 3);
         assert_eq!(ahead.roots_above(0).count(), 3);
+        // What was kept before knows nothing of that pin; read again, it does not take it back.
+        let again = ahead.pinned().note().as_bytes();
+        let again = TrustStore::from_state(again, &store.to_state()).unwrap();
+        assert_eq!(again.to_state(), ahead.to_state());
         // Neither one that skips a version nor one that the old keys did not sign.
         for wrong in [
             signed_root(&root(4, &["a", "e", "f"]), &["a", "b", "e"]),

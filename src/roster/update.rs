@@ -42,7 +42,10 @@ pub const ISSUED_TOLERANCE: u64 = 86_400;
 /// node goes on with the roster it has, unless the new keys do not vouch for that.
 #[derive(Debug, Clone)]
 pub struct TrustStore {
-    /// From the pinned root to the trusted one; never empty.
+    /// The root that the operator vouches for. It is in the chain, and where it was put ahead of one
+    /// that was kept, it is not the first in it.
+    pub(super) pin: TrustedRoot,
+    /// From the first root that is known to the trusted one; never empty.
     pub(super) roots: Vec<TrustedRoot>,
     pub(super) roster: Option<Arc<TrustedRoster>>,
     /// The last roster that was trusted, where a change of root keys has ended that trust.
@@ -84,6 +87,7 @@ impl TrustStore {
     pub(super) fn from_pin(pinned: TrustedRoot) -> Self {
         let last_seen = Timestamp::from_unix(0);
         Self {
+            pin: pinned.clone(),
             roots: vec![pinned],
             roster: None,
             past: None,
@@ -94,14 +98,14 @@ impl TrustStore {
 
     /// The trusted root.
     pub fn root(&self) -> &TrustedRoot {
-        // The list begins with the pinned root and only grows.
+        // The list begins with one root and only grows.
         &self.roots[self.roots.len() - 1]
     }
 
-    /// The root that the operator was given, or that took its place when the state was last read.
+    /// The root that the operator was given, or that took its place when the state was last read:
+    /// with it another state of the same node is read, without losing what the pin has brought.
     pub fn pinned(&self) -> &TrustedRoot {
-        // The list is never empty.
-        &self.roots[0]
+        &self.pin
     }
 
     /// The latest time that was passed in, in unix seconds.
