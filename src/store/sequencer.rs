@@ -372,19 +372,7 @@ impl Sequencer {
         if found.newest == self.signed {
             return Ok(());
         }
-        // A frontier that was altered in the database would otherwise become a fork under this
-        // node's signature.
-        if let Some(newest) = &found.newest
-            && *self
-                .signer
-                .sign_checkpoint(newest.head.size, &newest.head.root)
-                != *newest.checkpoint
-        {
-            return Err(GroupFailed::Undone(StoreError::damaged(
-                "log checkpoint",
-                "it is not the one of the stored tree",
-            )));
-        }
+        self.is_own(found.newest.as_ref())?;
         // Another process went on, or the database went back.
         if let Err(error) = self.check_memory(found.newest.as_ref()).await {
             self.term = None;
@@ -392,6 +380,25 @@ impl Sequencer {
         }
         self.signed.clone_from(&found.newest);
         Ok(())
+    }
+
+    /// Whether the newest state is the one that this node signed. A frontier that was altered in the
+    /// database would otherwise become a fork under this node's signature, and an altered checkpoint
+    /// be replaced by a sound one before anybody saw it.
+    fn is_own(&self, newest: Option<&SignedHead>) -> Result<(), StoreError> {
+        let Some(SignedHead {
+            head, checkpoint, ..
+        }) = newest
+        else {
+            return Ok(());
+        };
+        if *self.signer.sign_checkpoint(head.size, &head.root) == **checkpoint {
+            return Ok(());
+        }
+        Err(StoreError::damaged(
+            "log checkpoint",
+            "it is not the one of the stored tree",
+        ))
     }
 
     /// Begins a term unless this process is in one, and the log if it is empty.
@@ -429,6 +436,7 @@ impl Sequencer {
         let session = tx.session();
         let vouched = SqlCell.newest(&mut tx).await?.newest;
         drop(tx);
+        self.is_own(vouched.as_ref())?;
         self.check_memory(vouched.as_ref()).await?;
         self.keeper.may_begin(&self.store, vouched.as_ref()).await?;
         let mut tx = self.store.db.begin("begin-term").await?;

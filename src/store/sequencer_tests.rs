@@ -307,6 +307,51 @@ async fn a_database_that_goes_back_under_a_running_node_stops_it() {
     assert_eq!(newest, old, "nothing was signed on top of the old state");
 }
 
+/// What stands in the database in the place of the newest checkpoint is never replaced unless it is
+/// the one that was signed: neither by the process that signed it, nor by one that begins.
+#[tokio::test]
+async fn an_altered_checkpoint_is_never_replaced() {
+    let scene = Scene::new();
+    let store = scene.store().await;
+    let ledger = scene.ledger(&store, Arc::new(Unwatched));
+    let mut promised = Promised::new();
+    acknowledge(&ledger, &store, &[1, 2], &mut promised).await;
+    let sound = store.newest_signed().await.unwrap().unwrap().checkpoint;
+    let put = async |text: &str| {
+        let mut tx = store.db.begin("test").await.unwrap();
+        let to = super::super::db::values![text];
+        tx.run("UPDATE log_state SET checkpoint = $1", to)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    for at in [2, sound.len() / 2, sound.len() - 3] {
+        let mut altered = sound.as_bytes().to_vec();
+        altered[at] ^= 1;
+        let altered = String::from_utf8(altered).unwrap();
+        put(&altered).await;
+        let began = scene.ledger(&store, Arc::new(Memory::default()));
+        for refused in [
+            began.begin().await.err(),
+            began.commit(act(&store, 3)).await.err(),
+            ledger.commit(act(&store, 3)).await.err(),
+        ] {
+            let named = matches!(
+                &refused,
+                Some(StoreError::Damaged { what, .. }) if what == "log checkpoint"
+            );
+            assert!(named, "octet {at}: {refused:?}");
+        }
+        let held = store.newest_signed().await.unwrap().unwrap();
+        assert_eq!(*held.checkpoint, *altered, "octet {at}");
+    }
+    // Once it is put right both go on.
+    put(&sound).await;
+    acknowledge(&ledger, &store, &[3], &mut promised).await;
+    let began = scene.ledger(&store, Arc::new(Memory::default()));
+    acknowledge(&began, &store, &[4], &mut promised).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sequencers_take_turns_on_one_log_and_none_forks_it() {
     let scene = Scene::new();
