@@ -212,9 +212,14 @@ async fn ask_subset(
             match verified.await? {
                 Ok(share) => Ok(share),
                 Err(error) => {
-                    let answer = to_wire(&came.answer);
-                    let query = &came.query;
-                    ask::keep_wrong(party, roster, member, query, answer, ask::BAD_PROOF).await;
+                    // Under another roster it may well be right: shares change with the roster, and
+                    // nodes take a new one at different moments. That accuses nobody; the signed
+                    // answer stands behind the leaf of its receipt in any case.
+                    if came.same_roster {
+                        let answer = to_wire(&came.answer);
+                        let query = &came.query;
+                        ask::keep_wrong(party, roster, member, query, answer, ask::BAD_PROOF).await;
+                    }
                     Err(failed(PeerError::BadAnswer {
                         member: member.id.to_string(),
                         why: AnswerError::Content {
@@ -241,6 +246,8 @@ struct Came {
     evaluation: Evaluation,
     query: Outgoing,
     answer: Evidence,
+    /// Whether it states that it was made under the very roster by which it is judged here.
+    same_roster: bool,
 }
 
 async fn ask_one(
@@ -292,12 +299,14 @@ async fn ask_one(
             }
         })
         .await?;
+    let same_roster = states(asked.answer.payload.header.as_ref(), roster);
     let answer = asked.answer.evidence;
     match read_evaluation(&asked.answer.items, count) {
         Ok(evaluation) => Ok(Came {
             evaluation,
             query,
             answer,
+            same_roster,
         }),
         Err(why) => {
             let why = AnswerError::Content { why };
@@ -309,6 +318,14 @@ async fn ask_one(
             })
         }
     }
+}
+
+/// Whether a message states that it was made under this very roster.
+fn states(header: Option<&pb::Header>, roster: &TrustedRoster) -> bool {
+    header.is_some_and(|header| {
+        header.roster_version == u64::from(roster.version())
+            && header.roster_digest == roster.digest().as_bytes()
+    })
 }
 
 /// Reads the one item of an answer to a batch of `count` elements.
