@@ -242,7 +242,7 @@ pub(super) async fn verify_logs(
     let command = [&["audit", "verify"], members].concat();
     let (verified, failure) = coalition.try_run(OMBUDSMAN, &command).await?;
     if let Some(failure) = failure {
-        return Err(DemoError::Audit(failure));
+        return Err(DemoError::Audit(with_findings(failure, &verified)));
     }
     let logs: Vec<Value> = verified["logs"]
         .as_array()
@@ -264,6 +264,26 @@ pub(super) async fn verify_logs(
         ));
     }
     Ok(logs)
+}
+
+/// What a failed check says, with what was found in each log.
+fn with_findings(failure: String, verified: &Value) -> String {
+    let mut told = vec![failure];
+    for log in verified["logs"].as_array().into_iter().flatten() {
+        let lists = [&log["findings"], &log["reported"]];
+        for finding in lists.into_iter().filter_map(Value::as_array).flatten() {
+            let leaf = finding["leaf_index"]
+                .as_u64()
+                .map_or_else(String::new, |leaf| format!(" of leaf {leaf}"));
+            told.push(format!(
+                "{}, {}{leaf}: {}",
+                state(&text(&finding["member"])),
+                text(&finding["place"]),
+                text(&finding["what"])
+            ));
+        }
+    }
+    told.join("; ")
 }
 
 pub(super) async fn subject_access(
