@@ -212,7 +212,7 @@ async fn a_party_is_made_once_and_its_keys_are_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_cannot_start_says_why() {
     let nobody = tempfile::tempdir().unwrap();
-    let message = fails(nobody.path(), &["run"], 1, "NODE").await;
+    let message = fails(nobody.path(), &["run"], 1, "CONFIG").await;
     assert!(message.contains("wayhome init"), "{message}");
 
     let coalition = Coalition::found(|_| {});
@@ -228,7 +228,7 @@ async fn a_node_that_cannot_start_says_why() {
     let text = std::fs::read_to_string(&config).unwrap();
     let wrong = format!("{text}databse = \"sqlite:wayhome.db\"\n");
     std::fs::write(&config, wrong).unwrap();
-    let message = fails(&coalition.path("ua"), &["run"], 1, "NODE").await;
+    let message = fails(&coalition.path("ua"), &["run"], 1, "CONFIG").await;
     assert!(
         message.contains("node.toml: TOML parse error at line"),
         "{message}"

@@ -10,6 +10,7 @@ use crate::console::problem::Problem;
 use crate::console::view::{Block, Cell, Figure, Page, Table, Tone};
 use crate::console::words;
 use crate::exchange::RemoteRefusal;
+use crate::node::InProcess;
 use crate::proto::operator as pb;
 use crate::proto::operator::log_service_client::LogServiceClient;
 use crate::proto::operator::membership_service_client::MembershipServiceClient;
@@ -45,8 +46,8 @@ pub fn is_reached(code: &str) -> bool {
 ///
 /// # Errors
 /// What the node says.
-pub async fn look(console: &Arc<Console>) -> Result<(), Problem> {
-    let offers = MembershipServiceClient::new(console.api.as_person(None))
+pub async fn look(console: &Arc<Console>, api: InProcess) -> Result<(), Problem> {
+    let offers = MembershipServiceClient::new(api)
         .ask_peers(pb::AskPeersRequest {})
         .await;
     let at_ms = console.ambient.now_ms();
@@ -70,9 +71,9 @@ fn look_beside(visit: &Visit) {
         }
         reached.asking = true;
     }
-    let console = Arc::clone(&visit.console);
+    let (console, api) = (Arc::clone(&visit.console), visit.api());
     tokio::spawn(async move {
-        if let Err(problem) = look(&console).await {
+        if let Err(problem) = look(&console, api).await {
             tracing::warn!(?problem, "the members could not be asked");
         }
     });

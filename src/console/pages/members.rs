@@ -115,7 +115,7 @@ impl FormPage for Members {
     }
 
     async fn act(visit: &Visit, _at: &At, _sent: &Sent) -> Result<Done, Stop> {
-        look(&visit.console).await?;
+        look(&visit.console, visit.api()).await?;
         Ok(Done::see(Self::PATH))
     }
 }

@@ -16,8 +16,11 @@ use crate::store::StoreError;
 /// How many values one statement takes: fewer than either kind's limit.
 const BOUND: usize = 4_000;
 
-/// Tables that a new database has rows in by itself.
+/// Tables that belong to each database itself and are not carried over.
 const OWN: [&str; 2] = ["schema_version", "writer"];
+
+/// Tables in which a new database has rows already, to be replaced by those that are carried over.
+const BEGUN: [&str; 1] = ["index_state"];
 
 impl Db {
     /// Writes a consistent copy of a file's database to another file, which is not there yet. False
@@ -39,6 +42,10 @@ impl Db {
         for table in tables(&mut from, self.backend()).await? {
             if OWN.contains(&table.as_str()) {
                 continue;
+            }
+            if BEGUN.contains(&table.as_str()) {
+                into.run_built(format!("DELETE FROM {table}"), vec![])
+                    .await?;
             }
             let held = into
                 .read_built(format!("SELECT 1 FROM {table} LIMIT 1"))
