@@ -88,7 +88,7 @@ pub async fn serve(door: Door, running: Running, ambient: Ambient) {
         publishing: Mutex::default(),
         pages: OnceLock::new(),
     });
-    if let Err(problem) = pages::count(&console).await {
+    if let Err(problem) = pages::count(&console, console.api.as_person(None)).await {
         tracing::warn!(?problem, "the node could not be asked how it is");
     }
     let routes = pages::routes(&console);

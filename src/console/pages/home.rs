@@ -103,16 +103,16 @@ pub async fn node_status(visit: &Visit) -> Result<pb::GetStatusResponse, Problem
     match known {
         Some(status) => {
             if stale {
-                let console = Arc::clone(console);
+                let (console, api) = (Arc::clone(console), visit.api());
                 tokio::spawn(async move {
-                    if let Err(problem) = count(&console).await {
+                    if let Err(problem) = count(&console, api).await {
                         tracing::warn!(?problem, "the node could not be asked how it is");
                     }
                 });
             }
             Ok(status)
         }
-        None => count(console).await,
+        None => count(console, visit.api()).await,
     }
 }
 
@@ -120,11 +120,11 @@ pub async fn node_status(visit: &Visit) -> Result<pb::GetStatusResponse, Problem
 ///
 /// # Errors
 /// What the node says.
-pub async fn count(console: &Console) -> Result<pb::GetStatusResponse, Problem> {
-    let status = NodeServiceClient::new(console.api.as_person(None))
+pub async fn count(console: &Console, api: InProcess) -> Result<pb::GetStatusResponse, Problem> {
+    let status = NodeServiceClient::new(api.clone())
         .get_status(pb::GetStatusRequest {})
         .await;
-    if let Ok(membership) = MembershipServiceClient::new(console.api.as_person(None))
+    if let Ok(membership) = MembershipServiceClient::new(api)
         .get_membership(pb::GetMembershipRequest {})
         .await
     {
