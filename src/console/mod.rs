@@ -4,7 +4,7 @@
 //! socket offers, in the same process, as the person who is signed in. So a ministry's own system
 //! can do all that the console does, and who may do what is decided in one place, below both.
 //!
-//! Every form of the console is a [`FormPage`](forms::FormPage). What no form may forget is done
+//! Every form of the console is a `FormPage` (`forms`). What no form may forget is done
 //! there, for all: that it was shown by this console to this person, that a double click acts once,
 //! that what was typed comes back when something is wrong or the session has ended.
 //!

@@ -41,7 +41,7 @@
 //! [`Ceremony::finish`] checks everything once more, from public files alone, and writes the last
 //! two; so can an ombudsman, years later.
 //!
-//! Nodes do the same over their own connections, each with a folder of its own ([`wire`]).
+//! Nodes do the same over their own connections, each with a folder of its own (`wire`).
 //!
 //! # What the folder's keeper can do
 //!
