@@ -399,17 +399,8 @@ async fn resolve_child(
     query: &Query<pb::AuditQuery>,
     epoch: u32,
 ) -> Result<Answering, Refusal> {
-    let malformed = |why: &str| Refusal::Malformed {
-        what: "child",
-        why: why.to_owned(),
-    };
     party.coalition_key(roster, Some(epoch))?;
-    let [item] = query.items.as_slice() else {
-        return Err(malformed("it is the query's one item"));
-    };
-    let subject = pb::LookupSubject::decode(item.as_slice())
-        .map_err(|_| malformed("it is no subject of a lookup"))?;
-    let subject = ProbedSubject::from_wire(party.rules(), &subject).map_err(malformed)?;
+    let subject = one_child(party, query)?;
     let unavailable = |error: &StoreError| party.unavailable(error);
     let weighed = weigh(party.store(), party.rules(), epoch, &[subject])
         .await
@@ -581,6 +572,20 @@ async fn begin_run(
         end: size.min(range.start.saturating_add(range.count)),
         checkpoint,
     })
+}
+
+/// The child that a query is about, as the subject of a lookup.
+fn one_child(party: &Party, query: &Query<pb::AuditQuery>) -> Result<ProbedSubject, Refusal> {
+    let malformed = |why: &str| Refusal::Malformed {
+        what: "child",
+        why: why.to_owned(),
+    };
+    let [item] = query.items.as_slice() else {
+        return Err(malformed("it is the query's one item"));
+    };
+    let subject = pb::LookupSubject::decode(item.as_slice())
+        .map_err(|_| malformed("it is no subject of a lookup"))?;
+    ProbedSubject::from_wire(party.rules(), &subject).map_err(malformed)
 }
 
 fn audit_leaf(party: &Party, reference: String, count: u32) -> Leaf {

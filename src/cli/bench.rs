@@ -7,6 +7,7 @@ mod console;
 mod echo;
 mod enrol;
 mod figure;
+mod filled;
 mod log;
 mod lookup;
 mod machine;

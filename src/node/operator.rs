@@ -236,6 +236,14 @@ fn refused(status: tonic::Code, code: &str, message: &str) -> Status {
     Status::with_error_details(status, message, details)
 }
 
+/// How many entries of a list are given: as many as asked for, 100 if that is not said, at most 1,000.
+fn page_size(asked: u32) -> u32 {
+    match asked {
+        0 => 100,
+        asked => asked.min(1_000),
+    }
+}
+
 /// Fields by their names.
 fn columns(names: &[String]) -> Result<Vec<Column>, Status> {
     names

@@ -211,8 +211,7 @@ fn statement(head: &str, tail: &str, rows: usize, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ambient::Ambient;
-    use crate::vault::{DataKey, KeyRing};
+    use crate::store::temporary::store;
 
     #[test]
     fn a_statement_numbers_its_values_through() {
@@ -224,16 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_row_is_found_again_whatever_their_number() {
-        let directory = tempfile::tempdir().unwrap();
-        let ambient = Ambient::system();
-        let store = Store::open(
-            &format!("sqlite:{}", directory.path().join("index.db").display()),
-            KeyRing::generate(&mut ambient.rng()),
-            DataKey::generate(&mut ambient.rng()),
-            ambient.clone(),
-        )
-        .await
-        .unwrap();
+        let (_directory, store) = store().await;
         // 300 records of 3 rows: every size of statement is needed.
         let token = |record: u16, rule: u8| {
             let mut token = [rule; 16];

@@ -355,23 +355,8 @@ fn chunk_size(rest: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ambient::Ambient;
     use crate::store::IndexedRecord;
-    use crate::vault::{DataKey, KeyRing};
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let directory = tempfile::tempdir().unwrap();
-        let ambient = Ambient::system();
-        let store = Store::open(
-            &format!("sqlite:{}", directory.path().join("index.db").display()),
-            KeyRing::generate(&mut ambient.rng()),
-            DataKey::generate(&mut ambient.rng()),
-            ambient.clone(),
-        )
-        .await
-        .unwrap();
-        (directory, store)
-    }
+    use crate::store::temporary::store;
 
     #[tokio::test]
     async fn who_can_write_the_database_cannot_point_a_token_at_a_record() {

@@ -231,8 +231,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ambient::Ambient;
-    use crate::vault::{DataKey, KeyRing};
+    use crate::store::temporary::store;
 
     #[test]
     fn inverses_are_inverses() {
@@ -248,16 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_token_is_found_at_its_record_and_lies_in_order() {
-        let directory = tempfile::tempdir().unwrap();
-        let ambient = Ambient::system();
-        let store = Store::open(
-            &format!("sqlite:{}", directory.path().join("index.db").display()),
-            KeyRing::generate(&mut ambient.rng()),
-            DataKey::generate(&mut ambient.rng()),
-            ambient.clone(),
-        )
-        .await
-        .unwrap();
+        let (_directory, store) = store().await;
         let index = MeasuredIndex::new(50, &[1, 2, 2, 5]);
         store.fill_with(&index, 7, 1, |_| {}).await.unwrap();
         assert_eq!(store.index_size(1).await.unwrap(), (50, 200));

@@ -47,6 +47,8 @@ mod sequencer;
 mod settings;
 mod snapshot;
 mod survey;
+#[cfg(test)]
+mod temporary;
 mod witnessed;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::db::{Row, Tx, values};
+use super::db::{Row, Tx, Value, values};
 use super::evidence::{Evidence, EvidencePart};
 use super::keys::{Tag, TagKind};
 use super::{Store, StoreError};
@@ -228,18 +228,7 @@ impl Store {
     /// in which they were asked for. What is left of each is its hash, so that what was signed still
     /// verifies.
     pub(super) async fn erase_values(tx: &mut Tx, ask_id: [u8; 16]) -> Result<(), StoreError> {
-        for statement in [
-            "UPDATE evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part IN (0, 1) AND leaf_index IN
-                 (SELECT leaf_index FROM received_values WHERE ask_id = $1 AND log_number = 0)",
-            "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part IN (0, 1) AND (log_number, leaf_index) IN
-                 (SELECT log_number, leaf_index FROM received_values WHERE ask_id = $1)",
-            "DELETE FROM received_values WHERE ask_id = $1",
-        ] {
-            tx.run(statement, values![ask_id]).await?;
-        }
-        Ok(())
+        shred(tx, "received_values", "ask_id", ask_id.into()).await
     }
 
     pub(super) async fn note_told(
@@ -259,18 +248,7 @@ impl Store {
     /// Destroys the data keys of everything in the evidence that was told of a record, or said to ask
     /// for it. What is left of each is its hash, so that what was signed still verifies.
     pub(super) async fn erase_told(tx: &mut Tx, ref_tag: Tag) -> Result<(), StoreError> {
-        for statement in [
-            "UPDATE evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part IN (0, 1) AND leaf_index IN
-                 (SELECT leaf_index FROM told_values WHERE ref_tag = $1 AND log_number = 0)",
-            "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
-             WHERE part IN (0, 1) AND (log_number, leaf_index) IN
-                 (SELECT log_number, leaf_index FROM told_values WHERE ref_tag = $1)",
-            "DELETE FROM told_values WHERE ref_tag = $1",
-        ] {
-            tx.run(statement, values![ref_tag]).await?;
-        }
-        Ok(())
+        shred(tx, "told_values", "ref_tag", ref_tag.into()).await
     }
 
     pub(super) async fn post(&self, tx: &mut Tx, notice: &NoticeRow) -> Result<(), StoreError> {
@@ -368,6 +346,32 @@ impl Store {
         .await?;
         tx.commit().await
     }
+}
+
+/// Destroys the data keys of what `table` lists under a key, values and the words that asked for them,
+/// in this log and in those given up, and forgets the list.
+async fn shred(
+    tx: &mut Tx,
+    table: &'static str,
+    column: &'static str,
+    key: Value,
+) -> Result<(), StoreError> {
+    for statement in [
+        format!(
+            "UPDATE evidence_items SET data_key = NULL, sealed = NULL
+             WHERE part IN (0, 1) AND leaf_index IN
+                 (SELECT leaf_index FROM {table} WHERE {column} = $1 AND log_number = 0)"
+        ),
+        format!(
+            "UPDATE old_evidence_items SET data_key = NULL, sealed = NULL
+             WHERE part IN (0, 1) AND (log_number, leaf_index) IN
+                 (SELECT log_number, leaf_index FROM {table} WHERE {column} = $1)"
+        ),
+        format!("DELETE FROM {table} WHERE {column} = $1"),
+    ] {
+        tx.run_built(statement, vec![key.clone()]).await?;
+    }
+    Ok(())
 }
 
 fn notice_place(notice_id: &[u8; 16]) -> Place<'_> {

@@ -271,13 +271,7 @@ impl KeyWrapper for KeyRing {
             .find(|key| key.id == id)
             .ok_or(VaultError::UnknownKey { id })?;
         let opened = decrypt(&key.bytes, &place.associated_data(CONTEXT), sealed)?;
-        let bytes = opened
-            .as_slice()
-            .try_into()
-            .map_err(|_| VaultError::NotADataKey {
-                found: opened.len(),
-            })?;
-        Ok(DataKey::from_bytes(bytes))
+        DataKey::from_opened(&opened)
     }
 
     fn is_current(&self, wrapped: &[u8]) -> Result<bool, VaultError> {

@@ -394,13 +394,7 @@ impl KeyWrapper for Pkcs11Keys {
             }
         })?;
         let opened = opened.ok_or(VaultError::DoesNotOpen)?;
-        let bytes = opened
-            .as_slice()
-            .try_into()
-            .map_err(|_| VaultError::NotADataKey {
-                found: opened.len(),
-            })?;
-        Ok(DataKey::from_bytes(bytes))
+        DataKey::from_opened(&opened)
     }
 
     fn is_current(&self, wrapped: &[u8]) -> Result<bool, VaultError> {

@@ -76,6 +76,18 @@ impl DataKey {
         Self(*bytes)
     }
 
+    /// Takes key bytes that a wrapped key was opened to. The caller wipes its own copy.
+    ///
+    /// # Errors
+    /// [`VaultError::NotADataKey`] if they are not [`DATA_KEY_BYTES`].
+    pub(super) fn from_opened(opened: &[u8]) -> Result<Self, VaultError> {
+        let found = opened.len();
+        let bytes = opened
+            .try_into()
+            .map_err(|_| VaultError::NotADataKey { found })?;
+        Ok(Self::from_bytes(bytes))
+    }
+
     /// Shows the key's bytes, for a [`KeyWrapper`](super::KeyWrapper) of another make.
     #[must_use]
     pub fn expose(&self) -> &[u8; DATA_KEY_BYTES] {

@@ -21,7 +21,8 @@ const ASKED: [(&str, &str); 7] = [
     ("consent", "tracing"),
 ];
 
-const HELD: [(&str, &str); 11] = [
+/// The record that is held.
+pub const HELD: [(&str, &str); 11] = [
     ("record_ref", "PL-1"),
     ("family_name", "Kowalczuk"),
     ("given_name", "Aleksander"),
@@ -45,6 +46,15 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Erases the record at its holder.
+    pub async fn erase(&self) {
+        let mut records = self.pl.records("steward").await;
+        let erase = pb::EraseRecordRequest {
+            record_ref: "PL-1".to_owned(),
+        };
+        records.erase_record(erase).await.unwrap();
+    }
+
     pub async fn set() -> Self {
         Self::with(&HELD, |_| {}).await
     }
@@ -648,15 +658,7 @@ async fn corrections_and_withdrawals_reach_whoever_was_told() {
 async fn what_was_told_is_withdrawn_with_its_record() {
     let scene = Scene::set().await;
     let answer = scene.ask(&["current_place"]).await;
-    scene
-        .pl
-        .records("steward")
-        .await
-        .erase_record(pb::EraseRecordRequest {
-            record_ref: "PL-1".to_owned(),
-        })
-        .await
-        .unwrap();
+    scene.erase().await;
     let kept = scene
         .until(&answer.request, |kept| {
             kept.asked.as_ref().unwrap().state == "withdrawn"
@@ -934,15 +936,7 @@ async fn an_ended_request_is_still_told_what_becomes_of_what_was_told() {
             })
             .await;
     }
-    scene
-        .pl
-        .records("steward")
-        .await
-        .erase_record(pb::EraseRecordRequest {
-            record_ref: "PL-1".to_owned(),
-        })
-        .await
-        .unwrap();
+    scene.erase().await;
     for request in [&expired, &taken_back] {
         let kept = scene
             .until(request, |kept| {

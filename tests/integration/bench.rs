@@ -1,6 +1,15 @@
 //! The benchmarks run, and print what machines rely on.
 
+use serde_json::Value;
+
 use crate::process;
+
+/// A figure that a benchmark printed.
+fn figure<'a>(object: &'a Value, name: &str) -> &'a Value {
+    let figures = object["figures"].as_array().unwrap();
+    let found = figures.iter().find(|figure| figure["figure"] == name);
+    found.unwrap_or_else(|| panic!("no figure {name}: {object}"))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_hit_cannot_be_told_from_a_miss() {
@@ -14,15 +23,7 @@ async fn a_silent_hit_cannot_be_told_from_a_miss() {
     let object = said.object();
     assert_eq!(object["bench"], "oracle");
     assert!(object["machine"]["cores"].as_u64().unwrap() > 0);
-    let figure = |name: &str| {
-        object["figures"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|figure| figure["figure"] == name)
-            .unwrap_or_else(|| panic!("no figure {name}: {object}"))
-            .clone()
-    };
+    let figure = |name: &str| figure(&object, name);
     assert_eq!(figure("lookups")["value"], 240.0);
     let t = figure("welch_t")["value"].as_f64().unwrap();
     assert!(t.abs() < 4.5, "{t}: {object}");
@@ -44,13 +45,7 @@ async fn the_pages_of_the_console_are_measured() {
     .await;
     assert_eq!(said.code, Some(0), "{said:?}");
     let object = said.object();
-    let figure = |name: &str| {
-        let figures = object["figures"].as_array().unwrap();
-        let found = figures.iter().find(|figure| figure["figure"] == name);
-        found.unwrap_or_else(|| panic!("no figure {name}: {object}"))["value"]
-            .as_f64()
-            .unwrap()
-    };
+    let figure = |name: &str| figure(&object, name)["value"].as_f64().unwrap();
     // Nine pages, the next one of the register, and one record of it.
     assert_eq!((figure("pages"), figure("records")), (11.0, 120.0));
     assert!(
@@ -65,7 +60,6 @@ async fn an_altered_leaf_is_found_while_a_log_is_measured() {
     let said = process::run(home.path(), &["bench", "log", "--count", "3000", "--json"]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
     let object = said.object();
-    let figures = object["figures"].as_array().unwrap();
     for name in [
         "durable_appends_per_second",
         "verified_leaves_per_second",
@@ -73,10 +67,7 @@ async fn an_altered_leaf_is_found_while_a_log_is_measured() {
         "new_thousand_ms",
         "altered_leaf_found_ms",
     ] {
-        assert!(
-            figures.iter().any(|figure| figure["figure"] == name),
-            "{name}: {object}"
-        );
+        figure(&object, name);
     }
 }
 
@@ -111,13 +102,7 @@ async fn lookups_are_measured_beside_a_bare_echo_on_either_database() {
         // That every lookup was answered rightly, and left its leaves, it checks by itself.
         assert_eq!(said.code, Some(0), "{said:?}");
         let object = said.object();
-        let figure = |name: &str| {
-            let figures = object["figures"].as_array().unwrap();
-            let found = figures.iter().find(|figure| figure["figure"] == name);
-            found
-                .unwrap_or_else(|| panic!("no figure {name}: {object}"))
-                .clone()
-        };
+        let figure = |name: &str| figure(&object, name);
         for kind in ["", "_hits30"] {
             let rate = figure(&format!("signed_lookups_per_second{kind}"));
             assert_eq!(rate["reference"], "bare mTLS echo");

@@ -5,24 +5,11 @@ use wayhome::ambient::ManualClock;
 use wayhome::node::Directory;
 use wayhome::node::accounts::make_first_code;
 
+use crate::approval::HELD;
 use crate::browser::{Browser, Tab};
 use crate::coalition::{Coalition, MEMBERS};
 use crate::forge::standing_clock;
 use crate::office::{Office, PASSWORD, code};
-
-const HELD: [(&str, &str); 11] = [
-    ("record_ref", "PL-1"),
-    ("family_name", "Kowalczuk"),
-    ("given_name", "Aleksander"),
-    ("date_of_birth", "2014-05-03"),
-    ("place_of_birth", "Mariupol"),
-    ("mother_given_name", "Olena"),
-    ("consent", "tracing"),
-    ("status", "located"),
-    ("current_place", "Lublin"),
-    ("current_carer", "foster family 12"),
-    ("note", "afraid of dogs"),
-];
 
 /// A register as a ministry has it: its own column names, one row that cannot be read.
 const REGISTER: &str = "record_ref;Прізвище;given_name;date_of_birth;Місце народження;mother_given_name;clerk\r\n\

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use prost::Message as _;
+use tokio::sync::watch;
 use tonic::Code;
 use tonic::transport::Channel;
 use wayhome::envelope::merkle::leaf_hash;
@@ -236,7 +236,7 @@ async fn two_processes_answer_as_one_node() {
 /// Ukraine as a party in this process, which asks as a node does.
 struct Asker {
     opened: Opened,
-    answered: AtomicU64,
+    answered: watch::Sender<u64>,
     ended: AtomicBool,
 }
 
@@ -248,7 +248,7 @@ impl Asker {
         directory.write("node.toml", &config.to_text()).unwrap();
         Arc::new(Self {
             opened: open_party(&directory, &coalition.ambient).await.unwrap(),
-            answered: AtomicU64::new(0),
+            answered: watch::Sender::new(0),
             ended: AtomicBool::new(false),
         })
     }
@@ -272,21 +272,18 @@ impl Asker {
             look_up(party, holder, &lookup, 1, &child)
                 .await
                 .unwrap_or_else(|error| panic!("a call failed: {error}"));
-            self.answered.fetch_add(1, Ordering::AcqRel);
+            self.answered.send_modify(|answered| *answered += 1);
         }
     }
 
     /// Waits until so many more calls were answered.
     async fn progress(&self, more: u64) {
-        let enough = self.answered.load(Ordering::Acquire) + more;
-        let waited = async {
-            while self.answered.load(Ordering::Acquire) < enough {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waited)
+        let mut answered = self.answered.subscribe();
+        let enough = *answered.borrow() + more;
+        tokio::time::timeout(PATIENCE, answered.wait_for(|answered| *answered >= enough))
             .await
-            .expect("the calls came to a standstill");
+            .expect("the calls came to a standstill")
+            .unwrap();
     }
 }
 
@@ -363,7 +360,7 @@ async fn processes_may_be_killed_stopped_and_added_under_load_without_a_failed_c
     }
 
     // Every promise stands in one log, and so does every answer that the asker holds a receipt of.
-    check_log(&replicas, &promises, asker.answered.load(Ordering::Acquire)).await;
+    check_log(&replicas, &promises, *asker.answered.borrow()).await;
     let outcome = promises::check(asker.party()).await.unwrap();
     assert!(outcome.alerts.is_empty(), "{:?}", outcome.alerts);
     let ombudsman = replicas.coalition.path(OMBUDSMAN);

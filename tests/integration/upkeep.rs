@@ -83,15 +83,7 @@ async fn what_was_told_of_an_erased_record_is_in_nobodys_evidence_and_the_proofs
     }
     // Asked about again before the node has come round to it: what was told is called back all the
     // same.
-    scene
-        .pl
-        .records("steward")
-        .await
-        .erase_record(pb::EraseRecordRequest {
-            record_ref: "PL-1".to_owned(),
-        })
-        .await
-        .unwrap();
+    scene.erase().await;
     let told = scene.poll(&answer.request).await;
     assert!(told.granted.is_empty());
     let kept = scene

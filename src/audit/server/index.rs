@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::audit_leaf;
-use crate::exchange::lookup::ProbedSubject;
+use super::{audit_leaf, one_child};
 use crate::exchange::message::{AnswerItems, AnswerTo, Query};
 use crate::exchange::service::Answering;
 use crate::exchange::{Party, Refusal, enrol, epochs};
@@ -21,10 +20,6 @@ pub(super) async fn resolve_index(
     query: &Query<pb::AuditQuery>,
     epoch: u32,
 ) -> Result<Answering, Refusal> {
-    let malformed = |why: &str| Refusal::Malformed {
-        what: "child",
-        why: why.to_owned(),
-    };
     party.coalition_key(roster, Some(epoch))?;
     let open = epochs::is_open(party, epoch).await;
     if !open.map_err(|error| party.unavailable(&error))? {
@@ -33,12 +28,7 @@ pub(super) async fn resolve_index(
             ours: epochs::in_use(party).unwrap_or(0),
         });
     }
-    let [item] = query.items.as_slice() else {
-        return Err(malformed("it is the query's one item"));
-    };
-    let subject = pb::LookupSubject::decode(item.as_slice())
-        .map_err(|_| malformed("it is no subject of a lookup"))?;
-    let subject = ProbedSubject::from_wire(party.rules(), &subject).map_err(malformed)?;
+    let subject = one_child(party, query)?;
     let wanted: BTreeSet<IndexKey> = subject
         .probes
         .into_iter()

@@ -8,11 +8,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::filled::{self, TOKENS, slot_owners};
 use super::{Bench, Figure, Measured, Measuring, Options, median, place::Place};
-use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::demo::{Coalition, Wayhome};
-use crate::linkage::RuleTable;
 use crate::node::{Config, Directory, Identity};
 use crate::store::{MeasuredIndex, Store};
 
@@ -26,9 +25,6 @@ pub const BENCH: Bench = Bench {
 /// Records of the large register, unless told otherwise.
 const COUNT: u64 = 1_000_000;
 
-/// Tokens of one record.
-const TOKENS: usize = 16;
-
 /// How often the start with a filter's file is measured.
 const STARTS: usize = 5;
 
@@ -39,7 +35,6 @@ const LOOK: Duration = Duration::from_millis(10);
 const PATIENCE_MS: u64 = 600_000;
 
 const NODE: &str = "de";
-const EPOCH: u32 = 1;
 const MIB: f64 = 1024.0;
 
 fn run<'a>(context: &'a Context, options: &'a Options) -> Measuring<'a> {
@@ -146,19 +141,9 @@ async fn fill(context: &Context, home: &Path, records: u64) -> Result<(), CliErr
         context.ambient.clone(),
     )
     .await?;
-    let rules = RuleTable::shipped().map_err(|error| CliError::failed("RULES", error))?;
-    let owners: Vec<u8> = rules
-        .slot_rules()
-        .iter()
-        .take(TOKENS)
-        .map(|rule| rule.0)
-        .collect();
+    let owners = slot_owners(filled::rules()?);
     let index = MeasuredIndex::new(records, &owners);
-    let bar = bar(context.output, index.tokens(), "filling an index");
-    store
-        .fill_with(&index, 0x1fff, EPOCH, |done| bar.inc(done))
-        .await?;
-    bar.finish_and_clear();
+    filled::fill(context, &store, &index).await?;
     store.close().await;
     Ok(())
 }

@@ -16,6 +16,7 @@ use prost::Message as _;
 use rand_core::RngCore as _;
 use tonic::transport::Channel;
 
+use super::filled::rules;
 use super::{
     Bench, Figure, Measured, Measuring, Options, mean_and_variance, median, place::Place, welch_t,
 };
@@ -27,7 +28,6 @@ use crate::exchange::Peers as _;
 use crate::exchange::ask::MAX_MESSAGE;
 use crate::exchange::lookup::SubjectTokens;
 use crate::exchange::message::{Signer, sign_query_as};
-use crate::linkage::RuleTable;
 use crate::node::{Config, Directory, Identity, PinnedPeers};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::lookup_service_client::LookupServiceClient;
@@ -161,10 +161,6 @@ pub(super) async fn registered(
     store.close().await;
     let silent = children.split_off(RECORDS);
     Ok((children, silent))
-}
-
-fn rules() -> Result<&'static RuleTable, CliError> {
-    RuleTable::shipped().map_err(|error| CliError::failed("RULES", error))
 }
 
 /// A member that asks.

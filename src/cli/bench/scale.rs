@@ -7,9 +7,9 @@
 
 use rand_core::RngCore as _;
 
+use super::filled::{self, EPOCH, PRESENCE, TOKENS, slot_owners};
 use super::{Bench, Figure, Measured, Measuring, Options, median, place::Place};
 use crate::ambient::Ambient;
-use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::demo::{Database, PostgresServer};
 use crate::exchange::lookup::{ProbedSubject, weigh};
@@ -36,15 +36,9 @@ const SIZES: [(u64, &str, &str); 4] = [
     (10_000_000, "lookup_us_1e7", "miss_us_1e7"),
 ];
 
-/// Tokens of one record.
-const TOKENS: usize = 16;
-
 /// Lookups of one round, and rounds: the median of the rounds' means is what counts.
 const ROUND: usize = 400;
 const ROUNDS: usize = 7;
-
-const EPOCH: u32 = 1;
-const PRESENCE: u16 = 0x1fff;
 
 fn run<'a>(context: &'a Context, options: &'a Options) -> Measuring<'a> {
     Box::pin(measure(context, options))
@@ -106,20 +100,11 @@ async fn measure_at(context: &Context, address: &str, rows: u64) -> Result<(f64,
         ambient.clone(),
     )
     .await?;
-    let rules = RuleTable::shipped().map_err(|error| CliError::failed("RULES", error))?;
-    let owners: Vec<u8> = rules
-        .slot_rules()
-        .iter()
-        .take(TOKENS)
-        .map(|rule| rule.0)
-        .collect();
+    let rules = filled::rules()?;
+    let owners = slot_owners(rules);
     let records = rows / owners.len() as u64;
     let index = MeasuredIndex::new(records, &owners);
-    let bar = bar(context.output, index.tokens(), "filling an index");
-    store
-        .fill_with(&index, PRESENCE, EPOCH, |done| bar.inc(done))
-        .await?;
-    bar.finish_and_clear();
+    filled::fill(context, &store, &index).await?;
     store.refresh_filter().await?;
     let mut outcome = [0.0; 2];
     for (outcome, held_of_ten) in outcome.iter_mut().zip([3, 0]) {

@@ -12,12 +12,12 @@ use ring::digest::{Context as Context512, SHA512};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::filled::{self, EPOCH, PRESENCE, TOKENS};
 use super::{Bench, Figure, Measured, Measuring, Options, median, place::Place};
-use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::demo::{Coalition, Wayhome};
 use crate::exchange::lookup::SubjectTokens;
-use crate::linkage::{Presence, RuleId, RuleTable};
+use crate::linkage::{Presence, RuleId};
 use crate::node::{Config, Directory, Identity};
 use crate::oprf::CoalitionToken;
 use crate::store::{MeasuredIndex, RecordTokens, Store};
@@ -32,17 +32,14 @@ pub const BENCH: Bench = Bench {
 /// Children of the register, unless told otherwise.
 const COUNT: u64 = 20_000;
 
-/// Records of the holder, a million tokens, unless told otherwise; and the tokens of one record.
+/// Records of the holder, a million tokens, unless told otherwise.
 const HELD: u64 = 62_500;
-const TOKENS: usize = 16;
 
 /// How often the register is searched for: within one day's quota.
 const RUNS: usize = 3;
 
 const ASKER: &str = "ua";
 const HOLDER: &str = "de";
-const EPOCH: u32 = 1;
-const PRESENCE: u16 = 0x1fff;
 
 fn run<'a>(context: &'a Context, options: &'a Options) -> Measuring<'a> {
     Box::pin(measure(
@@ -270,18 +267,17 @@ async fn fill(context: &Context, home: &Path, wanted: &Wanted) -> Result<(), Cli
     let store = store_of(context, home).await?;
     let records = wanted.index / TOKENS as u64;
     let index = MeasuredIndex::new(records, &owners()?).beside(wanted.held);
-    let bar = bar(context.output, index.tokens(), "filling an index");
-    store
-        .fill_with(&index, PRESENCE, EPOCH, |done| bar.inc(done))
-        .await?;
-    bar.finish_and_clear();
+    filled::fill(context, &store, &index).await?;
     store.close().await;
     Ok(())
 }
 
 fn owners() -> Result<Vec<u8>, CliError> {
-    let rules = RuleTable::shipped().map_err(|error| CliError::failed("RULES", error))?;
-    let rules: BTreeSet<u8> = rules.slot_rules().iter().map(|rule| rule.0).collect();
+    let rules: BTreeSet<u8> = filled::rules()?
+        .slot_rules()
+        .iter()
+        .map(|rule| rule.0)
+        .collect();
     Ok(rules.into_iter().take(TOKENS).collect())
 }
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::console::forms::{At, Done, FormPage, ReadPage, Sent};
 use crate::console::gate::Visit;
-use crate::console::pages::search::{DESCRIBES, check_ground, grade, ground_fields};
+use crate::console::pages::search::{DESCRIBES, check_ground, grade, ground_fields, on_ground};
+use crate::console::pages::sure;
 use crate::console::problem::{Problem, Stop, Wrong};
 use crate::console::view::{
     Block, Cell, Choice, Field, Form, Kind, Link, Page, Picture, Piece, Table, Tone,
@@ -276,11 +277,7 @@ impl FormPage for Case {
                     .await?;
             }
             "erase" => {
-                if !sent.values.has("sure", "yes") {
-                    let mut wrong = Wrong::default();
-                    wrong.say("sure", visit.text("console-need-sure"));
-                    return Err(Stop::Wrong(wrong));
-                }
+                sure::check(visit, sent)?;
                 client.erase_case(pb::EraseCaseRequest { case: id }).await?;
                 return Ok(Done::see("/cases"));
             }
@@ -291,10 +288,7 @@ impl FormPage for Case {
                 let started = client
                     .start_search(pb::StartSearchRequest {
                         case: id,
-                        purpose: sent.values.get("purpose").to_owned(),
-                        legal_basis: sent.values.get("legal_basis").to_owned(),
-                        case_reference: sent.values.get("case_reference").to_owned(),
-                        ..pb::StartSearchRequest::default()
+                        ..on_ground(sent)
                     })
                     .await?
                     .into_inner();
@@ -383,16 +377,7 @@ fn case_forms(
             ..Form::new(here, "")
         }
         .heading(visit.text("case-erase-title"))
-        .field(
-            Field::new(
-                "sure",
-                visit.text("case-erase-text"),
-                Kind::Any {
-                    choices: vec![Choice::new("yes", visit.text("people-close-yes"), false)],
-                },
-            )
-            .wrong(sent.wrong.of("sure")),
-        )
+        .field(sure::field(visit, sent, "case-erase-text"))
         .button("erase", visit.text("case-erase"), Tone::Bad),
     )
 }

@@ -11,6 +11,7 @@ mod register;
 mod review;
 mod search;
 mod sign_in;
+mod sure;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use crate::console::forms::{At, Done, FormPage, Sent};
 use crate::console::gate::Visit;
+use crate::console::pages::sure;
 use crate::console::problem::{Problem, Stop, Wrong};
 use crate::console::view::{Block, Cell, Choice, Field, Form, Kind, Notice, Page, Table, Tone};
 use crate::console::words;
@@ -181,20 +182,7 @@ impl FormPage for Somebody {
                         ..Form::new(here, "")
                     }
                     .heading(visit.text("people-close-title"))
-                    .field(
-                        Field::new(
-                            "sure",
-                            visit.text("people-close-sure"),
-                            Kind::Any {
-                                choices: vec![Choice::new(
-                                    "yes",
-                                    visit.text("people-close-yes"),
-                                    false,
-                                )],
-                            },
-                        )
-                        .wrong(sent.wrong.of("sure")),
-                    )
+                    .field(sure::field(visit, sent, "people-close-sure"))
                     .button("close", visit.text("people-close"), Tone::Bad),
                 );
         }
@@ -218,11 +206,7 @@ impl FormPage for Somebody {
                 Ok(Done::page(code_page(visit, &account.name, code.code)))
             }
             "close" => {
-                if !sent.values.has("sure", "yes") {
-                    let mut wrong = Wrong::default();
-                    wrong.say("sure", visit.text("console-need-sure"));
-                    return Err(Stop::Wrong(wrong));
-                }
+                sure::check(visit, sent)?;
                 client
                     .change_account(pb::ChangeAccountRequest {
                         name: account.name,

@@ -7,8 +7,9 @@ use crate::console::forms::{At, Done, FormPage, Sent};
 use crate::console::gate::Visit;
 use crate::console::pages::cases::shown;
 use crate::console::pages::search::{field_problem, record_field, record_values};
+use crate::console::pages::sure;
 use crate::console::problem::{Problem, Stop, Wrong};
-use crate::console::view::{Block, Cell, Choice, Field, Form, Kind, Link, Page, Table, Tone};
+use crate::console::view::{Block, Cell, Field, Form, Link, Page, Table, Tone};
 use crate::console::words;
 use crate::exchange::RemoteRefusal;
 use crate::node::MAX_OPERATOR_MESSAGE;
@@ -335,20 +336,7 @@ impl FormPage for RecordPage {
                         ..Form::new(here.clone(), "")
                     }
                     .heading(visit.text("record-erase-title"))
-                    .field(
-                        Field::new(
-                            "sure",
-                            visit.text("record-erase-text"),
-                            Kind::Any {
-                                choices: vec![Choice::new(
-                                    "yes",
-                                    visit.text("people-close-yes"),
-                                    false,
-                                )],
-                            },
-                        )
-                        .wrong(sent.wrong.of("sure")),
-                    )
+                    .field(sure::field(visit, sent, "record-erase-text"))
                     .button("erase", visit.text("record-erase"), Tone::Bad),
                 );
         }
@@ -377,19 +365,13 @@ impl FormPage for RecordPage {
             let started = CaseServiceClient::new(visit.api())
                 .start_search(pb::StartSearchRequest {
                     record_ref,
-                    purpose: sent.values.get("purpose").to_owned(),
-                    legal_basis: sent.values.get("legal_basis").to_owned(),
-                    case_reference: sent.values.get("case_reference").to_owned(),
-                    ..pb::StartSearchRequest::default()
+                    ..super::search::on_ground(sent)
                 })
                 .await?
                 .into_inner();
             return Ok(Done::see(format!("/searches/{}", started.search)));
         }
-        if !sent.values.has("sure", "yes") {
-            wrong.say("sure", visit.text("console-need-sure"));
-            return Err(Stop::Wrong(wrong));
-        }
+        sure::check(visit, sent)?;
         client(visit)
             .erase_record(pb::EraseRecordRequest { record_ref })
             .await?;

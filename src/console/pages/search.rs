@@ -116,6 +116,16 @@ pub fn check_ground(visit: &Visit, sent: &Sent, wrong: &mut Wrong) {
     }
 }
 
+/// A search on the ground that the form states, of nobody yet.
+pub fn on_ground(sent: &Sent) -> pb::StartSearchRequest {
+    pb::StartSearchRequest {
+        purpose: sent.values.get("purpose").to_owned(),
+        legal_basis: sent.values.get("legal_basis").to_owned(),
+        case_reference: sent.values.get("case_reference").to_owned(),
+        ..pb::StartSearchRequest::default()
+    }
+}
+
 /// A field of a record as it is asked for.
 pub fn record_field(
     visit: &Visit,
@@ -286,10 +296,7 @@ impl FormPage for Search {
                 described: record_ref
                     .is_empty()
                     .then_some(pb::Record { fields: described }),
-                purpose: sent.values.get("purpose").to_owned(),
-                legal_basis: sent.values.get("legal_basis").to_owned(),
-                case_reference: sent.values.get("case_reference").to_owned(),
-                ..pb::StartSearchRequest::default()
+                ..on_ground(sent)
             })
             .await;
         match started {

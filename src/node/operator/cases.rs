@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::disclosure::shown as shown_asked;
 use super::duty::Duty;
 use super::search::{ask, ground, holders, subjects};
-use super::{Operator, invalid, record, refused, store_failed, told};
+use super::{Operator, invalid, page_size, record, refused, store_failed, told};
 use crate::exchange::acting::acting_for;
 use crate::exchange::disclose::{Asked, NEVER};
 use crate::exchange::lookup::{LookupAt, Subjects};
@@ -23,9 +23,6 @@ use crate::proto::operator::case_service_server::CaseService;
 use crate::records::{Column, Record};
 use crate::roster::Member;
 use crate::store::{CaseItemRow, CaseRow, StoreError};
-
-/// Most cases of one page.
-const PAGE: u32 = 1_000;
 
 /// Longest note, in octets.
 const MAX_NOTE: usize = 4_096;
@@ -111,10 +108,7 @@ impl CaseService for Operator {
         request: Request<pb::ListCasesRequest>,
     ) -> Result<Response<pb::ListCasesResponse>, Status> {
         self.caller(&request, Duty::Ask).await?;
-        let limit = match request.into_inner().limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        };
+        let limit = page_size(request.into_inner().limit);
         let rows = self
             .party
             .store()

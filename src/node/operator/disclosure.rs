@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status};
 use super::duty::Duty;
 use super::requests::moment_or_empty;
 use super::search::ground;
-use super::{Operator, columns, invalid, refused, store_failed, told};
+use super::{Operator, columns, invalid, page_size, refused, store_failed, told};
 use crate::envelope::ItemEvidence;
 use crate::exchange::disclose::{
     self, AskAgain, Asked, Disclosed, DisclosureAsked, ask_again, disclose,
@@ -23,9 +23,6 @@ use crate::records::Column;
 use crate::roster::{LegalBasis, Member, Purpose, Timestamp};
 use crate::store::StoreError;
 use crate::vault::PersonalText;
-
-/// Most requests of one page.
-const PAGE: u32 = 1_000;
 
 #[tonic::async_trait]
 impl DisclosureService for Operator {
@@ -145,10 +142,7 @@ impl DisclosureService for Operator {
         request: Request<pb::ListAskedRequest>,
     ) -> Result<Response<pb::ListAskedResponse>, Status> {
         self.caller(&request, Duty::Ask).await?;
-        let limit = match request.into_inner().limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        };
+        let limit = page_size(request.into_inner().limit);
         let rows = self
             .party
             .store()

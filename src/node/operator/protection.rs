@@ -4,13 +4,10 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::duty::Duty;
-use super::{Operator, refused, store_failed};
+use super::{Operator, page_size, refused, store_failed};
 use crate::proto::operator as pb;
 use crate::proto::operator::protection_service_server::ProtectionService;
 use crate::store::StoreError;
-
-/// Most alerts of one page.
-const PAGE: u32 = 1_000;
 
 #[tonic::async_trait]
 impl ProtectionService for Operator {
@@ -22,10 +19,7 @@ impl ProtectionService for Operator {
         let asked = request.into_inner();
         let failed = |error: StoreError| store_failed(&error);
         let store = self.party.store();
-        let limit = match asked.limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        };
+        let limit = page_size(asked.limit);
         let mut alerts = Vec::new();
         for kept in store
             .alerts(asked.after, u64::from(limit), asked.seen)

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::duty::Duty;
-use super::{Operator, invalid, record, refused, store_failed, told};
+use super::{Operator, invalid, page_size, record, refused, store_failed, told};
 use crate::exchange::Party;
 use crate::exchange::enrol::{self, PublishError};
 use crate::proto::operator as pb;
@@ -18,9 +18,6 @@ use crate::records::{Column, Record};
 use crate::store::Tag;
 
 type Progress = Pin<Box<dyn Stream<Item = Result<pb::PublishRecordsResponse, Status>> + Send>>;
-
-/// Most entries of one page of the list.
-const PAGE: u32 = 1_000;
 
 #[tonic::async_trait]
 impl RecordService for Operator {
@@ -81,10 +78,7 @@ impl RecordService for Operator {
         let asked = request.into_inner();
         let store = self.party.store();
         let failed = |error| store_failed(&error);
-        let limit = match asked.limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        };
+        let limit = page_size(asked.limit);
         let after = if asked.after.is_empty() {
             0
         } else {

@@ -3,7 +3,7 @@
 use tonic::{Code, Request, Response, Status};
 
 use super::duty::Duty;
-use super::{Operator, invalid, refused, store_failed};
+use super::{Operator, invalid, page_size, refused, store_failed};
 use crate::exchange::disclose::{self, DecideError, Decided, End, FieldState, NEVER, Shown, State};
 use crate::exchange::lookup::rank;
 use crate::linkage::Grade;
@@ -13,9 +13,6 @@ use crate::proto::operator::request_service_server::RequestService;
 use crate::records::Column;
 use crate::roster::Timestamp;
 
-/// Most requests of one page.
-const PAGE: u32 = 1_000;
-
 #[tonic::async_trait]
 impl RequestService for Operator {
     async fn list_requests(
@@ -24,10 +21,7 @@ impl RequestService for Operator {
     ) -> Result<Response<pb::ListRequestsResponse>, Status> {
         self.caller(&request, Duty::Oversee).await?;
         let asked = request.into_inner();
-        let limit = match asked.limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        };
+        let limit = page_size(asked.limit);
         let state = match asked.state.as_str() {
             "" | "all" => None,
             name => Some(State::from_name(name).ok_or_else(|| {

@@ -4,7 +4,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::duty::Duty;
-use super::{Operator, invalid, refused, store_failed};
+use super::{Operator, invalid, page_size, refused, store_failed};
 use crate::exchange::enrol;
 use crate::linkage::{Presence, RuleId};
 use crate::proto::operator as pb;
@@ -12,9 +12,6 @@ use crate::proto::operator::review_service_server::ReviewService;
 use crate::records::Record;
 use crate::roster::Timestamp;
 use crate::store::{RecordState, StoreError, Tag};
-
-/// Most findings of one page.
-const PAGE: u32 = 1_000;
 
 /// How many answers are read from the database at a time.
 const ANSWERS: u64 = 64;
@@ -27,10 +24,7 @@ impl ReviewService for Operator {
     ) -> Result<Response<pb::ListFindingsResponse>, Status> {
         self.caller(&request, Duty::Read).await?;
         let asked = request.into_inner();
-        let limit = match asked.limit {
-            0 => 100,
-            limit => limit.min(PAGE),
-        } as usize;
+        let limit = page_size(asked.limit) as usize;
         let mut response = pb::ListFindingsResponse::default();
         let mut answers = Answers::before(self, asked.before);
         while response.findings.len() < limit {

@@ -254,13 +254,17 @@ impl Db {
                 (TxInner::Postgres(tx), session)
             }
         };
-        Ok(Tx {
+        Ok(self.begun(inner, name, session))
+    }
+
+    fn begun(&self, inner: TxInner, name: &'static str, session: u64) -> Tx {
+        Tx {
             inner,
             name,
             session,
             #[cfg(test)]
             faults: std::sync::Arc::clone(&self.faults),
-        })
+        }
     }
 
     /// Begins a transaction that sees the database as it is now, whatever is written meanwhile, and
@@ -270,13 +274,7 @@ impl Db {
             Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin_reading(name).await?),
             Pools::Postgres(pools) => TxInner::Postgres(pools.begin_reading(name).await?),
         };
-        Ok(Tx {
-            inner,
-            name,
-            session: 0,
-            #[cfg(test)]
-            faults: std::sync::Arc::clone(&self.faults),
-        })
+        Ok(self.begun(inner, name, 0))
     }
 
     /// Begins the transaction that brings the schema up to date. It needs no table to be there,
@@ -287,13 +285,7 @@ impl Db {
             Pools::Sqlite(pools) => TxInner::Sqlite(pools.begin(name).await?),
             Pools::Postgres(pools) => TxInner::Postgres(pools.begin_migration(name).await?),
         };
-        Ok(Tx {
-            inner,
-            name,
-            session: 0,
-            #[cfg(test)]
-            faults: std::sync::Arc::clone(&self.faults),
-        })
+        Ok(self.begun(inner, name, 0))
     }
 
     /// Reads rows outside a transaction.
