@@ -44,20 +44,16 @@ pub async fn newer(
         roster: trust
             .roster()
             // Whoever is at a later root takes no roster of an earlier one.
-            .filter(|roster| order(roster) > before && trust.root().version() >= root_version)
+            .filter(|roster| {
+                let (root, version) = roster.place();
+                (u64::from(root), u64::from(version)) > before
+                    && trust.root().version() >= root_version
+            })
             .map(|roster| roster.note().as_bytes().to_vec())
             .unwrap_or_default(),
         freshness,
     });
     Ok(newer)
-}
-
-/// In which order rosters follow on each other: by the root that they name, then by their version.
-fn order(roster: &TrustedRoster) -> (u64, u64) {
-    (
-        u64::from(roster.roster().root_version),
-        u64::from(roster.version()),
-    )
 }
 
 /// Fetches what `peer` has that is newer, and takes it if its signatures hold.

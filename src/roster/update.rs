@@ -139,8 +139,7 @@ impl TrustStore {
 
     /// What to tell a peer.
     pub fn versions(&self) -> Versions {
-        let of = |roster: &Arc<TrustedRoster>| (roster.version(), roster.roster().root_version);
-        let (roster, roster_root) = self.roster.as_ref().map_or((0, 0), of);
+        let (roster_root, roster) = self.roster.as_ref().map_or((0, 0), |roster| roster.place());
         Versions {
             root: self.root().version(),
             roster,

@@ -108,6 +108,12 @@ impl Store {
         if entry.state() != self.newest_state().await? {
             return Ok(());
         }
+        if journal
+            .last(&self.keys)?
+            .is_some_and(|last| last.state() == entry.state())
+        {
+            return Ok(());
+        }
         let (entries, _) = journal.entries(&self.keys, self.ambient.now_ms())?;
         if entries.iter().any(|known| known.state() == entry.state()) {
             return Ok(());

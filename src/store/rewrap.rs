@@ -91,13 +91,13 @@ const TABLES: &[Wrapped] = &[
     },
     Wrapped {
         table: "cases",
-        next: "SELECT number, 0, 0, data_key, case_id FROM cases
-               WHERE (number, 0, 0) > ($1, $2, $3) ORDER BY number LIMIT $4",
+        next: "SELECT 0, number, 0, 0, data_key, case_id FROM cases
+               WHERE (0, number, 0, 0) > ($1, $2, $3, $4) ORDER BY number LIMIT $5",
         update: "UPDATE cases SET data_key = $1
-                 WHERE number = $2 AND $3 = 0 AND $4 = 0 AND data_key = $5",
+                 WHERE $2 = 0 AND number = $3 AND $4 = 0 AND $5 = 0 AND data_key = $6",
         left: "SELECT 1 FROM cases WHERE substr(data_key, 2, 8) <> $1 LIMIT 1",
         count: "SELECT substr(data_key, 2, 8), count(*) FROM cases GROUP BY 1",
-        place: |row| Ok(("cases", row.blob(4)?)),
+        place: |row| Ok(("cases", row.blob(5)?)),
     },
     Wrapped {
         table: "evidence",
@@ -306,8 +306,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Evidence;
     use super::super::group::Group;
+    use super::super::temporary;
+    use super::super::{CaseRow, Evidence};
     use super::*;
     use crate::ambient::Ambient;
     use crate::envelope::ItemEvidence;
@@ -315,16 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_table_with_a_data_key_is_wrapped_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        let ambient = Ambient::system();
-        let store = Store::open(
-            &format!("sqlite:{}", directory.path().join("keys.db").display()),
-            KeyRing::generate(&mut ambient.rng()),
-            DataKey::generate(&mut ambient.rng()),
-            ambient.clone(),
-        )
-        .await
-        .unwrap();
+        let (_directory, store) = temporary::store().await;
         let rows = store
             .db
             .read(
@@ -390,5 +382,42 @@ mod tests {
             assert_eq!(rows.len(), 1, "{table}");
             assert_eq!((&rows[0].key, rows[0].rows), (&current, 1), "{table}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_case_is_wrapped_anew_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let address = format!("sqlite:{}", directory.path().join("keys.db").display());
+        let ring = KeyRing::generate(&mut ambient.rng());
+        let token = || DataKey::from_bytes(&[9; 32]);
+        let mut rotated = KeyRing::from_text(&ring.to_text()).unwrap();
+        let store = Store::open(&address, ring, token(), ambient.clone());
+        let store = store.await.unwrap();
+        for number in 1..=3 {
+            let case = CaseRow {
+                case_id: [number; 16],
+                ref_tag: None,
+                plaintext: zeroize::Zeroizing::new(b"what was done".to_vec()),
+                due_ms: 0,
+                opened_ms: 1,
+                updated_ms: 1,
+            };
+            assert!(store.open_case(&case).await.unwrap());
+        }
+        store.close().await;
+
+        rotated.rotate(&mut ambient.rng());
+        let store = Store::open(&address, rotated, token(), ambient.clone());
+        let store = store.await.unwrap();
+        while store.rewrap_some(2).await.unwrap() == Rewrap::More {}
+        let current = hex::encode(store.current_wrapping().unwrap());
+        let wrapped = store.wrapped_rows().await.unwrap();
+        let [cases] = wrapped.as_slice() else {
+            panic!("{wrapped:?}");
+        };
+        assert_eq!((&cases.key, cases.rows), (&current, 3));
+        let case = store.case(&[2; 16]).await.unwrap().unwrap();
+        assert_eq!(case.plaintext.as_slice(), b"what was done");
     }
 }

@@ -202,7 +202,7 @@ impl Sequencer {
     async fn commit_in_term(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
         let mut tries = 1;
         loop {
-            let failed = match self.commit_settled(acts).await {
+            let failed = match self.commit_settled(acts, false).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(failed) => failed,
             };
@@ -218,10 +218,14 @@ impl Sequencer {
         }
     }
 
-    /// Commits a group. Where the commit was not confirmed the database is asked what became of it,
+    /// Commits a group, as [`Self::commit_group`] does. Where the commit was not confirmed the database is asked what became of it,
     /// so that nothing is done twice.
-    async fn commit_settled(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
-        let (error, next, entry, outcomes) = match self.commit_group(acts, false).await {
+    async fn commit_settled(
+        &mut self,
+        acts: &[Act],
+        first: bool,
+    ) -> Result<Vec<Committed>, NotDone> {
+        let (error, next, entry, outcomes) = match self.commit_group(acts, first).await {
             Ok(outcomes) => return Ok(outcomes),
             Err(GroupFailed::Undone(error)) => {
                 return Err(NotDone {
@@ -368,7 +372,7 @@ impl Sequencer {
 
     /// Holds what the database has against what this process knows it must have. What is signed next
     /// extends what was signed last, or nothing is signed.
-    async fn recognise(&mut self, found: &CellState) -> Result<(), GroupFailed> {
+    async fn recognise(&mut self, found: &CellState) -> Result<(), StoreError> {
         if found.newest == self.signed {
             return Ok(());
         }
@@ -376,7 +380,7 @@ impl Sequencer {
         // Another process went on, or the database went back.
         if let Err(error) = self.check_memory(found.newest.as_ref()).await {
             self.term = None;
-            return Err(error.into());
+            return Err(error);
         }
         self.signed.clone_from(&found.newest);
         Ok(())
@@ -414,14 +418,9 @@ impl Sequencer {
         if self.signed.is_none()
             && let Some(leaf) = self.keeper.first_leaf()
         {
-            match self.commit_group(&[Act::alone(leaf)], true).await {
-                Ok(_) => {}
-                Err(GroupFailed::Undone(error)) => return Err(error),
-                Err(GroupFailed::Unsure { error, next, .. }) => match self.settle(&next).await {
-                    Ok(true) => self.advance(next),
-                    _ => return Err(error),
-                },
-            }
+            self.commit_settled(&[Act::alone(leaf)], true)
+                .await
+                .map_err(|failed| failed.error)?;
         }
         Ok(())
     }
@@ -451,9 +450,7 @@ impl Sequencer {
         tracing::info!(term = number, "this process signs the log");
         self.term = Some(Term { number, session });
         self.signed = vouched;
-        self.recognise(&state).await.map_err(|failed| match failed {
-            GroupFailed::Undone(error) | GroupFailed::Unsure { error, .. } => error,
-        })
+        self.recognise(&state).await
     }
 
     /// What this process has seen signed must still be there.

@@ -117,8 +117,8 @@ impl Store {
                 .db
                 .read(
                     "record-rows",
-                    "SELECT record_id FROM records WHERE record_id > $1
-                     ORDER BY record_id LIMIT 500",
+                    "SELECT record_id, state, family_tag, ref_tag, data_key, sealed FROM records
+                     WHERE record_id > $1 ORDER BY record_id LIMIT 500",
                     values![after],
                 )
                 .await?;
@@ -127,7 +127,7 @@ impl Store {
             };
             after = last.uint(0)?;
             for row in &rows {
-                match self.record_by_id(row.uint(0)?).await {
+                match self.open_record(row) {
                     Ok(_) => readable += 1,
                     Err(StoreError::Sealed {
                         source: VaultError::UnknownWrappingKey { .. },

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::db::{Tx, Value, values};
 use super::filter::{SHARDS, no_state};
 use super::index::IndexSize;
+use super::index_proof::row_hash;
 use super::{Store, StoreError, TOKEN};
-use crate::envelope::merkle::leaf_hash;
 use crate::tlog::Frontier;
 
 /// Which rows of the index are surveyed.
@@ -215,10 +215,8 @@ struct Growing {
 
 impl Growing {
     fn take(&mut self, entry: &IndexEntry) {
-        let mut leaf = [0; TOKEN + 1];
-        leaf[..TOKEN].copy_from_slice(&entry.token);
-        leaf[TOKEN] = entry.rule;
-        self.tree.append_each(leaf_hash(&leaf), |_, _| {});
+        let row = row_hash(&(entry.token, entry.rule));
+        self.tree.append_each(row, |_, _| {});
         self.records.put(entry.record_id);
     }
 
