@@ -43,7 +43,7 @@ pub struct InForce {
 
 /// Whether an act brings something into force of which [`InForce`] tells.
 #[must_use]
-pub(super) fn adopts(act: pb::Act) -> bool {
+pub fn adopts(act: pb::Act) -> bool {
     matches!(
         act,
         pb::Act::RosterAdopted | pb::Act::PolicyAdopted | pb::Act::HouseRulesSet

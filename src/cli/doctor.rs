@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{CliError, Context};
 use crate::console::Door;
-use crate::node::{Config, Identity, operator_client};
+use crate::node::{Config, Identity, OperatorChannel};
 use crate::proto::operator as pb;
 use crate::proto::operator::log_service_client::LogServiceClient;
 use crate::proto::operator::membership_service_client::MembershipServiceClient;
@@ -46,6 +46,17 @@ impl Looks {
 
     fn wrong(&mut self, what: &'static str, said: impl Into<String>, remedy: &str) {
         self.add(what, How::Wrong, said, remedy);
+    }
+
+    /// The node did not say it: to nobody who is not signed in, or for a reason in its own log.
+    fn refused(&mut self, what: &'static str, status: &tonic::Status) {
+        let remedy = match status.code() {
+            tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
+                "this was not looked at: the node says it to a person who is signed in"
+            }
+            _ => "look at the node's log",
+        };
+        self.wrong(what, status.message(), remedy);
     }
 
     fn add(&mut self, what: &'static str, how: How, said: impl Into<String>, remedy: &str) {
@@ -190,9 +201,9 @@ async fn console(context: &Context, config: &Config, looks: &mut Looks) {
     }
 }
 
-/// What the running node says.
+/// What the running node says, to the person who is signed in.
 async fn node(context: &Context, looks: &mut Looks) {
-    let channel = match operator_client(&context.directory.socket()).await {
+    let channel = match context.operator().await {
         Ok(channel) => channel,
         Err(error) => {
             looks.wrong(
@@ -238,13 +249,13 @@ async fn node(context: &Context, looks: &mut Looks) {
                 );
             }
         }
-        Err(status) => looks.wrong("node", status.message(), "look at its log"),
+        Err(status) => looks.refused("node", &status),
     }
     log(LogServiceClient::new(channel.clone()), looks).await;
     membership(MembershipServiceClient::new(channel), looks).await;
 }
 
-async fn log(mut client: LogServiceClient<tonic::transport::Channel>, looks: &mut Looks) {
+async fn log(mut client: LogServiceClient<OperatorChannel>, looks: &mut Looks) {
     match client.get_log(pb::GetLogRequest {}).await {
         Ok(log) => {
             let log = log.into_inner();
@@ -269,14 +280,11 @@ async fn log(mut client: LogServiceClient<tonic::transport::Channel>, looks: &mu
                 );
             }
         }
-        Err(status) => looks.wrong("log", status.message(), "look at the node's log"),
+        Err(status) => looks.refused("log", &status),
     }
 }
 
-async fn membership(
-    mut client: MembershipServiceClient<tonic::transport::Channel>,
-    looks: &mut Looks,
-) {
+async fn membership(mut client: MembershipServiceClient<OperatorChannel>, looks: &mut Looks) {
     match client.get_membership(pb::GetMembershipRequest {}).await {
         Ok(membership) => {
             let membership = membership.into_inner();
@@ -301,7 +309,7 @@ async fn membership(
                 );
             }
         }
-        Err(status) => looks.wrong("membership", status.message(), "look at the node's log"),
+        Err(status) => looks.refused("membership", &status),
     }
     match client.ask_peers(pb::AskPeersRequest {}).await {
         Ok(offers) => {
@@ -318,6 +326,6 @@ async fn membership(
                 }
             }
         }
-        Err(status) => looks.wrong("peer", status.message(), "look at the node's log"),
+        Err(status) => looks.refused("peer", &status),
     }
 }

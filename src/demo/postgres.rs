@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::DemoError;
+use crate::ambient::Ambient;
 
 /// A running server. Dropping it stops the server and removes its directory; so does the end of
 /// this process, however it ends.
@@ -63,6 +64,16 @@ impl PostgresServer {
         )?;
         server.restart()?;
         Ok(server)
+    }
+
+    /// As [`PostgresServer::start`], in a folder of its own among the temporary files: the paths of
+    /// a demo and of a benchmark may be too long for a socket.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`].
+    pub fn start_aside(ambient: &Ambient) -> Result<Self, DemoError> {
+        let name = format!("wh-pg-{}", hex::encode(ambient.random::<6>()));
+        Self::start(&std::env::temp_dir().join(name))
     }
 
     /// Makes an empty database and gives its address.

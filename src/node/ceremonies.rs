@@ -11,7 +11,7 @@
 //! state is in the folder and the journal, so a node that was killed goes on where it was.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::ceremony::{
 };
 use super::directory::{Directory, DirectoryError};
 use super::serve::Exchange;
+use super::tending::record;
 use crate::audit::server::may_read;
 use crate::exchange::ask::{self, client};
 use crate::exchange::leaf::Leaf;
@@ -32,7 +33,7 @@ use crate::exchange::{Party, PeerError, Refusal, service};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::ceremony_service_client::CeremonyServiceClient;
 use crate::proto::exchange::ceremony_service_server::CeremonyService;
-use crate::roster::{Bytes32, Member, MemberId, TrustStore};
+use crate::roster::{Bytes32, Member, MemberId, TrustStore, TrustedRoot};
 use crate::store::{Act, StoreError};
 
 /// How soon the others are asked again while something happens, and while nothing does.
@@ -198,11 +199,7 @@ impl Ceremonies {
         let (path, root) = (self.folder(fingerprint), self.root());
         blocking(move || {
             let joined = path.join(JOINED).exists();
-            let has_plan = match Ceremony::open(&path, &root) {
-                Ok(_) => true,
-                Err(CeremonyError::NoCeremony { .. }) => false,
-                Err(error) => return Err(error.into()),
-            };
+            let has_plan = opened(&path, &root)?.is_some();
             Ok(Stand {
                 has_plan,
                 joined,
@@ -296,9 +293,8 @@ impl Ceremonies {
         let (directory, me) = (self.directory.clone(), self.party.id().clone());
         let ambient = self.party.ambient().clone();
         blocking(move || {
-            let ceremony = match Ceremony::open(&path, &root) {
-                Err(CeremonyError::NoCeremony { .. }) => return Ok(None),
-                opened => opened?,
+            let Some(ceremony) = opened(&path, &root)? else {
+                return Ok(None);
             };
             ceremony.check_contradictions()?;
             let identity = Identity::load(&directory).map_err(CeremonyError::from)?;
@@ -349,10 +345,9 @@ impl Ceremonies {
         let roster = self.party.roster()?;
         let now = self.party.ambient().now();
         let (path, root) = (self.folder(fingerprint), self.root());
-        let taking_part = blocking(move || match Ceremony::open(&path, &root) {
-            Ok(ceremony) => Ok(Some(ceremony.members().cloned().collect::<BTreeSet<_>>())),
-            Err(CeremonyError::NoCeremony { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        let taking_part = blocking(move || {
+            let ceremony = opened(&path, &root)?;
+            Ok(ceremony.map(|ceremony| ceremony.members().cloned().collect::<BTreeSet<_>>()))
         })
         .await?;
         let asked: Vec<&Member> = roster
@@ -421,10 +416,9 @@ impl Ceremonies {
     ) -> Result<Vec<pb::HeldCeremonyFile>, CeremoniesError> {
         let (path, root) = (self.folder(fingerprint), self.root());
         blocking(move || {
-            let held = match Ceremony::open(&path, &root) {
-                Ok(ceremony) => ceremony.held()?,
-                Err(CeremonyError::NoCeremony { .. }) => BTreeMap::new(),
-                Err(error) => return Err(error.into()),
+            let held = match opened(&path, &root)? {
+                Some(ceremony) => ceremony.held()?,
+                None => BTreeMap::new(),
             };
             let file = |(name, sha256): (String, Bytes32)| pb::HeldCeremonyFile {
                 name,
@@ -472,24 +466,22 @@ impl Ceremonies {
         let me = self.party.id().clone();
         blocking(move || {
             let mut laid = 0;
-            let ceremony = match Ceremony::open(&path, &root) {
-                Err(CeremonyError::NoCeremony { .. }) => {
-                    match receive(&path, &root, fingerprint, &files) {
-                        Ok(Some(ceremony)) => {
-                            laid = 1;
-                            ceremony
-                        }
-                        Ok(None) => return Ok(Taken::default()),
-                        Err(error @ CeremonyError::Folder { .. }) => return Err(error.into()),
-                        Err(error) => {
-                            return Ok(Taken {
-                                new: 0,
-                                refused: vec![("plan.json".to_owned(), error)],
-                            });
-                        }
+            let ceremony = match opened(&path, &root)? {
+                Some(ceremony) => ceremony,
+                None => match receive(&path, &root, fingerprint, &files) {
+                    Ok(Some(ceremony)) => {
+                        laid = 1;
+                        ceremony
                     }
-                }
-                opened => opened?,
+                    Ok(None) => return Ok(Taken::default()),
+                    Err(error @ CeremonyError::Folder { .. }) => return Err(error.into()),
+                    Err(error) => {
+                        return Ok(Taken {
+                            new: 0,
+                            refused: vec![("plan.json".to_owned(), error)],
+                        });
+                    }
+                },
             };
             let mut taken = ceremony.take(&me, files)?;
             taken.new += laid;
@@ -551,7 +543,7 @@ impl Ceremonies {
         Ok(())
     }
 
-    fn root(&self) -> crate::roster::TrustedRoot {
+    fn root(&self) -> TrustedRoot {
         self.party
             .with_trust(|trust: &TrustStore| trust.root().clone())
     }
@@ -687,9 +679,11 @@ async fn blocking<T: Send + 'static>(
         .map_err(|_| CeremoniesError::Interrupted)?
 }
 
-async fn record(party: &Party, act: pb::Act, reference: String) -> Result<(), StoreError> {
-    let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
-        .set(|entry| entry.reference = reference)
-        .finish();
-    party.ledger().commit(Act::alone(leaf)).await.map(drop)
+/// The ceremony in a folder; nothing while nobody has given its plan.
+fn opened(path: &Path, root: &TrustedRoot) -> Result<Option<Ceremony>, CeremoniesError> {
+    match Ceremony::open(path, root) {
+        Ok(ceremony) => Ok(Some(ceremony)),
+        Err(CeremonyError::NoCeremony { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

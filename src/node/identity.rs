@@ -467,7 +467,8 @@ fn self_signed(member: &MemberId) -> Result<(String, Zeroizing<String>), Identit
     Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
 }
 
-fn write_secret(path: &Path, secret: &[u8]) -> Result<(), VaultError> {
+/// Writes a secret to a new file for its owner alone, in hexadecimal digits.
+pub(super) fn write_secret(path: &Path, secret: &[u8]) -> Result<(), VaultError> {
     let text = Zeroizing::new(format!("{}\n", hex::encode(secret)));
     vault::create_secret(path, text.as_bytes())
 }

@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, watch};
 
 use super::directory::Directory;
-use super::identity::{Identity, IdentityError};
+use super::identity::IdentityError;
+use super::shares;
 use crate::ambient::Ambient;
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
 use crate::store::{Act, Effect, Evidence, EvidencePart, Rewrap, Store, StoreError};
-use crate::vault::{self, KeyRing, KeyWrapper, Moving, VaultError, WrappingRing};
+use crate::vault::{self, KeyId, KeyRing, KeyWrapper, Moving, VaultError, WrappingRing};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -62,6 +63,12 @@ impl KeysConfig {
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How long the journal keeps what is in a backup by then: a day longer than the oldest backup.
+    #[must_use]
+    pub fn journal_keep(&self) -> Duration {
+        Duration::from_millis(self.backup_days.saturating_add(1).saturating_mul(DAY_MS))
     }
 }
 
@@ -370,8 +377,7 @@ impl KeyKeeper {
             save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
         }
         store.replace_master(Arc::clone(&master)).await?;
-        let identity = Identity::load(&self.directory)?;
-        identity.rewrap_shares(&self.directory, &self.ambient)?;
+        shares::rewrap(&self.directory, master.as_ref(), &self.ambient)?;
         Ok(())
     }
 
@@ -381,13 +387,17 @@ impl KeyKeeper {
     /// If a file or the database fails; the next step tries again.
     pub async fn step(&self, party: &Party) -> Result<bool, KeyKeepingError> {
         let _changing = self.changing.lock().await;
+        let signs = matches!(party.ledger().standing(), Some(Ok(())));
         let master = self.config.master.load(&self.directory)?;
-        let mut ring = load_wrapping(&self.directory, master.as_ref())?;
-        if !matches!(party.ledger().standing(), Some(Ok(()))) {
-            // Another process signs for this node, and keeps the keys that both read.
-            party.store().replace_wrapping(ring);
+        let text = wrapping_text(&self.directory)?;
+        // The process that signs keeps the keys that all processes of this node read. One that has
+        // just begun to sign may still work with those of before.
+        let of_file = WrappingRing::from_text(&text, master.as_ref())?;
+        party.store().replace_wrapping(of_file);
+        if !signs {
             return Ok(false);
         }
+        let mut ring = WrappingRing::from_text(&text, master.as_ref())?;
         let now = self.ambient.now_ms();
         let due = self.config.wrapping_days.saturating_mul(DAY_MS);
         if ring
@@ -406,23 +416,34 @@ impl KeyKeeper {
             save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
         }
         if let Some(journal) = party.store().journal() {
-            let keep = Duration::from_secs(self.config.backup_days.saturating_add(1) * 86_400);
-            journal.turn_daily(now, keep)?;
+            journal.turn_daily(now, self.config.journal_keep())?;
         }
         let until = now.saturating_sub(self.config.backup_days.saturating_mul(DAY_MS));
         let gone = ring.destroy_retired(until);
-        if !gone.is_empty() {
-            save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
-            party.store().replace_wrapping(ring);
-            for id in gone {
-                self.record(
-                    party,
-                    pb::Act::WrappingKeyDestroyed,
-                    &format!("wrapping={id}"),
-                )
-                .await?;
-            }
+        if gone.is_empty() {
+            return Ok(false);
         }
+        let rows = party.store().wrapped_rows().await?;
+        let in_use = |id: &KeyId| {
+            let id = id.to_string();
+            rows.iter().any(|row| row.key == id && row.rows > 0)
+        };
+        if gone.iter().any(in_use) {
+            // A process that did not know of its successor wrapped by it: what it wraps is wrapped
+            // anew, and its time begins again, since backups of late hold those rows.
+            tracing::warn!("a wrapping key whose time is over still wraps rows, and is kept");
+            ring.take_in(&WrappingRing::from_text(&text, master.as_ref())?);
+            save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
+            return Ok(true);
+        }
+        // The leaves come first: a crash in between repeats them, and leaves none out.
+        for id in gone {
+            let reference = format!("wrapping={id}");
+            self.record(party, pb::Act::WrappingKeyDestroyed, &reference)
+                .await?;
+        }
+        save_wrapping(&self.directory, &ring, master.as_ref(), &self.ambient)?;
+        party.store().replace_wrapping(ring);
         Ok(false)
     }
 

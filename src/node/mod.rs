@@ -16,6 +16,7 @@ mod log_http;
 pub mod membership;
 mod new_origin;
 mod operator;
+mod pause;
 mod policies;
 pub mod readiness;
 mod reminders;

@@ -20,6 +20,7 @@ mod review;
 mod search;
 mod status;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -228,11 +229,7 @@ fn invalid(code: &str, message: &str) -> Status {
 
 fn refused(status: tonic::Code, code: &str, message: &str) -> Status {
     use tonic_types::{ErrorDetails, StatusExt as _};
-    let details = ErrorDetails::with_error_info(
-        code,
-        crate::exchange::DOMAIN,
-        std::collections::HashMap::new(),
-    );
+    let details = ErrorDetails::with_error_info(code, crate::exchange::DOMAIN, HashMap::new());
     Status::with_error_details(status, message, details)
 }
 
@@ -259,8 +256,24 @@ fn columns(names: &[String]) -> Result<Vec<Column>, Status> {
         .collect()
 }
 
+fn no_such_record() -> Status {
+    refused(
+        tonic::Code::NotFound,
+        "NO_SUCH_RECORD",
+        "the register holds no record with that reference: see `wayhome records list`",
+    )
+}
+
+/// A record as the operator API has it.
+fn fields(record: &Record) -> HashMap<String, String> {
+    record
+        .fields()
+        .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
+        .collect()
+}
+
 /// A record of the operator API, read by the same rules as an imported one.
-fn record(fields: &std::collections::HashMap<String, String>) -> Result<Record, Status> {
+fn record(fields: &HashMap<String, String>) -> Result<Record, Status> {
     let record_ref = fields
         .get(Column::RecordRef.name())
         .map_or("search", String::as_str);

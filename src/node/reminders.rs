@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 use super::config::Notify;
+use super::pause::pause;
 use super::webhook;
 use crate::exchange::Party;
 use crate::exchange::disclose::{self, Reminder, Waiting, Way};
@@ -32,7 +33,7 @@ const GIVE_UP_MS: u64 = 7 * 86_400_000;
 
 /// Looks at requests until the node stops.
 pub async fn work(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
-    while round(&mut stopped).await {
+    while pause(ROUND, &mut stopped).await {
         if let Err(error) = disclose::tick(&party).await {
             tracing::error!(%error, "requests could not be looked at");
         }
@@ -46,18 +47,10 @@ pub async fn send(
     directory: std::path::PathBuf,
     mut stopped: watch::Receiver<bool>,
 ) {
-    while round(&mut stopped).await {
+    while pause(ROUND, &mut stopped).await {
         if let Err(error) = send_due(&party, &notify, &directory).await {
             tracing::error!(%error, "reminders could not be sent");
         }
-    }
-}
-
-/// Waits for the next round; false if the node stops.
-async fn round(stopped: &mut watch::Receiver<bool>) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(ROUND) => true,
-        _ = stopped.wait_for(|stopped| *stopped) => false,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::pause::pause;
 use crate::exchange::{Party, epochs, policy, rosters};
 use crate::store::StoreError;
 
@@ -17,11 +18,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps up until the node stops.
 pub async fn follow(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+    while pause(LOOK, &mut stopped).await {
         if let Err(error) = look(&party).await {
             tracing::warn!(%error, "it is not known what other processes of this node changed");
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::pause::pause;
 use crate::exchange::{Party, PeerError, enrol};
 use crate::records::StatusCode;
 
@@ -145,7 +146,7 @@ pub async fn keep(party: Arc<Party>, retention: Retention, mut stopped: watch::R
         return;
     }
     loop {
-        let pause = match step(&party, &retention).await {
+        let wait = match step(&party, &retention).await {
             Ok(erased) => {
                 if erased > 0 {
                     tracing::info!(erased, "records over their time were erased");
@@ -160,9 +161,8 @@ pub async fn keep(party: Arc<Party>, retention: Retention, mut stopped: watch::R
                 AGAIN
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        if !pause(wait, &mut stopped).await {
+            return;
         }
     }
 }

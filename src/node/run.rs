@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tonic::transport::Server;
 
 use super::accounts;
@@ -22,6 +23,7 @@ use super::keys::KeyKeeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::operator::{Operator, OperatorApi, cases};
+use super::pause::pause;
 use super::policies;
 use super::reminders;
 use super::replica;
@@ -393,6 +395,8 @@ pub async fn run(
     restrict(&socket).map_err(listen(&socket.display()))?;
 
     let (stop, stopped) = watch::channel(false);
+    // What goes on beside the servers until the node stops.
+    let mut beside = JoinSet::new();
     let (alarm, alarms) = mpsc::unbounded_channel();
     let desk = Desk::new(
         Arc::new(AtNode(Arc::clone(party))),
@@ -404,7 +408,7 @@ pub async fn run(
     let rounds = Arc::new(Rounds::new(Arc::clone(party), alarm));
     // Before anybody is answered: a share that a roster took back must not answer.
     let tending = Tending::begin(directory.clone(), Arc::clone(party)).await;
-    let tending = tokio::spawn(tending::go_on(
+    beside.spawn(tending::go_on(
         tending,
         config.rederive_per_minute,
         stopped.clone(),
@@ -427,7 +431,7 @@ pub async fn run(
         ambient.clone(),
     ));
     keeper.begin(party.store()).await;
-    let keeping = tokio::spawn({
+    beside.spawn({
         let (party, keeper, stopped) = (Arc::clone(party), Arc::clone(&keeper), stopped.clone());
         async move { keeper.keep(&party, stopped).await }
     });
@@ -441,39 +445,38 @@ pub async fn run(
         keeper,
     );
     let api = OperatorApi::new(operator.clone());
-    let ceremonies = tokio::spawn(ceremonies.go_on(stopped.clone()));
+    beside.spawn(ceremonies.go_on(stopped.clone()));
     let own = operator_server(operator, operators, stopped.clone());
-    let membership = tokio::spawn(membership.watch(stopped.clone()));
-    let nights = tokio::spawn(cases::nightly(Arc::clone(party), stopped.clone()));
-    let house = tokio::spawn(keep_house(Arc::clone(party), stopped.clone()));
-    let silent = tokio::spawn(watch_silent(Arc::clone(party), stopped.clone()));
-    let filter = tokio::spawn(keep_filter(Arc::clone(party), stopped.clone()));
-    let recorder = tokio::spawn(record_alerts(Arc::clone(party), alarms));
-    let rounding = tokio::spawn(Arc::clone(&rounds).run(stopped.clone()));
-    let policy_watcher = tokio::spawn(policies::watch(
+    beside.spawn(membership.watch(stopped.clone()));
+    beside.spawn(cases::nightly(Arc::clone(party), stopped.clone()));
+    beside.spawn(keep_house(Arc::clone(party), stopped.clone()));
+    beside.spawn(watch_silent(Arc::clone(party), stopped.clone()));
+    beside.spawn(keep_filter(Arc::clone(party), stopped.clone()));
+    beside.spawn(record_alerts(Arc::clone(party), alarms));
+    beside.spawn(rounds.run(stopped.clone()));
+    beside.spawn(policies::watch(
         directory.clone(),
         Arc::clone(party),
         stopped.clone(),
     ));
-    let following = config
-        .database
-        .is_shared()
-        .then(|| tokio::spawn(replica::follow(Arc::clone(party), stopped.clone())));
-    let reminding = tokio::spawn(reminders::work(Arc::clone(party), stopped.clone()));
-    let sending = tokio::spawn(reminders::send(
+    if config.database.is_shared() {
+        beside.spawn(replica::follow(Arc::clone(party), stopped.clone()));
+    }
+    beside.spawn(reminders::work(Arc::clone(party), stopped.clone()));
+    beside.spawn(reminders::send(
         Arc::clone(party),
         config.notify.clone(),
         directory.path().to_owned(),
         stopped.clone(),
     ));
-    let retaining = tokio::spawn(retention::keep(
+    beside.spawn(retention::keep(
         Arc::clone(party),
         config.retention.clone(),
         stopped.clone(),
     ));
     let alive = Arc::clone(&supervisor);
     let watched = stopped.clone();
-    let living = tokio::spawn(async move { alive.stay_alive(watched).await });
+    beside.spawn(async move { alive.stay_alive(watched).await });
     ready(Running {
         address,
         api,
@@ -494,24 +497,7 @@ pub async fn run(
         }
     };
     let _ = stop.send(true);
-    living.abort();
-    tending.abort();
-    membership.abort();
-    nights.abort();
-    house.abort();
-    silent.abort();
-    filter.abort();
-    recorder.abort();
-    rounding.abort();
-    ceremonies.abort();
-    policy_watcher.abort();
-    reminding.abort();
-    sending.abort();
-    retaining.abort();
-    keeping.abort();
-    if let Some(following) = following {
-        following.abort();
-    }
+    beside.abort_all();
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
@@ -593,11 +579,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 /// Compares lookups with silent records, again and again.
 async fn watch_silent(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(SILENT) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+    while pause(SILENT, &mut stopped).await {
         if let Err(error) = lookup::compare_with_silent(&party).await {
             tracing::error!(%error, "lookups could not be compared with silent records");
         }
@@ -611,20 +593,15 @@ async fn keep_filter(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
         if let Err(error) = party.store().refresh_filter().await {
             tracing::warn!(%error, "the index filter could not be brought up to date");
         }
-        tokio::select! {
-            () = tokio::time::sleep(FILTER) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        if !pause(FILTER, &mut stopped).await {
+            return;
         }
     }
 }
 
 /// Drops what has expired, now and then.
 async fn keep_house(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(HOUSEKEEPING) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+    while pause(HOUSEKEEPING, &mut stopped).await {
         let now = party.ambient().now_ms();
         if let Err(error) = party.store().forget_expired(now).await {
             tracing::error!(%error, "expired rows could not be dropped");

@@ -26,7 +26,7 @@ use crate::ambient::Ambient;
 use crate::exchange::Keyholding;
 use crate::oprf::KeyShare;
 use crate::roster::{Bytes32, CoalitionKey, MemberId, TrustedRoster};
-use crate::vault::{self, DataKey, Place, VaultError};
+use crate::vault::{self, DataKey, KeyWrapper, Place, VaultError};
 
 /// Octets of a share's record: the share, the public key, the base, the roster's version.
 const RECORD: usize = KeyShare::LENGTH + 32 + 32 + 4;
@@ -124,42 +124,6 @@ impl Identity {
         Ok(())
     }
 
-    /// Lets the current master key wrap the shares in the directory.
-    ///
-    /// # Errors
-    /// If one does not open, or cannot be written.
-    pub fn rewrap_shares(
-        &self,
-        directory: &Directory,
-        ambient: &Ambient,
-    ) -> Result<(), IdentityError> {
-        for file in files(directory) {
-            let name = match file.rsplit_once('.') {
-                Some((stem, "sealed" | "new")) => Name::parse(stem),
-                _ => None,
-            };
-            let Some(name) = name else { continue };
-            let path = directory.key(&file);
-            let text = vault::load_secret(&path)?;
-            let text = std::str::from_utf8(&text).unwrap_or_default();
-            let Some((wrapped, sealed)) = text.split_once('\n') else {
-                continue;
-            };
-            let wrapped = hex::decode(wrapped).unwrap_or_default();
-            if self.master.is_current(&wrapped)? {
-                continue;
-            }
-            let row = name.row();
-            let key = self.master.unwrap(&wrapped, place("data_key", &row))?;
-            let wrapped = self
-                .master
-                .wrap(&key, place("data_key", &row), &mut ambient.rng())?;
-            let text = format!("{}\n{sealed}", hex::encode(wrapped));
-            vault::save_secret(&path, text.as_bytes())?;
-        }
-        Ok(())
-    }
-
     /// The shares of the coalition key in the directory, by epoch.
     ///
     /// # Errors
@@ -214,6 +178,40 @@ impl Identity {
             path,
         })
     }
+}
+
+/// Lets the current master key wrap the shares in a directory.
+///
+/// # Errors
+/// If one does not open, or cannot be written.
+pub fn rewrap(
+    directory: &Directory,
+    master: &dyn KeyWrapper,
+    ambient: &Ambient,
+) -> Result<(), IdentityError> {
+    for file in files(directory) {
+        let name = match file.rsplit_once('.') {
+            Some((stem, "sealed" | "new")) => Name::parse(stem),
+            _ => None,
+        };
+        let Some(name) = name else { continue };
+        let path = directory.key(&file);
+        let text = vault::load_secret(&path)?;
+        let text = std::str::from_utf8(&text).unwrap_or_default();
+        let Some((wrapped, sealed)) = text.split_once('\n') else {
+            continue;
+        };
+        let wrapped = hex::decode(wrapped).unwrap_or_default();
+        if master.is_current(&wrapped)? {
+            continue;
+        }
+        let row = name.row();
+        let key = master.unwrap(&wrapped, place("data_key", &row))?;
+        let wrapped = master.wrap(&key, place("data_key", &row), &mut ambient.rng())?;
+        let text = format!("{}\n{sealed}", hex::encode(wrapped));
+        vault::save_secret(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn read_record(record: &[u8]) -> Option<(&[u8], Origin)> {

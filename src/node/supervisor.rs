@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::pause::pause;
+
 /// The service manager that started this process, if one did.
 pub struct Supervisor {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -63,9 +65,8 @@ impl Supervisor {
         };
         loop {
             self.tell("WATCHDOG=1");
-            tokio::select! {
-                () = tokio::time::sleep(allowed / 2) => {}
-                _ = stopped.wait_for(|stopped| *stopped) => return,
+            if !pause(allowed / 2, &mut stopped).await {
+                return;
             }
         }
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::directory::Directory;
 use super::identity::{Identity, IdentityError};
+use super::pause::pause;
 use super::shares::{self, Verdict};
 use crate::exchange::epochs::{self, Step, Way};
 use crate::exchange::leaf::Leaf;
@@ -108,7 +109,7 @@ pub async fn go_on(
         tending.look().await;
         // Small steps, so that the keyholders' work is spread over the minute.
         let at_once = (per_minute / 60).clamp(1, AT_ONCE);
-        let pause = match epochs::step(&party, &mut way, at_once).await {
+        let wait = match epochs::step(&party, &mut way, at_once).await {
             Ok(Step::Settled) => TICK,
             Ok(Step::Rederived { records, .. }) => {
                 Duration::from_millis(records * 60_000 / per_minute)
@@ -128,9 +129,8 @@ pub async fn go_on(
                 BACK_OFF
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        if !pause(wait, &mut stopped).await {
+            return;
         }
     }
 }
@@ -195,7 +195,12 @@ fn reference(epoch: u32, verifying_share: &dyn std::fmt::Display) -> String {
     format!("epoch={epoch} share={verifying_share}")
 }
 
-async fn record(party: &Party, act: pb::Act, reference: String) -> Result<(), StoreError> {
+/// Records an act of which no more is to be told than a reference.
+pub(super) async fn record(
+    party: &Party,
+    act: pb::Act,
+    reference: String,
+) -> Result<(), StoreError> {
     let (leaf, _) = Leaf::new(act, party.ambient(), &pb::Outcome::default())
         .set(|entry| entry.reference = reference)
         .finish();

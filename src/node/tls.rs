@@ -90,7 +90,8 @@ fn client_config(identity: &Identity, accepts: PinCheck) -> Result<ClientConfig,
     Ok(config)
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The cryptography that every connection of the node uses.
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 

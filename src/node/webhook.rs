@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::Uri;
 
+use super::tls;
+
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -225,7 +227,7 @@ fn client_config(trust: Option<&Path>) -> Result<ClientConfig, WebhookError> {
     if roots.is_empty() {
         return Err(WebhookError::Trust("there are none".to_owned()));
     }
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
         .map_err(|error| WebhookError::Trust(error.to_string()))

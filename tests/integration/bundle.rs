@@ -271,6 +271,50 @@ fn foreign_root() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_log_holds_against_another_is_told_by_its_bundle_too() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import(HOLDER, &[ABROAD]).await;
+    // Ukraine's roster states another key for Poland's log than the one that Poland signs with.
+    let origin = coalition
+        .member(HOLDER)
+        .log
+        .as_ref()
+        .unwrap()
+        .origin
+        .clone();
+    let stranger = NoteSigner::new(
+        KeyName::new(origin).unwrap(),
+        SigningKey::from_seed(&[5; 32]),
+    );
+    let version = coalition.change_roster(|roster| {
+        let mut members = roster.members.iter_mut();
+        let accused = members.find(|member| member.id.as_str() == HOLDER).unwrap();
+        accused.log.as_mut().unwrap().vkey = stranger.note_key().to_string();
+    });
+    coalition.roster_in_force("ua", version).await;
+    search(&coalition, "ua", "UA-1").await;
+    let kept = coalition.leaves("ua", 0).await;
+    let mut kept = kept.iter();
+    let index = kept.position(|leaf| leaf.act() == Act::WrongAnswer);
+    let index = index.unwrap().to_string();
+    for arguments in [&["ua"][..], &["ua", "--leaf", &index]] {
+        let bundle = Bundle::make(&coalition, arguments).await;
+        let said = bundle.verify(|_| {}).await;
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let object = said.object();
+        let log = &object["logs"][0];
+        assert_eq!(log["verified"], true, "Ukraine's own log holds: {log:#}");
+        assert_eq!(log["reported"].as_array().map(Vec::len), Some(1), "{log:#}");
+        assert_eq!(log["reported"][0]["member"], HOLDER);
+        assert_eq!(log["reported"][0]["code"], "WRONG_ANSWER");
+        let file = bundle.file.to_str().unwrap();
+        let for_people = run(&bundle.stranger(), &["audit", "verify", "--bundle", file]).await;
+        assert!(for_people.out.contains("It reports: "), "{for_people:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn witnesses_are_counted_and_strangers_named() {
     let coalition = after_an_exchange().await;
     let bundle = Bundle::make(&coalition, &[HOLDER]).await;

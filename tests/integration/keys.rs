@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::node::backup::{self, BackupError};
-use wayhome::node::keys::{KeyKeeper, MasterConfig};
+use wayhome::node::keys::{KeyKeeper, MasterConfig, load_wrapping, save_wrapping};
 use wayhome::node::{Config, Directory, KeysConfig, open_party};
 use wayhome::proto::exchange::Act;
 use wayhome::store::StoreError;
@@ -152,6 +152,41 @@ async fn what_was_erased_opens_from_no_backup_once_its_wrapping_key_is_destroyed
             .iter()
             .any(|leaf| leaf.act() == Act::WrappingKeyDestroyed)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_over_signing_works_by_the_file_and_destroys_no_key_in_use() {
+    let mut coalition = Coalition::found(|_| {});
+    coalition.start_node("pl").await;
+    coalition.import_unpublished("pl", &[ABROAD]).await;
+    coalition.stop_node("pl").await;
+    let ambient = coalition.ambient.clone();
+    let directory = Directory::new(coalition.path("pl"));
+    let opened = open_party(&directory, &ambient).await.unwrap();
+    let store = opened.party.store();
+
+    // The process that signed before has made a key that this one has not read, and took the old one
+    // for retired long ago, though it wraps all that there is.
+    let master = KeysConfig::default().master.load(&directory).unwrap();
+    let mut ring = load_wrapping(&directory, master.as_ref()).unwrap();
+    let old = ring.current().to_string();
+    let new = ring.renew(&mut ambient.rng(), ambient.now_ms()).to_string();
+    ring.retire_others(0);
+    save_wrapping(&directory, &ring, master.as_ref(), &ambient).unwrap();
+
+    let keeper = KeyKeeper::new(directory.clone(), KeysConfig::default(), ambient.clone());
+    while keeper.step(&opened.party).await.unwrap() {}
+    let status = keeper.status(store).await.unwrap();
+    let [current, retired] = status.wrapping.as_slice() else {
+        panic!("{} keys are left", status.wrapping.len());
+    };
+    assert_eq!((&current.id, &retired.id), (&new, &old));
+    assert!(current.rows > 0);
+    assert_eq!(retired.rows, 0);
+    // Its time has begun again.
+    assert!(retired.retired_ms > Some(0));
+    assert_eq!(store.count_readable().await.unwrap(), (1, 0));
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

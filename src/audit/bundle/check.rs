@@ -440,6 +440,9 @@ impl<'a> Work<'a> {
         if let Some(roster) = &insight.roster {
             self.rosters.learn(Arc::clone(roster));
         }
+        if let Some(reported) = &insight.reported {
+            self.found.report(reported);
+        }
         self.found.evidence += 1;
         for (place, fault) in faults {
             self.find(place, fault);

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::office::{Office, last_of, witness_keys};
-use super::read::{log_object, say_log, say_story, story_object};
+use super::read::{log_object, say_log, say_reported, say_story, story_object};
 use super::{Policy, faults, list, verdict};
 use crate::audit::bundle::{Anchors, CheckedLog, Choice, check, gather};
-use crate::audit::in_force::{InForce, Moment};
+use crate::audit::in_force::{InForce, Moment, adopts};
 use crate::audit::words;
 use crate::cli::{CliError, Context};
 use crate::locale::Lang;
-use crate::proto::exchange as pb;
 use crate::roster::MemberId;
 
 /// Arguments of `wayhome audit bundle`.
@@ -101,17 +100,17 @@ pub(super) fn verify(
                 acts.len(),
                 log.size()
             ));
+            say_reported(output, log);
         }
         if !*whole {
             for (index, entry, _) in acts {
                 let peer = entry.peer.as_ref().map_or_else(String::new, |peer| {
                     format!(", {}", words::party(&checked.roster, peer))
                 });
-                let what = match entry.act {
-                    pb::Act::PolicyAdopted | pb::Act::RosterAdopted | pb::Act::HouseRulesSet => {
-                        format!(" ({})", entry.reference)
-                    }
-                    _ => String::new(),
+                let what = if adopts(entry.act) {
+                    format!(" ({})", entry.reference)
+                } else {
+                    String::new()
                 };
                 output.say(format_args!(
                     "  leaf {index}: {}, {}{peer}{what}",

@@ -243,6 +243,11 @@ pub fn say_log(output: Output, member: &Member, log: &Verification) {
             output.say(format_args!("  {finding}"));
         }
     }
+    say_reported(output, log);
+}
+
+/// What a log holds against others, in words.
+pub fn say_reported(output: Output, log: &Verification) {
     for finding in &log.reported {
         output.say(format_args!("  It reports: {finding}"));
     }

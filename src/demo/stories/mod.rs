@@ -58,6 +58,19 @@ pub enum Database {
     Postgres,
 }
 
+impl Database {
+    /// The server that such databases need, started for them; none for files.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed or does not start.
+    pub fn server(self, ambient: &Ambient) -> Result<Option<PostgresServer>, DemoError> {
+        match self {
+            Self::Sqlite => Ok(None),
+            Self::Postgres => PostgresServer::start_aside(ambient).map(Some),
+        }
+    }
+}
+
 /// Tells the story, line by line, and returns the coalition, still running, with the outcome: an
 /// object with at least `ok` and `seconds`.
 ///
@@ -117,22 +130,15 @@ impl Stage<'_> {
         Wayhome::this(&self.options.log)
     }
 
-    /// A database server of the demo's own. A socket's path must be short, so it is not in the
-    /// coalition's directory.
-    fn server(&self) -> Result<PostgresServer, DemoError> {
-        let name = format!("wh-pg-{}", hex::encode(self.ambient.random::<6>()));
-        let server = PostgresServer::start(&std::env::temp_dir().join(name))?;
-        self.say("The members' databases are on a PostgreSQL server that was started for them.");
-        Ok(server)
-    }
-
     /// A coalition of the four members and an ombudsman, with a roster and a coalition key, whose
     /// nodes run.
     pub async fn coalition(&self) -> Result<Coalition, DemoError> {
-        let server = match self.options.database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(self.server()?),
-        };
+        let server = self.options.database.server(self.ambient)?;
+        if server.is_some() {
+            self.say(
+                "The members' databases are on a PostgreSQL server that was started for them.",
+            );
+        }
         Coalition::found(self.wayhome()?, &self.options.directory, server).await
     }
 }

@@ -4,12 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read as _, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 
 use super::archive::{Kind, Writer};
-use super::{BackupError, DATABASE, Manifest, NEVER, PUBLIC_FILES};
+use super::{BackupError, DATABASE, Manifest, NEVER, PUBLIC_FILES, sync_folder};
 use crate::ambient::{Ambient, fault};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
@@ -119,8 +118,7 @@ pub async fn create(
     fault::point("backup.data");
     drop(folder);
     if let Some(journal) = party.store().journal() {
-        let keep = Duration::from_secs((config.keys.backup_days + 1) * 86_400);
-        journal.turn(ambient.now_ms(), keep)?;
+        journal.turn(ambient.now_ms(), config.keys.journal_keep())?;
     }
     let leaf_index = record(party, snapshot.size, &sha256).await?;
     Ok(Created {
@@ -188,13 +186,7 @@ fn write(
         });
     }
     std::fs::rename(&partial, path).map_err(failed())?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed())?;
+    sync_folder(path)?;
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(done.hash.finish().as_ref());
     Ok((done.bytes, sha256))

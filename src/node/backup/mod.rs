@@ -10,7 +10,8 @@ mod archive;
 mod create;
 mod restore;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +21,11 @@ pub use restore::{Restored, Sources, Verified, restore, verify};
 
 use super::config::ConfigError;
 use super::directory::{Directory, DirectoryError};
-use super::identity::IdentityError;
+use super::identity::{IdentityError, write_secret};
 use crate::ambient::Ambient;
 use crate::roster::Bytes32;
 use crate::store::StoreError;
-use crate::vault::{self, VaultError};
+use crate::vault::VaultError;
 
 /// `[backup]` of `node.toml`.
 #[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
@@ -185,14 +186,24 @@ impl BackupError {
     }
 }
 
+/// A new name is durable only once its folder is.
+fn sync_folder(path: &Path) -> Result<(), BackupError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(BackupError::system(folder.display()))
+}
+
 /// Makes a backup key: writes the secret part to a new file, and tells the public part.
 ///
 /// # Errors
 /// If the file is there already or cannot be written.
-pub fn keygen(path: &std::path::Path, ambient: &Ambient) -> Result<Bytes32, BackupError> {
+pub fn keygen(path: &Path, ambient: &Ambient) -> Result<Bytes32, BackupError> {
     let secret = x25519_dalek::StaticSecret::from(ambient.random::<32>());
-    let text = zeroize::Zeroizing::new(format!("{}\n", hex::encode(secret.as_bytes())));
-    vault::create_secret(path, text.as_bytes())?;
+    write_secret(path, secret.as_bytes())?;
     Ok(Bytes32::new(
         x25519_dalek::PublicKey::from(&secret).to_bytes(),
     ))

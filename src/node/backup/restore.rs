@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::archive::{Kind, Reader};
 use super::create::Scratch;
-use super::{BackupError, DATABASE, Manifest, NEVER, PUBLIC_FILES};
+use super::{BackupError, DATABASE, Manifest, NEVER, PUBLIC_FILES, sync_folder};
 use crate::ambient::{Ambient, fault};
 use crate::envelope::merkle::leaf_hash;
 use crate::node::config::Config;
 use crate::node::directory::Directory;
-use crate::node::identity::Identity;
+use crate::node::identity::{Identity, write_secret};
 use crate::node::keys::{load_wrapping, save_wrapping};
 use crate::store::{Journal, Replayed, Snapshot, Store};
 use crate::tlog::{Frontier, SignedCheckpoint};
@@ -199,8 +199,7 @@ pub async fn restore(
         )));
     }
     place_keys(directory, &config, &scratch.0, from.keys.is_some(), ambient)?;
-    let address = config.database_in(directory);
-    let file = address.strip_prefix("sqlite:").map(PathBuf::from);
+    let file = config.database.file(directory);
     if let Some(database) = file.as_ref().filter(|file| file.exists() && !from.replace) {
         return Err(BackupError::Exists {
             path: database.clone(),
@@ -222,7 +221,7 @@ pub async fn restore(
             aside
         }
         None => {
-            Store::load_copy(&copy, &address).await?;
+            Store::load_copy(&copy, &config.database_in(directory)).await?;
             None
         }
     };
@@ -469,8 +468,7 @@ fn place_keys(
     }
     let token = directory.key(NEVER);
     if !token.exists() {
-        let text = Zeroizing::new(format!("{}\n", hex::encode(ambient.random::<32>())));
-        vault::create_secret(&token, text.as_bytes())?;
+        write_secret(&token, &ambient.random::<32>())?;
     }
     Ok(())
 }
@@ -520,11 +518,4 @@ fn set_aside(database: &Path) -> Result<Option<PathBuf>, BackupError> {
         }
     }
     Ok(moved.then_some(aside))
-}
-
-fn sync_folder(path: &Path) -> Result<(), BackupError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(BackupError::system(folder.display()))
 }

@@ -16,7 +16,7 @@ impl NodeService for Operator {
     ) -> Result<Response<pb::GetStatusResponse>, Status> {
         let store = self.party.store();
         let failed = |error| store_failed(&error);
-        let (records, _) = store.record_counts().await.map_err(failed)?;
+        let records = store.record_total().await.map_err(failed)?;
         let log_size = store
             .checkpoint()
             .await
