@@ -123,6 +123,9 @@ sign-in-again-text = A decision on what others are told takes a sign-in of the l
 signed-out-title = Sign out
 signed-out-text = You are signed out.
 language-title = Language
+# The language itself, in its own words.
+language-name = English
+language-switch = In English
 
 # Home.
 home-title = What waits for you
@@ -476,6 +479,7 @@ register-none = The register is empty. Bring one in.
 register-more = Next records
 register-import = Bring a register in
 register-new = Enter a record
+register-taken = The register already holds a record with this reference. Find it to correct it, or enter another reference.
 register-find = Find
 register-find-title = Find a record by its reference
 register-publish = Make new and changed records findable
@@ -600,8 +604,11 @@ audit-kept = Promises found kept now
 audit-cosignatures = Cosignatures on the newest state
 audit-check = Check now
 audit-checked = The log was checked
-audit-checked-good = The newest state was shown to the witnesses, and no promise of another member was found broken.
+audit-checked-good = The newest state was shown to the witnesses, no promise of another member was found broken, and no log was found to show two histories.
 audit-checked-bad = A promise of another member was broken: what it said it had recorded is not in its log. Tell the ombudsman.
+audit-checked-split = The log of another member shows two histories: it told one thing to some and another to others. It stands under what was found out; "wayhome log show" has the proof. Tell the ombudsman.
+audit-checked-both = A promise of another member was broken, and the log of one shows two histories: it told one thing to some and another to others. It stands under what was found out; "wayhome log show" has the proof. Tell the ombudsman.
+audit-splits = Logs found now to show two histories
 audit-findings = What was found out
 audit-findings-none = Nothing was found out.
 audit-unusual = Unusual use

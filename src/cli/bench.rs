@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 pub use figure::{Figure, mean_and_variance, median, welch_t};
 
 use super::{CliError, Context};
-use crate::demo::{Database, PostgresServer};
+use crate::demo::Database;
 
 /// Arguments of `wayhome bench`.
 #[derive(clap::Args)]
@@ -122,13 +122,6 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let measured = measure(context, bench, &args.options, &machine).await?;
     output.object(&measured);
     Ok(())
-}
-
-/// A database server for one benchmark. A socket's path must be short, so it is not among the
-/// benchmark's own files.
-fn postgres(context: &Context) -> Result<PostgresServer, CliError> {
-    let name = format!("wh-pg-{}", hex::encode(context.ambient.random::<6>()));
-    Ok(PostgresServer::start(&std::env::temp_dir().join(name))?)
 }
 
 /// Runs one benchmark, says its figures, and gives them as the object for machines.

@@ -246,7 +246,7 @@ async fn send<P: FormPage>(
     let doing = tokio::spawn(async move {
         match once::<P>(&visit, &at, sent, &digest).await {
             Ok(response) => response,
-            Err(error) => problem_page(&visit, &error.into()).await,
+            Err(error) => problem_page(&visit, &error.into()),
         }
     });
     match doing.await {
@@ -300,7 +300,7 @@ async fn once<P: FormPage>(
             let mut response = match done.page {
                 Some(page) => html(
                     StatusCode::OK,
-                    page_with(visit, page, &Wrong::default(), Vec::new()).await,
+                    page_with(visit, page, &Wrong::default(), Vec::new()),
                 ),
                 None => see(&done.location),
             };
@@ -321,7 +321,7 @@ async fn once<P: FormPage>(
                     keep_draft(visit, visit.account(), &sent.values, "/sign-in/again").await
                 }
                 Stop::Problem(problem @ (Problem::NotFound | Problem::Role(_))) => {
-                    problem_page(visit, &problem).await
+                    problem_page(visit, &problem)
                 }
                 Stop::Problem(problem) => {
                     sent.wrong.say("", problem.words(visit.lang));
@@ -362,7 +362,7 @@ async fn outcome_of_first(visit: &Visit, tag: &[u8; 32]) -> Result<Response, Sto
         .back(visit.here.clone(), visit.text("console-back"));
     Ok(html(
         StatusCode::CONFLICT,
-        page_with(visit, page, &Wrong::default(), Vec::new()).await,
+        page_with(visit, page, &Wrong::default(), Vec::new()),
     ))
 }
 
@@ -404,19 +404,20 @@ pub async fn answer(
     notices: Vec<Notice>,
 ) -> Response {
     match page {
-        Ok(page) => html(StatusCode::OK, page_with(visit, page, wrong, notices).await),
+        Ok(page) => html(StatusCode::OK, page_with(visit, page, wrong, notices)),
         Err(Problem::SignIn) => to_sign_in(visit).await,
-        Err(problem) => problem_page(visit, &problem).await,
+        Err(problem) => problem_page(visit, &problem),
     }
 }
 
 /// A page's whole text, for one that is sent piece by piece.
-pub async fn page_text(visit: &Visit, page: Page) -> String {
-    page_with(visit, page, &Wrong::default(), Vec::new()).await
+#[must_use]
+pub fn page_text(visit: &Visit, page: Page) -> String {
+    page_with(visit, page, &Wrong::default(), Vec::new())
 }
 
-async fn page_with(visit: &Visit, page: Page, wrong: &Wrong, notices: Vec<Notice>) -> String {
-    let mut frame = frame(visit).await;
+fn page_with(visit: &Visit, page: Page, wrong: &Wrong, notices: Vec<Notice>) -> String {
+    let mut frame = frame(visit);
     frame.notices = notices;
     super::frame::sealed(visit, page).write(&frame, &wrong.general())
 }
@@ -426,7 +427,7 @@ async fn to_sign_in(visit: &Visit) -> Response {
     match visit.console.store.account_count().await {
         Ok(0) => see("/set-up"),
         Ok(_) => see("/sign-in"),
-        Err(error) => problem_page(visit, &error.into()).await,
+        Err(error) => problem_page(visit, &error.into()),
     }
 }
 
@@ -453,7 +454,7 @@ async fn keep_draft(visit: &Visit, account: &str, values: &Values, then: &str) -
         .await;
     match kept {
         Ok(()) => see(then),
-        Err(error) => problem_page(visit, &error.into()).await,
+        Err(error) => problem_page(visit, &error.into()),
     }
 }
 
@@ -475,7 +476,7 @@ pub async fn go_on(Extension(visit): Extension<Visit>) -> Response {
     let draft = match draft_of(&visit, visit.account()).await {
         Ok(Some(draft)) => draft,
         Ok(None) => return see("/"),
-        Err(error) => return problem_page(&visit, &error.into()).await,
+        Err(error) => return problem_page(&visit, &error.into()),
     };
     let (Some(routes), Ok(values)) = (
         visit.console.pages.get().cloned(),

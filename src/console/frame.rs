@@ -24,7 +24,8 @@ const NAVIGATION: &[(&str, &str, &[&str])] = &[
 ];
 
 /// The frame of a visitor's page.
-pub async fn frame(visit: &Visit) -> Frame {
+#[must_use]
+pub fn frame(visit: &Visit) -> Frame {
     let navigation = match &visit.person {
         None => Vec::new(),
         Some(person) => NAVIGATION
@@ -64,7 +65,8 @@ pub fn sealed(visit: &Visit, mut page: Page) -> Page {
 }
 
 /// A page that says why another is not shown.
-pub async fn problem_page(visit: &Visit, problem: &Problem) -> Response {
+#[must_use]
+pub fn problem_page(visit: &Visit, problem: &Problem) -> Response {
     let title = match problem {
         Problem::NotFound => "problem-title-not-found",
         Problem::Role(_) => "problem-title-role",
@@ -77,7 +79,7 @@ pub async fn problem_page(visit: &Visit, problem: &Problem) -> Response {
             problem.words(visit.lang),
         )
         .back("/", visit.text("console-to-home"));
-    html(problem.status(), page.write(&frame(visit).await, &[]))
+    html(problem.status(), page.write(&frame(visit), &[]))
 }
 
 /// A page for a request of which nothing is known but its language.

@@ -1,7 +1,7 @@
 //! What every request passes before a page sees it, and every answer before it leaves.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::frame::plain;
 use super::listen::Remote;
-use super::{Console, secrets};
+use super::{Console, lock, secrets};
 use crate::locale::Lang;
 use crate::node::InProcess;
 use crate::proto::operator as pb;
@@ -109,8 +109,7 @@ impl Visit {
     /// A party as people call it: `Poland (pl)`; by its id alone until its name is known.
     #[must_use]
     pub fn party(&self, id: &str) -> String {
-        let parties = &self.console.parties;
-        let parties = parties.lock().unwrap_or_else(PoisonError::into_inner);
+        let parties = lock(&self.console.parties);
         match parties.get(id) {
             Some(name) => format!("{name} ({id})"),
             None => id.to_owned(),
@@ -120,8 +119,7 @@ impl Visit {
     /// Whether so many sign-ins from there were refused that no more are tried.
     #[must_use]
     pub fn is_held_off(&self) -> bool {
-        let refused = &self.console.refused;
-        let refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = lock(&self.console.refused);
         refused.get(&self.remote).is_some_and(|refusals| {
             self.now_ms() < refusals.since_ms + WINDOW_MS && refusals.count >= REFUSALS
         })
@@ -130,8 +128,7 @@ impl Visit {
     /// Notes that a sign-in was refused.
     pub fn note_refusal(&self) {
         let now_ms = self.now_ms();
-        let refused = &self.console.refused;
-        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = lock(&self.console.refused);
         if refused.len() >= ADDRESSES {
             refused.retain(|_, refusals| now_ms < refusals.since_ms + WINDOW_MS);
         }

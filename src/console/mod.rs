@@ -1,8 +1,10 @@
 //! The console: the pages with which a member's own people work, in a browser and in their language.
 //!
-//! It is a client of the operator API and of nothing else: it calls the same services that the
-//! socket offers, in the same process, as the person who is signed in. So a ministry's own system
-//! can do all that the console does, and who may do what is decided in one place, below both.
+//! It is a client of the operator API: it calls the same services that the socket offers, in the same
+//! process, as the person who is signed in. So a ministry's own system can do all that the console
+//! does, and who may do what is decided in one place, below both. Beside that it keeps its own forms
+//! and uploads, sealed, in the node's database, and reads a file that is brought in by itself, as the
+//! commands do.
 //!
 //! Every form of the console is a `FormPage` (`forms`). What no form may forget is done
 //! there, for all: that it was shown by this console to this person, that a double click acts once,
@@ -26,7 +28,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::Router;
 use tokio::sync::Semaphore;
@@ -62,6 +64,11 @@ pub struct Console {
     publishing: Mutex<pages::Publishing>,
     /// The pages behind the gate, for a form that is given back.
     pages: OnceLock<Router>,
+}
+
+/// What is behind a lock. Nothing that is kept here is half written when a holder panics.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves the console of a running node until the node stops.

@@ -173,6 +173,16 @@ pub enum Stop {
     Problem(Problem),
 }
 
+impl Stop {
+    /// One thing is wrong, with this field; without a field, with the whole.
+    #[must_use]
+    pub fn at(field: impl Into<String>, words: impl Into<String>) -> Self {
+        let mut wrong = Wrong::default();
+        wrong.say(field, words);
+        Self::Wrong(wrong)
+    }
+}
+
 impl From<Problem> for Stop {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)

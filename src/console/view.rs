@@ -301,6 +301,12 @@ impl Written<'_> {
     fn text(&self, id: &str) -> String {
         self.frame.lang.text(id)
     }
+
+    /// The languages that the page is not in.
+    fn others(&self) -> impl Iterator<Item = Lang> {
+        let here = self.frame.lang;
+        Lang::ALL.into_iter().filter(move |lang| *lang != here)
+    }
 }
 
 /// Where a page is cut so that its rest can follow later. No page has it: what people type is kept
@@ -490,15 +496,17 @@ impl Form {
     /// A form with one button.
     #[must_use]
     pub fn new(action: impl Into<String>, button: impl Into<String>) -> Self {
+        Self::bare(action).button("", button, Tone::Good)
+    }
+
+    /// A form without a button yet.
+    #[must_use]
+    pub fn bare(action: impl Into<String>) -> Self {
         Self {
             action: action.into(),
             heading: None,
             fields: Vec::new(),
-            buttons: vec![Button {
-                text: button.into(),
-                act: "",
-                tone: Tone::Good,
-            }],
+            buttons: Vec::new(),
             file: false,
             seal: String::new(),
             once: String::new(),

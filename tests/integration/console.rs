@@ -262,6 +262,47 @@ async fn what_comes_from_elsewhere_is_refused() {
         405
     );
 
+    // A new record takes no other's place; a corrected one loses what was left empty.
+    let seal = client.get("/register/new").await.seal();
+    let entered = format!("seal={seal}&record_ref=UA-77&family_name=Oldname&given_name=Firstname");
+    let made = client.post("/register/new", &entered, "").await;
+    assert_eq!(made.status, 303, "{}", made.body);
+    let record = made.header("location")[0].to_owned();
+    let taken = entered.replace("Oldname", "Newname");
+    let refused = client.post("/register/new", &taken, "").await;
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused.body.contains("already holds a record"),
+        "{}",
+        refused.body
+    );
+    let page = client.get(&record).await.body;
+    assert!(
+        page.contains("Oldname") && page.contains("Firstname") && !page.contains("Newname"),
+        "{page}"
+    );
+    let corrected = client
+        .post(
+            &format!("{record}/correct"),
+            &format!("seal={seal}&family_name=Newname"),
+            "",
+        )
+        .await;
+    assert_eq!(
+        (corrected.status, corrected.header("location")),
+        (303, vec![record.as_str()]),
+        "{}",
+        corrected.body
+    );
+    let page = client.get(&record).await.body;
+    assert!(
+        page.contains("UA-77")
+            && page.contains("Newname")
+            && !page.contains("Oldname")
+            && !page.contains("Firstname"),
+        "{page}"
+    );
+
     // A session that was signed out is nobody's, whoever still has its cookie.
     let seal = client.get("/sign-out").await.seal();
     let out = client.post("/sign-out", &format!("seal={seal}"), "").await;
@@ -381,4 +422,19 @@ async fn sign_ins_are_held_off_after_many_refusals() {
     clock.advance_ms(5 * 60_000);
     let answer = client.sign_in(&coalition, &office, ADMINISTRATOR).await;
     assert_eq!(answer.status, 303, "{}", answer.body);
+
+    // A form that comes back leaves the others of its page as they were: closing without being sure
+    // unticks nobody's roles.
+    let people = client.get("/people").await.body;
+    let before = people.split(">worker<").next().unwrap();
+    let account = before.rsplit("/people/").next().unwrap();
+    let path = format!("/people/{}", account.trim_end_matches('"'));
+    let body = format!("seal={}&act=close", client.get(&path).await.seal());
+    let answer = client.post(&path, &body, "").await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    for role in ["caseworker", "steward"] {
+        let ticked = format!("value=\"{role}\" checked");
+        assert!(answer.body.contains(&ticked), "{role}: {}", answer.body);
+    }
+    assert_eq!(answer.body.matches(" checked").count(), 2);
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use zeroize::Zeroizing;
 
-use super::{Bench, Figure, Measured, Measuring, Options, place::Place, postgres};
+use super::{Bench, Figure, Measured, Measuring, Options, place::Place};
 use crate::ambient::Ambient;
 use crate::audit::files;
 use crate::cli::{CliError, Context};
@@ -81,10 +81,7 @@ async fn measure(context: &Context, leaves: u64, database: Database) -> Result<M
     // A temporary folder is often in memory, where nothing is durable.
     let place = Place::within(context, context.directory.path())?;
     let acts = (leaves / 100 * ACTS_PER_HUNDRED).clamp(200, 50_000);
-    let server = match database {
-        Database::Sqlite => None,
-        Database::Postgres => Some(postgres(context)?),
-    };
+    let server = database.server(&context.ambient)?;
     let address = match &server {
         Some(server) => server.create_database("bench")?,
         None => format!("sqlite:{}", place.path().join("bench.db").display()),

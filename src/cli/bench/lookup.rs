@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
 use super::echo::EchoServer;
-use super::{Bench, Figure, Measured, Measuring, Options, median, oracle, place::Place, postgres};
+use super::{Bench, Figure, Measured, Measuring, Options, median, oracle, place::Place};
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::demo::{Coalition, Database, Wayhome};
@@ -75,10 +75,7 @@ async fn measure(context: &Context, options: &Options) -> Result<Measured, CliEr
     }
     // A temporary folder is often in memory, where nothing is durable.
     let place = Place::within(context, context.directory.path())?;
-    let server = match options.database {
-        Database::Sqlite => None,
-        Database::Postgres => Some(postgres(context)?),
-    };
+    let server = options.database.server(&context.ambient)?;
     let mut coalition = Coalition::found(Wayhome::this("warn")?, place.path(), server).await?;
     let outcome = measure_at(context, &mut coalition, place.path(), count).await;
     coalition.stop().await?;

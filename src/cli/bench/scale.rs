@@ -11,7 +11,7 @@ use super::filled::{self, EPOCH, PRESENCE, TOKENS, slot_owners};
 use super::{Bench, Figure, Measured, Measuring, Options, median, place::Place};
 use crate::ambient::Ambient;
 use crate::cli::{CliError, Context};
-use crate::demo::{Database, PostgresServer};
+use crate::demo::Database;
 use crate::exchange::lookup::{ProbedSubject, weigh};
 use crate::linkage::{Presence, RuleTable};
 use crate::store::{MeasuredIndex, Store, TOKEN};
@@ -53,10 +53,7 @@ async fn measure(context: &Context, options: &Options) -> Result<Measured, CliEr
         ));
     }
     let place = Place::within(context, context.directory.path())?;
-    let server = match options.database == Database::Postgres {
-        true => Some(PostgresServer::start(&place.path().join("postgres"))?),
-        false => None,
-    };
+    let server = options.database.server(&context.ambient)?;
     let mut figures = Vec::new();
     let mut smallest = None;
     for (rows, hits30, misses) in SIZES {

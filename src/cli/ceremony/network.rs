@@ -5,13 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 use super::words;
 use crate::cli::roster::RootArgs;
 use crate::cli::{CliError, Context};
+use crate::node::OperatorChannel;
 use crate::node::ceremony::{Ceremony, Terms};
-use crate::node::operator_client;
 use crate::proto::operator as pb;
 use crate::proto::operator::ceremony_service_client::CeremonyServiceClient;
 use crate::roster::MemberId;
@@ -27,9 +26,8 @@ pub struct NetworkArgs {
     pub over_network: bool,
 }
 
-async fn client(context: &Context) -> Result<CeremonyServiceClient<Channel>, CliError> {
-    let channel = operator_client(&context.directory.socket()).await?;
-    Ok(CeremonyServiceClient::new(channel))
+async fn client(context: &Context) -> Result<CeremonyServiceClient<OperatorChannel>, CliError> {
+    Ok(CeremonyServiceClient::new(context.operator().await?))
 }
 
 /// Calls a ceremony at the running node.

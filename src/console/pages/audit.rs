@@ -12,6 +12,16 @@ use crate::proto::operator::quota_service_client::QuotaServiceClient;
 /// The log.
 pub struct Audit;
 
+/// What a check came to, and in which words.
+fn outcome(checked: &pb::CheckLogResponse) -> (Tone, &'static str) {
+    match (checked.broken, checked.splits) {
+        (0, 0) => (Tone::Good, "audit-checked-good"),
+        (_, 0) => (Tone::Bad, "audit-checked-bad"),
+        (0, _) => (Tone::Bad, "audit-checked-split"),
+        _ => (Tone::Bad, "audit-checked-both"),
+    }
+}
+
 impl FormPage for Audit {
     const PATH: &'static str = "/audit";
 
@@ -110,21 +120,11 @@ impl FormPage for Audit {
             .check_log(pb::CheckLogRequest {})
             .await?
             .into_inner();
-        let tone = match checked.broken {
-            0 => Tone::Good,
-            _ => Tone::Bad,
-        };
+        let (tone, found) = outcome(&checked);
         Ok(Done::page(
             Page::new("audit", visit.text("audit-checked"))
                 .back(Self::PATH, visit.text("nav-audit"))
-                .notice(
-                    tone,
-                    visit.text("audit-checked"),
-                    visit.text(match checked.broken {
-                        0 => "audit-checked-good",
-                        _ => "audit-checked-bad",
-                    }),
-                )
+                .notice(tone, visit.text("audit-checked"), visit.text(found))
                 .summary(vec![
                     (
                         visit.text("audit-kept"),
@@ -139,10 +139,36 @@ impl FormPage for Audit {
                         Cell::text(checked.broken.to_string()),
                     ),
                     (
+                        visit.text("audit-splits"),
+                        Cell::text(checked.splits.to_string()),
+                    ),
+                    (
                         visit.text("audit-cosignatures"),
                         Cell::text(checked.cosignatures.to_string()),
                     ),
                 ]),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_is_good_only_where_nothing_was_found() {
+        for (broken, splits, good, words) in [
+            (0, 0, true, "audit-checked-good"),
+            (1, 0, false, "audit-checked-bad"),
+            (0, 2, false, "audit-checked-split"),
+            (3, 1, false, "audit-checked-both"),
+        ] {
+            let (tone, said) = outcome(&pb::CheckLogResponse {
+                broken,
+                splits,
+                ..pb::CheckLogResponse::default()
+            });
+            assert_eq!((tone == Tone::Good, said), (good, words));
+        }
     }
 }

@@ -91,17 +91,26 @@ struct Event {
     class: &'static str,
 }
 
+/// The best grade that a member gave; none while nobody has answered.
+fn best(search: &pb::CaseSearch) -> Option<&'static str> {
+    ["MATCH", "POSSIBLE", "NO_MATCH"].into_iter().find(|grade| {
+        search
+            .answers
+            .iter()
+            .flat_map(|answer| &answer.results)
+            .any(|result| result.grade == *grade)
+    })
+}
+
 fn events(visit: &Visit, case: &pb::GetCaseResponse, id: &str) -> Vec<Event> {
     let lang = visit.lang;
     let mut events = Vec::new();
     for search in &case.searches {
-        let best = ["MATCH", "POSSIBLE"].into_iter().find(|grade| {
-            search
-                .answers
-                .iter()
-                .flat_map(|answer| &answer.results)
-                .any(|result| result.grade == *grade)
-        });
+        let best = best(search);
+        let came = match best {
+            Some(best) => grade(lang, best),
+            None => Cell::tag(Tone::Plain, visit.text("search-no-answer")),
+        };
         events.push(Event {
             at_ms: search.began_ms,
             what: visit.text(if search.nightly {
@@ -109,14 +118,17 @@ fn events(visit: &Visit, case: &pb::GetCaseResponse, id: &str) -> Vec<Event> {
             } else {
                 "case-searched"
             }),
-            cell: grade(lang, best.unwrap_or("NO_MATCH")).and(Cell(vec![Piece::Link(
+            cell: came.and(Cell(vec![Piece::Link(
                 Link::new(
                     format!("/searches/{}", search.search),
                     visit.text("case-answers"),
                 )
                 .about(words::moment(lang, search.began_ms)),
             )])),
-            class: if best.is_some() { "hit" } else { "mark" },
+            class: match best {
+                Some("MATCH" | "POSSIBLE") => "hit",
+                _ => "mark",
+            },
         });
     }
     for asked in &case.asked {
@@ -364,21 +376,12 @@ fn case_forms(
     .form(again)
     .heading(visit.text("case-nightly-title"))
     .text(visit.text(text))
+    .form(Form::bare(here).button(act, visit.text(button), Tone::Plain))
     .form(
-        Form {
-            buttons: Vec::new(),
-            ..Form::new(here, "")
-        }
-        .button(act, visit.text(button), Tone::Plain),
-    )
-    .form(
-        Form {
-            buttons: Vec::new(),
-            ..Form::new(here, "")
-        }
-        .heading(visit.text("case-erase-title"))
-        .field(sure::field(visit, sent, "case-erase-text"))
-        .button("erase", visit.text("case-erase"), Tone::Bad),
+        Form::bare(here)
+            .heading(visit.text("case-erase-title"))
+            .field(sure::field(visit, sent, "case-erase-text"))
+            .button("erase", visit.text("case-erase"), Tone::Bad),
     )
 }
 
@@ -581,12 +584,9 @@ impl FormPage for AskedPage {
         }));
         if !matches!(asked.state.as_str(), "expired" | "withdrawn") {
             page = page.text(visit.text("told-again-text")).form(
-                Form {
-                    buttons: Vec::new(),
-                    ..Form::new(here, "")
-                }
-                .button("again", visit.text("told-again"), Tone::Good)
-                .button("back", visit.text("told-take-back"), Tone::Plain),
+                Form::bare(here)
+                    .button("again", visit.text("told-again"), Tone::Good)
+                    .button("back", visit.text("told-take-back"), Tone::Plain),
             );
         }
         Ok(page)
@@ -601,5 +601,44 @@ impl FormPage for AskedPage {
             })
             .await?;
         Ok(Done::see(visit.here.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_nobody_answered_has_no_grade() {
+        let answer = |grades: &[&str]| pb::SearchResponse {
+            results: grades
+                .iter()
+                .map(|grade| pb::SubjectResult {
+                    grade: (*grade).to_owned(),
+                    ..pb::SubjectResult::default()
+                })
+                .collect(),
+            ..pb::SearchResponse::default()
+        };
+        let failed = pb::SearchResponse {
+            error_code: "UNREACHABLE".to_owned(),
+            ..pb::SearchResponse::default()
+        };
+        for (answers, grade) in [
+            (vec![], None),
+            (vec![failed.clone()], None),
+            (vec![failed, answer(&["NO_MATCH"])], Some("NO_MATCH")),
+            (
+                vec![answer(&["NO_MATCH"]), answer(&["POSSIBLE"])],
+                Some("POSSIBLE"),
+            ),
+            (vec![answer(&["POSSIBLE", "MATCH"])], Some("MATCH")),
+        ] {
+            let search = pb::CaseSearch {
+                answers,
+                ..pb::CaseSearch::default()
+            };
+            assert_eq!(best(&search), grade);
+        }
     }
 }

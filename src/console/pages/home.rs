@@ -1,14 +1,13 @@
 //! What waits, and how the node is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::console::Console;
 use crate::console::forms::{At, ReadPage};
 use crate::console::gate::Visit;
 use crate::console::pages::inbox::open;
 use crate::console::problem::Problem;
 use crate::console::view::{Block, Cell, Figure, Page, Table, Tone};
-use crate::console::words;
+use crate::console::{Console, lock, words};
 use crate::exchange::RemoteRefusal;
 use crate::node::InProcess;
 use crate::proto::operator as pb;
@@ -142,10 +141,6 @@ pub async fn count(console: &Console, api: InProcess) -> Result<pb::GetStatusRes
     counted.at_ms = at_ms;
     counted.status = Some(status.clone());
     Ok(status)
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first page.

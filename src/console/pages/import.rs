@@ -223,9 +223,7 @@ impl FormPage for Upload {
     async fn act(visit: &Visit, _at: &At, sent: &Sent) -> Result<Done, Stop> {
         steward(visit)?;
         let Some(upload) = &sent.upload else {
-            let mut wrong = Wrong::default();
-            wrong.say("file", visit.text("import-need-file"));
-            return Err(Stop::Wrong(wrong));
+            return Err(Stop::at("file", visit.text("import-need-file")));
         };
         let mut meta = Meta {
             name: upload.name.clone(),
@@ -404,23 +402,17 @@ impl FormPage for Check {
         meta.date_order = or(sent.values.get("date_order"), &meta.date_order);
         meta.consent = sent.values.get("consent").to_owned();
         if let Err(why) = meta.options() {
-            let mut wrong = Wrong::default();
-            wrong.say("", why);
-            return Err(Stop::Wrong(wrong));
+            return Err(Stop::at("", why));
         }
         put_meta(visit, &tag(visit, upload), &meta).await?;
         if sent.values.get("act") != "import" {
             return Ok(Done::see(visit.here.clone()));
         }
-        let report = report(&meta, &content).await.map_err(|why| {
-            let mut wrong = Wrong::default();
-            wrong.say("", why);
-            Stop::Wrong(wrong)
-        })?;
+        let report = report(&meta, &content)
+            .await
+            .map_err(|why| Stop::at("", why))?;
         if report.tally.rejected > 0 && !sent.values.has("skip", "yes") {
-            let mut wrong = Wrong::default();
-            wrong.say("skip", visit.text("import-need-skip"));
-            return Err(Stop::Wrong(wrong));
+            return Err(Stop::at("skip", visit.text("import-need-skip")));
         }
         let counts = send(visit, &meta, content).await?;
         visit.console.store.forget_kept(&tag(visit, upload)).await?;
@@ -483,11 +475,7 @@ async fn send(
     meta: &Meta,
     content: Zeroizing<Vec<u8>>,
 ) -> Result<pb::ImportRecordsResponse, Stop> {
-    let general = |why: String| {
-        let mut wrong = Wrong::default();
-        wrong.say("", why);
-        Stop::Wrong(wrong)
-    };
+    let general = |why: String| Stop::at("", why);
     let options = meta.options().map_err(general)?;
     let format = format_of(meta, &content);
     let (parts, outgoing) = mpsc::channel(4);

@@ -3,7 +3,7 @@
 use crate::console::forms::{At, Done, FormPage, ReadPage, Sent};
 use crate::console::gate::Visit;
 use crate::console::pages::cases::shown;
-use crate::console::problem::{Problem, Stop, Wrong};
+use crate::console::problem::{Problem, Stop};
 use crate::console::view::{
     Block, Cell, Choice, Field, Form, Kind, Link, Page, Piece, Table, Tone,
 };
@@ -190,9 +190,7 @@ impl FormPage for RequestPage {
             _ => {
                 let fields = sent.values.all("fields");
                 if fields.is_empty() {
-                    let mut wrong = Wrong::default();
-                    wrong.say("fields", visit.text("inbox-need-fields"));
-                    return Err(Stop::Wrong(wrong));
+                    return Err(Stop::at("fields", visit.text("inbox-need-fields")));
                 }
                 let decision = Some(pb::Decision {
                     request,
@@ -395,13 +393,9 @@ async fn whole(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
     let told = summary.fields.iter().any(|field| field.told);
     if told && !matches!(summary.state.as_str(), "withdrawn" | "expired") {
         page = page.form(
-            Form {
-                buttons: Vec::new(),
-                ..Form::new(here, "")
-            }
-            .heading(visit.text("inbox-withdraw-title"))
-            .field(Field::hidden("what", "withdraw"))
-            .button("withdraw", visit.text("inbox-withdraw"), Tone::Bad),
+            Form::bare(here)
+                .heading(visit.text("inbox-withdraw-title"))
+                .button("withdraw", visit.text("inbox-withdraw"), Tone::Bad),
         );
     }
     Ok(review_form(visit, page, &summary))
@@ -412,13 +406,9 @@ fn review_form(visit: &Visit, page: Page, request: &pb::RequestSummary) -> Page 
         return page;
     }
     page.form(
-        Form {
-            buttons: Vec::new(),
-            ..Form::new(format!("/inbox/{}", request.request), "")
-        }
-        .heading(visit.text("inbox-review-title"))
-        .field(Field::hidden("what", "review"))
-        .button("right", visit.text("inbox-review-right"), Tone::Good)
-        .button("wrong", visit.text("inbox-review-wrong"), Tone::Bad),
+        Form::bare(format!("/inbox/{}", request.request))
+            .heading(visit.text("inbox-review-title"))
+            .button("right", visit.text("inbox-review-right"), Tone::Good)
+            .button("wrong", visit.text("inbox-review-wrong"), Tone::Bad),
     )
 }

@@ -1,13 +1,11 @@
 //! The coalition's members, and whether they can be reached.
 
-use std::sync::PoisonError;
-
 use crate::console::forms::{At, Done, FormPage, ReadPage, Sent};
 use crate::console::gate::Visit;
 use crate::console::pages::home::{is_reached, look};
 use crate::console::problem::{Problem, Stop, told};
 use crate::console::view::{Block, Cell, Form, Page, Table, Tone};
-use crate::console::words;
+use crate::console::{lock, words};
 use crate::exchange::disclose::Floor;
 use crate::exchange::policy::{Policy, Question, RecordFacts};
 use crate::proto::operator as pb;
@@ -60,13 +58,7 @@ impl FormPage for Members {
             (visit.text("members-expires"), moment(membership.expires)),
             (visit.text("members-vouched"), moment(membership.vouched)),
         ]);
-        let reached: Vec<(String, String, String)> = visit
-            .console
-            .reached
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .members
-            .clone();
+        let reached = lock(&visit.console.reached).members.clone();
         page = page.with(Block::Table(Table {
             caption: visit.text("members-list"),
             columns: ["member", "organisation", "part", "reached"]

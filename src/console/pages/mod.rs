@@ -75,7 +75,7 @@ pub fn routes(console: &Arc<Console>) -> Router {
 
 async fn nowhere(visit: Option<Extension<Visit>>) -> Response {
     match visit {
-        Some(Extension(visit)) => problem_page(&visit, &Problem::NotFound).await,
+        Some(Extension(visit)) => problem_page(&visit, &Problem::NotFound),
         None => {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_FOUND;

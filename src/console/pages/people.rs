@@ -125,9 +125,7 @@ impl FormPage for People {
                 if !matches!(code.as_str(), "ACCOUNT_NAME" | "NAME_TAKEN") {
                     return Err(status.into());
                 }
-                let mut wrong = Wrong::default();
-                wrong.say("name", visit.text(&format!("problem-{code}")));
-                Err(Stop::Wrong(wrong))
+                Err(Stop::at("name", visit.text(&format!("problem-{code}"))))
             }
         }
     }
@@ -146,9 +144,10 @@ impl FormPage for Somebody {
 
     async fn show(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
         let account = somebody(visit, at).await?;
-        let roles = match sent.is_fresh() {
-            true => account.roles.clone(),
-            false => sent.values.all("roles"),
+        // The other forms of the page send no roles: theirs would come back as none at all.
+        let roles = match sent.values.get("act") {
+            "roles" => sent.values.all("roles"),
+            _ => account.roles.clone(),
         };
         let here = format!("/people/{}", account.account);
         let mut page = Page::new("people", account.name.clone())
@@ -173,17 +172,13 @@ impl FormPage for Somebody {
                 .form(
                     Form::new(here.clone(), visit.text("people-reset"))
                         .act("reset")
-                        .heading(visit.text("people-reset-title"))
-                        .field(Field::hidden("what", "reset")),
+                        .heading(visit.text("people-reset-title")),
                 )
                 .form(
-                    Form {
-                        buttons: Vec::new(),
-                        ..Form::new(here, "")
-                    }
-                    .heading(visit.text("people-close-title"))
-                    .field(sure::field(visit, sent, "people-close-sure"))
-                    .button("close", visit.text("people-close"), Tone::Bad),
+                    Form::bare(here)
+                        .heading(visit.text("people-close-title"))
+                        .field(sure::field(visit, sent, "people-close-sure"))
+                        .button("close", visit.text("people-close"), Tone::Bad),
                 );
         }
         Ok(page)

@@ -1,8 +1,8 @@
 //! The member's own register: look, correct, protect, erase, publish.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::console::Console;
 use crate::console::forms::{At, Done, FormPage, Sent};
 use crate::console::gate::Visit;
 use crate::console::pages::cases::shown;
@@ -10,7 +10,7 @@ use crate::console::pages::search::{field_problem, record_field, record_values};
 use crate::console::pages::sure;
 use crate::console::problem::{Problem, Stop, Wrong};
 use crate::console::view::{Block, Cell, Field, Form, Link, Page, Table, Tone};
-use crate::console::words;
+use crate::console::{lock, words};
 use crate::exchange::RemoteRefusal;
 use crate::node::MAX_OPERATOR_MESSAGE;
 use crate::proto::operator as pb;
@@ -41,7 +41,7 @@ pub struct RegisterAfter;
 /// One record.
 pub struct RecordPage;
 
-/// Correcting one, or entering a new one.
+/// Correcting one.
 pub struct Correct;
 
 /// Entering a new one.
@@ -143,11 +143,7 @@ async fn register(visit: &Visit, after: &str, sent: &Sent) -> Result<Page, Probl
 
 /// How far a publication is, or the button that begins one.
 fn publishing(visit: &Visit, page: Page) -> Page {
-    let publishing = visit
-        .console
-        .publishing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let publishing = lock(&visit.console.publishing);
     if publishing.running {
         return page.notice(
             Tone::Plain,
@@ -172,20 +168,14 @@ fn publishing(visit: &Visit, page: Page) -> Page {
     if !visit.may(&["steward"]) {
         return page;
     }
-    page.form(
-        Form {
-            buttons: Vec::new(),
-            ..Form::new("/register", "")
-        }
-        .button("publish", visit.text("register-publish"), Tone::Good),
-    )
+    page.form(Form::bare("/register").button("publish", visit.text("register-publish"), Tone::Good))
 }
 
 /// Publishes beside the page: it goes on when the browser is gone.
 fn publish(visit: &Visit) {
     let console = Arc::clone(&visit.console);
     {
-        let mut publishing = lock(&console);
+        let mut publishing = lock(&console.publishing);
         if publishing.running {
             return;
         }
@@ -202,27 +192,20 @@ fn publish(visit: &Visit) {
                 .await?
                 .into_inner();
             while let Some(step) = steps.message().await? {
-                let mut publishing = lock(&console);
+                let mut publishing = lock(&console.publishing);
                 publishing.done = step.done;
                 publishing.total = step.total;
             }
             Ok::<(), tonic::Status>(())
         }
         .await;
-        let mut publishing = lock(&console);
+        let mut publishing = lock(&console.publishing);
         publishing.running = false;
         publishing.failed = outcome.err().map(|status| {
             let refusal = RemoteRefusal::from(status);
             (refusal.code, refusal.message)
         });
     });
-}
-
-fn lock(console: &Console) -> std::sync::MutexGuard<'_, Publishing> {
-    console
-        .publishing
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FormPage for Register {
@@ -256,9 +239,7 @@ impl FormPage for Register {
                 found.into_inner().handle
             ))),
             Err(status) if status.code() == tonic::Code::NotFound => {
-                let mut wrong = Wrong::default();
-                wrong.say("record_ref", visit.text("search-no-record"));
-                Err(Stop::Wrong(wrong))
+                Err(Stop::at("record_ref", visit.text("search-no-record")))
             }
             Err(status) => Err(status.into()),
         }
@@ -331,13 +312,10 @@ impl FormPage for RecordPage {
                     visit.text("record-correct"),
                 )]))
                 .form(
-                    Form {
-                        buttons: Vec::new(),
-                        ..Form::new(here.clone(), "")
-                    }
-                    .heading(visit.text("record-erase-title"))
-                    .field(sure::field(visit, sent, "record-erase-text"))
-                    .button("erase", visit.text("record-erase"), Tone::Bad),
+                    Form::bare(here.clone())
+                        .heading(visit.text("record-erase-title"))
+                        .field(sure::field(visit, sent, "record-erase-text"))
+                        .button("erase", visit.text("record-erase"), Tone::Bad),
                 );
         }
         if visit.may(&["caseworker"]) {
@@ -383,7 +361,7 @@ fn edit_form(
     visit: &Visit,
     sent: &Sent,
     action: String,
-    known: &std::collections::HashMap<String, String>,
+    known: &HashMap<String, String>,
     new: bool,
 ) -> Form {
     let mut form = Form::new(action, visit.text("console-save"));
@@ -395,20 +373,26 @@ fn edit_form(
     form
 }
 
-async fn save(
-    visit: &Visit,
-    sent: &Sent,
-    record_ref: Option<String>,
-) -> Result<pb::GetRecordResponse, Stop> {
+/// Brings one record in, and gives it as the register has it.
+async fn save(visit: &Visit, sent: &Sent) -> Result<pb::GetRecordResponse, Stop> {
     let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
-    let mut fields = record_values(sent, &names);
-    if let Some(record_ref) = record_ref {
-        fields.insert("record_ref".to_owned(), record_ref);
-    }
+    let fields = record_values(sent, &names);
     let mut wrong = Wrong::default();
     let record_ref = fields.get("record_ref").cloned().unwrap_or_default();
     wrong.need(visit, "record_ref", &record_ref);
     wrong.stop()?;
+    // An import would put this record in the place of the one that has the reference.
+    let taken = client(visit)
+        .get_record(pb::GetRecordRequest {
+            record_ref: record_ref.clone(),
+            ..pb::GetRecordRequest::default()
+        })
+        .await;
+    match taken {
+        Ok(_) => return Err(Stop::at("record_ref", visit.text("register-taken"))),
+        Err(status) if status.code() == tonic::Code::NotFound => {}
+        Err(status) => return Err(status.into()),
+    }
     let part = pb::ImportRecordsRequest {
         records: vec![pb::Record { fields }],
     };
@@ -446,10 +430,23 @@ impl FormPage for Correct {
 
     async fn act(visit: &Visit, at: &At, sent: &Sent) -> Result<Done, Stop> {
         let found = record_of(visit, at.get("handle")).await?;
-        let fields = found.record.unwrap_or_default().fields;
-        let record_ref = fields.get("record_ref").cloned();
-        let saved = save(visit, sent, record_ref).await?;
-        Ok(Done::see(format!("/register/{}", saved.handle)))
+        let known = found.record.unwrap_or_default().fields;
+        let names = FIELDS.iter().map(|field| field.name);
+        let names: Vec<&str> = names.filter(|name| *name != "record_ref").collect();
+        // What was left empty goes out of the record.
+        let mut fields: HashMap<String, String> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), String::new()))
+            .collect();
+        fields.extend(record_values(sent, &names));
+        client(visit)
+            .correct_record(pb::CorrectRecordRequest {
+                record_ref: known.get("record_ref").cloned().unwrap_or_default(),
+                fields,
+            })
+            .await
+            .map_err(|status| field_problem(visit, status))?;
+        Ok(Done::see(format!("/register/{}", found.handle)))
     }
 }
 
@@ -460,14 +457,14 @@ impl FormPage for Enter {
         if !visit.may(&["steward"]) {
             return Err(Problem::Role("ROLE_MISSING".to_owned()));
         }
-        let none = std::collections::HashMap::new();
+        let none = HashMap::new();
         Ok(Page::new("register", visit.text("register-new"))
             .back("/register", visit.text("nav-register"))
             .form(edit_form(visit, sent, Self::PATH.to_owned(), &none, true)))
     }
 
     async fn act(visit: &Visit, _at: &At, sent: &Sent) -> Result<Done, Stop> {
-        let saved = save(visit, sent, None).await?;
+        let saved = save(visit, sent).await?;
         Ok(Done::see(format!("/register/{}", saved.handle)))
     }
 }

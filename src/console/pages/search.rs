@@ -246,9 +246,7 @@ pub fn field_problem(visit: &Visit, status: tonic::Status) -> Stop {
         "TOO_FEW_ATTRIBUTES" => (String::new(), visit.text("search-too-little")),
         _ => return status.into(),
     };
-    let mut wrong = Wrong::default();
-    wrong.say(field, words);
-    Stop::Wrong(wrong)
+    Stop::at(field, words)
 }
 
 impl FormPage for Search {
@@ -305,9 +303,7 @@ impl FormPage for Search {
                 started.into_inner().search
             ))),
             Err(status) if RemoteRefusal::from(status.clone()).code == "NO_SUCH_RECORD" => {
-                let mut wrong = Wrong::default();
-                wrong.say("record_ref", visit.text("search-no-record"));
-                Err(Stop::Wrong(wrong))
+                Err(Stop::at("record_ref", visit.text("search-no-record")))
             }
             Err(status) => Err(field_problem(visit, status)),
         }
@@ -572,7 +568,7 @@ pub async fn answers(Extension(visit): Extension<Visit>, Path(search): Path<Stri
         ])
         .with(progress(&visit, &begun, 0))
         .with(Block::Rest);
-    let text = page_text(&visit, page).await;
+    let text = page_text(&visit, page);
     let (head, tail) = text.split_once(CUT).unwrap_or((text.as_str(), ""));
     let coming = Coming {
         next: head.to_owned(),

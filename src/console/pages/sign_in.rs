@@ -100,7 +100,7 @@ async fn claim(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
     }
     wrong.stop()?;
     if visit.is_held_off() {
-        return Err(general(visit.text("sign-in-held-off")));
+        return Err(Stop::at("", visit.text("sign-in-held-off")));
     }
     let _place = visit.console.hashing.acquire().await;
     let claimed = AccountServiceClient::new(visit.api())
@@ -123,9 +123,8 @@ async fn claim(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
                 "PASSWORD_LENGTH" => "password",
                 _ => return Err(status.into()),
             };
-            let mut wrong = Wrong::default();
-            wrong.say(field, visit.text(&format!("problem-{}", refusal.code)));
-            return Err(Stop::Wrong(wrong));
+            let words = visit.text(&format!("problem-{}", refusal.code));
+            return Err(Stop::at(field, words));
         }
     };
     let mut page = Page::new("", visit.text("claimed-title")).text(visit.text("claimed-text"));
@@ -154,12 +153,6 @@ async fn claim(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
             visit.text("claimed-next"),
         )]));
     Ok(Done::page(page))
-}
-
-fn general(words: String) -> Stop {
-    let mut wrong = Wrong::default();
-    wrong.say("", words);
-    Stop::Wrong(wrong)
 }
 
 impl FormPage for SetUp {
@@ -230,7 +223,7 @@ async fn sign_in(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
     wrong.need(visit, "code", values.get("code"));
     wrong.stop()?;
     if visit.is_held_off() {
-        return Err(general(visit.text("sign-in-held-off")));
+        return Err(Stop::at("", visit.text("sign-in-held-off")));
     }
     let _place = visit.console.hashing.acquire().await;
     let signed_in = AccountServiceClient::new(visit.console.api.as_person(None))
@@ -248,7 +241,8 @@ async fn sign_in(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
                 return Err(status.into());
             }
             visit.note_refusal();
-            return Err(general(visit.text(&format!("problem-{}", refusal.code))));
+            let words = visit.text(&format!("problem-{}", refusal.code));
+            return Err(Stop::at("", words));
         }
     };
     // The session that this one takes the place of ends.
@@ -359,9 +353,12 @@ impl FormPage for Language {
     const OPEN: bool = true;
 
     async fn show(visit: &Visit, _at: &At, _sent: &Sent) -> Result<Page, Problem> {
-        let choices = [(Lang::English, "English"), (Lang::Ukrainian, "Українська")]
+        let choices = Lang::ALL
             .into_iter()
-            .map(|(lang, name)| Choice::new(lang.code(), name, lang == visit.lang))
+            .map(|lang| {
+                // Each by its own name: whoever looks for a language can read that one.
+                Choice::new(lang.code(), lang.text("language-name"), lang == visit.lang)
+            })
             .collect();
         Ok(Page::new("", visit.text("language-title")).form(
             Form::new(Self::PATH, visit.text("console-save")).field(Field::new(

@@ -2,7 +2,7 @@
 
 use crate::console::forms::Sent;
 use crate::console::gate::Visit;
-use crate::console::problem::{Stop, Wrong};
+use crate::console::problem::Stop;
 use crate::console::view::{Choice, Field, Kind};
 
 /// The name of the box.
@@ -22,7 +22,5 @@ pub fn check(visit: &Visit, sent: &Sent) -> Result<(), Stop> {
     if sent.values.has(SURE, "yes") {
         return Ok(());
     }
-    let mut wrong = Wrong::default();
-    wrong.say(SURE, visit.text("console-need-sure"));
-    Err(Stop::Wrong(wrong))
+    Err(Stop::at(SURE, visit.text("console-need-sure")))
 }

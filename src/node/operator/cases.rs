@@ -11,8 +11,10 @@ use zeroize::Zeroizing;
 
 use super::disclosure::shown as shown_asked;
 use super::duty::Duty;
-use super::search::{ask, ground, holders, subjects};
-use super::{Operator, invalid, page_size, record, refused, store_failed, told};
+use super::search::{ask, ground, holders, is_searchable, subjects};
+use super::{
+    Operator, fields, invalid, no_such_record, page_size, record, refused, store_failed, told,
+};
 use crate::exchange::acting::acting_for;
 use crate::exchange::disclose::{Asked, NEVER};
 use crate::exchange::lookup::{LookupAt, Subjects};
@@ -20,7 +22,7 @@ use crate::exchange::{Party, enrol};
 use crate::node::accounts;
 use crate::proto::operator as pb;
 use crate::proto::operator::case_service_server::CaseService;
-use crate::records::{Column, Record};
+use crate::records::Column;
 use crate::roster::Member;
 use crate::store::{CaseItemRow, CaseRow, StoreError};
 
@@ -93,9 +95,9 @@ impl CaseService for Operator {
             .ok_or_else(no_such_case)?;
         let items = Items::of(&self.party, &case_id).await?;
         let search = items
-            .searches(self.party.ambient().now_ms())
-            .into_iter()
-            .find(|search| search.search == hex::encode(search_id))
+            .begun()
+            .find(|(begun, ..)| **begun == search_id)
+            .map(|begun| items.search(begun, self.party.ambient().now_ms()))
             .ok_or_else(no_such_case)?;
         Ok(Response::new(pb::GetSearchResponse {
             search: Some(search),
@@ -120,7 +122,7 @@ impl CaseService for Operator {
             let kept = read(&row)?;
             let child = self.child(&kept).await?;
             let items = Items::of(&self.party, &row.case_id).await?;
-            cases.push(summary(&self.party, &row, &kept, child.as_ref(), &items));
+            cases.push(summary(&row, &kept, child.as_ref(), &items));
         }
         Ok(Response::new(pb::ListCasesResponse { cases }))
     }
@@ -141,7 +143,7 @@ impl CaseService for Operator {
             .map(|read| (read.id, read.account.name))
             .collect();
         Ok(Response::new(pb::GetCaseResponse {
-            summary: Some(summary(&self.party, &row, &kept, child.as_ref(), &items)),
+            summary: Some(summary(&row, &kept, child.as_ref(), &items)),
             asked: self.asked(&items).await?,
             searches: items.searches(self.party.ambient().now_ms()),
             notes: items.notes(&names),
@@ -184,18 +186,25 @@ impl CaseService for Operator {
     ) -> Result<Response<pb::SetNightlyResponse>, Status> {
         self.caller(&request, Duty::Ask).await?;
         let asked = request.into_inner();
-        let row = self.row(&asked.case).await?;
-        let due_ms = match (asked.nightly, row.due_ms) {
-            (false, _) => NEVER,
-            (true, due_ms) if due_ms < NEVER => due_ms,
-            (true, _) => next_night(&self.party),
-        };
-        self.party
-            .store()
-            .set_case_due(&row.case_id, row.due_ms, due_ms)
-            .await
-            .map_err(|error| store_failed(&error))?;
-        Ok(Response::new(pb::SetNightlyResponse {}))
+        // The night's search may move the case meanwhile: what is set is set on the case as it is.
+        // One that was erased is found no more, which ends this.
+        loop {
+            let row = self.row(&asked.case).await?;
+            let due_ms = match (asked.nightly, row.due_ms) {
+                (false, _) => NEVER,
+                (true, due_ms) if due_ms < NEVER => due_ms,
+                (true, _) => next_night(&self.party),
+            };
+            let is_set = self
+                .party
+                .store()
+                .set_case_due(&row.case_id, row.due_ms, due_ms)
+                .await
+                .map_err(|error| store_failed(&error))?;
+            if is_set {
+                return Ok(Response::new(pb::SetNightlyResponse {}));
+            }
+        }
     }
 
     async fn erase_case(
@@ -241,15 +250,8 @@ impl Operator {
         }
         let mut ref_tag = None;
         if asked.record_ref.is_empty() {
-            let fields = asked.described.clone().unwrap_or_default().fields;
-            let described = record(&fields)?;
-            if enrol::keys(&self.party, &described, &[]).1.is_empty() {
-                return Err(invalid(
-                    "TOO_FEW_ATTRIBUTES",
-                    "too little is known of a child to search for it: give at least a name and a \
-                     date of birth, or a document number",
-                ));
-            }
+            let described = record(&asked.described.clone().unwrap_or_default().fields)?;
+            is_searchable(&self.party, &described)?;
         } else {
             let stored = store
                 .record_by_ref(&asked.record_ref)
@@ -305,7 +307,9 @@ impl Operator {
             return Ok(None);
         };
         let record = enrol::parse(&stored).map_err(|error| store_failed(&error))?;
-        Ok(Some(fields(&record)))
+        Ok(Some(pb::Record {
+            fields: fields(&record),
+        }))
     }
 
     /// What was asked on leads of a case.
@@ -335,15 +339,6 @@ impl Operator {
         }
         found.sort_by_key(|asked| asked.asked_ms);
         Ok(found)
-    }
-}
-
-fn fields(record: &Record) -> pb::Record {
-    pb::Record {
-        fields: record
-            .fields()
-            .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
-            .collect(),
     }
 }
 
@@ -453,6 +448,9 @@ async fn add(
     if there { Ok(()) } else { Err(no_such_case()) }
 }
 
+/// A search as it was begun: its id, when, and on what ground.
+type BegunItem<'a> = (&'a [u8; 16], u64, &'a pb::KeptSearch);
+
 /// What was done in a case.
 struct Items(Vec<([u8; 16], u64, pb::kept_case_item::Item)>);
 
@@ -469,39 +467,50 @@ impl Items {
         Ok(Self(items))
     }
 
-    fn searches(&self, now_ms: u64) -> Vec<pb::CaseSearch> {
-        let mut searches = Vec::new();
-        for (search_id, began_ms, item) in &self.0 {
-            let pb::kept_case_item::Item::Search(search) = item else {
-                continue;
-            };
-            let answers = self.answers(search_id);
-            let ended = answers.len() >= search.members.len() || now_ms > began_ms + SEARCH_MS;
-            searches.push(pb::CaseSearch {
-                search: hex::encode(search_id),
-                began_ms: *began_ms,
-                purpose: search.purpose.clone(),
-                legal_basis: search.legal_basis.clone(),
-                case_reference: search.case_reference.clone(),
-                members: search.members.clone(),
-                answers,
-                ended,
-                nightly: search.nightly,
-            });
-        }
-        searches
-    }
-
-    fn answers(&self, search_id: &[u8; 16]) -> Vec<pb::SearchResponse> {
+    /// The searches as they were begun, in their order.
+    fn begun(&self) -> impl DoubleEndedIterator<Item = BegunItem<'_>> {
         self.0
             .iter()
-            .filter_map(|(_, _, item)| match item {
-                pb::kept_case_item::Item::Answer(kept) if kept.search == search_id => {
-                    kept.answer.clone()
-                }
+            .filter_map(|(search_id, began_ms, item)| match item {
+                pb::kept_case_item::Item::Search(search) => Some((search_id, *began_ms, search)),
                 _ => None,
             })
+    }
+
+    /// A search with what it came to so far.
+    fn search(&self, begun: BegunItem<'_>, now_ms: u64) -> pb::CaseSearch {
+        let (search_id, began_ms, search) = begun;
+        let answers: Vec<_> = self.answers(search_id).cloned().collect();
+        let ended = answers.len() >= search.members.len() || now_ms > began_ms + SEARCH_MS;
+        pb::CaseSearch {
+            search: hex::encode(search_id),
+            began_ms,
+            purpose: search.purpose.clone(),
+            legal_basis: search.legal_basis.clone(),
+            case_reference: search.case_reference.clone(),
+            members: search.members.clone(),
+            answers,
+            ended,
+            nightly: search.nightly,
+        }
+    }
+
+    fn searches(&self, now_ms: u64) -> Vec<pb::CaseSearch> {
+        self.begun()
+            .map(|begun| self.search(begun, now_ms))
             .collect()
+    }
+
+    fn answers<'a>(
+        &'a self,
+        search_id: &'a [u8; 16],
+    ) -> impl Iterator<Item = &'a pb::SearchResponse> {
+        self.0.iter().filter_map(move |(_, _, item)| match item {
+            pb::kept_case_item::Item::Answer(kept) if kept.search == search_id => {
+                kept.answer.as_ref()
+            }
+            _ => None,
+        })
     }
 
     fn leads(&self) -> Vec<String> {
@@ -535,7 +544,6 @@ impl Items {
 }
 
 fn summary(
-    party: &Party,
     row: &CaseRow,
     kept: &pb::KeptCase,
     child: Option<&pb::Record>,
@@ -548,17 +556,17 @@ fn summary(
             .unwrap_or_default()
     };
     let names = [Column::FamilyName, Column::GivenName, Column::Patronymic].map(name);
-    let grades: Vec<String> = items
-        .searches(party.ambient().now_ms())
-        .pop()
+    let grades: Vec<&str> = items
+        .begun()
+        .next_back()
         .into_iter()
-        .flat_map(|search| search.answers)
-        .flat_map(|answer| answer.results)
-        .map(|result| result.grade)
+        .flat_map(|(search_id, ..)| items.answers(search_id))
+        .flat_map(|answer| &answer.results)
+        .map(|result| result.grade.as_str())
         .collect();
     let best = ["MATCH", "POSSIBLE", "NO_MATCH"]
         .into_iter()
-        .find(|grade| grades.iter().any(|given| given == grade));
+        .find(|grade| grades.contains(grade));
     pb::CaseSummary {
         case: hex::encode(row.case_id),
         case_reference: kept.case_reference.clone(),
@@ -658,12 +666,4 @@ fn id(text: &str) -> Result<[u8; 16], Status> {
 
 fn no_such_case() -> Status {
     refused(Code::NotFound, "NO_SUCH_CASE", "there is no such case")
-}
-
-fn no_such_record() -> Status {
-    refused(
-        Code::NotFound,
-        "NO_SUCH_RECORD",
-        "the register holds no record with that reference: see `wayhome records list`",
-    )
 }

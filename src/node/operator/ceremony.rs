@@ -2,6 +2,7 @@
 
 use tonic::{Code, Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, invalid, refused, store_failed};
 use crate::node::ceremonies::{CeremoniesError, Stand};
 use crate::node::ceremony::{Fingerprint, Terms};
@@ -15,8 +16,10 @@ impl CeremonyService for Operator {
         &self,
         request: Request<pb::CallCeremonyRequest>,
     ) -> Result<Response<pb::CallCeremonyResponse>, Status> {
+        let caller = self.caller(&request, Duty::Run).await?;
         let terms = terms(request.into_inner())?;
-        let fingerprint = self.ceremonies.call(terms).await.map_err(failed)?;
+        let called = caller.does(self.ceremonies.call(terms)).await;
+        let fingerprint = called.map_err(failed)?;
         Ok(Response::new(pb::CallCeremonyResponse {
             fingerprint: fingerprint.to_string(),
             folder: self.ceremonies.folder(fingerprint).display().to_string(),
@@ -27,8 +30,10 @@ impl CeremonyService for Operator {
         &self,
         request: Request<pb::JoinCeremonyRequest>,
     ) -> Result<Response<pb::JoinCeremonyResponse>, Status> {
+        let caller = self.caller(&request, Duty::Run).await?;
         let fingerprint = told(&request.into_inner().fingerprint)?;
-        let stand = self.ceremonies.join(fingerprint).await.map_err(failed)?;
+        let joined = caller.does(self.ceremonies.join(fingerprint)).await;
+        let stand = joined.map_err(failed)?;
         Ok(Response::new(pb::JoinCeremonyResponse {
             standing: Some(self.said(fingerprint, stand)),
         }))
@@ -38,6 +43,7 @@ impl CeremonyService for Operator {
         &self,
         request: Request<pb::GetCeremonyRequest>,
     ) -> Result<Response<pb::GetCeremonyResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
         let fingerprint = told(&request.into_inner().fingerprint)?;
         let stand = self.ceremonies.stand(fingerprint).await.map_err(failed)?;
         Ok(Response::new(pb::GetCeremonyResponse {

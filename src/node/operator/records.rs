@@ -9,7 +9,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::duty::Duty;
-use super::{Operator, invalid, page_size, record, refused, store_failed, told};
+use super::{
+    Operator, fields, invalid, no_such_record, page_size, record, refused, store_failed, told,
+};
 use crate::exchange::Party;
 use crate::exchange::enrol::{self, PublishError};
 use crate::proto::operator as pb;
@@ -126,12 +128,10 @@ impl RecordService for Operator {
             .map_err(|error| store_failed(&error))?
             .ok_or_else(no_such_record)?;
         let record = enrol::parse(&stored).map_err(|error| store_failed(&error))?;
-        let fields = record
-            .fields()
-            .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
-            .collect();
         Ok(Response::new(pb::GetRecordResponse {
-            record: Some(pb::Record { fields }),
+            record: Some(pb::Record {
+                fields: fields(&record),
+            }),
             state: stored.state.as_str().to_owned(),
             handle: hex::encode(stored.ref_tag()),
         }))
@@ -170,26 +170,15 @@ impl RecordService for Operator {
     }
 }
 
-fn no_such_record() -> Status {
-    refused(
-        tonic::Code::NotFound,
-        "NO_SUCH_RECORD",
-        "the register holds no record with that reference: see `wayhome records list`",
-    )
-}
-
 /// Changes fields of a record as it is.
 async fn correct(
     party: &Arc<Party>,
     asked: &pb::CorrectRecordRequest,
 ) -> Result<Option<pb::CorrectRecordResponse>, Status> {
     let change = |before: &Record| {
-        let mut fields: std::collections::HashMap<String, String> = before
-            .fields()
-            .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
-            .collect();
-        fields.extend(asked.fields.clone());
-        record(&fields)
+        let mut after = fields(before);
+        after.extend(asked.fields.clone());
+        record(&after)
     };
     let done = enrol::correct(party, &asked.record_ref, change)
         .await

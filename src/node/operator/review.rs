@@ -4,7 +4,7 @@ use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use super::duty::Duty;
-use super::{Operator, invalid, page_size, refused, store_failed};
+use super::{Operator, fields, invalid, page_size, refused, store_failed};
 use crate::exchange::enrol;
 use crate::linkage::{Presence, RuleId};
 use crate::proto::operator as pb;
@@ -105,10 +105,7 @@ impl Operator {
                 |(_, state)| state.as_str().to_owned(),
             ),
             record: record.map(|(record, _)| pb::Record {
-                fields: record
-                    .fields()
-                    .map(|(column, text)| (column.name().to_owned(), text.expose().clone()))
-                    .collect(),
+                fields: fields(&record),
             }),
             rules: told
                 .rules

@@ -9,13 +9,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::duty::Duty;
-use super::{Operator, invalid, record, refused, store_failed, told};
+use super::{Operator, invalid, no_such_record, record, store_failed, told};
 use crate::exchange::acting::acting_for;
 use crate::exchange::lookup::{self, LookupAt, MAX_SUBJECTS, Subject, SubjectGrade, Subjects};
 use crate::exchange::{Party, enrol};
 use crate::proto::exchange::{AttributeClass, Grade};
 use crate::proto::operator as pb;
 use crate::proto::operator::search_service_server::SearchService;
+use crate::records::Record;
 use crate::roster::Member;
 
 type Results = Pin<Box<dyn Stream<Item = Result<pb::SearchResponse, Status>> + Send>>;
@@ -116,13 +117,7 @@ pub(super) async fn subjects(
             .record_by_ref(record_ref)
             .await
             .map_err(|error| store_failed(&error))?
-            .ok_or_else(|| {
-                refused(
-                    tonic::Code::NotFound,
-                    "NO_SUCH_RECORD",
-                    "the register holds no record with that reference: see `wayhome records list`",
-                )
-            })?;
+            .ok_or_else(no_such_record)?;
         subjects.push(Subject::Own {
             stored: Box::new(stored),
             pseudonym: *party.pseudonym(record_ref)?.as_bytes(),
@@ -130,16 +125,25 @@ pub(super) async fn subjects(
     }
     for given in &asked.subjects {
         let record = record(&given.fields)?;
-        if enrol::keys(party, &record, &[]).1.is_empty() {
-            return Err(invalid(
-                "TOO_FEW_ATTRIBUTES",
-                "too little is known of a child to search for it: give at least a name and a date \
-                 of birth, or a document number",
-            ));
-        }
+        is_searchable(party, &record)?;
         subjects.push(Subject::Described(Box::new(record)));
     }
     Ok(Subjects::new(subjects))
+}
+
+/// Whether enough is known of a child to search for it.
+///
+/// # Errors
+/// `TOO_FEW_ATTRIBUTES` if not.
+pub(super) fn is_searchable(party: &Party, record: &Record) -> Result<(), Status> {
+    if enrol::keys(party, record, &[]).1.is_empty() {
+        return Err(invalid(
+            "TOO_FEW_ATTRIBUTES",
+            "too little is known of a child to search for it: give at least a name and a date of \
+             birth, or a document number",
+        ));
+    }
+    Ok(())
 }
 
 pub(super) async fn ask(
