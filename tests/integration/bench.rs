@@ -31,7 +31,7 @@ async fn a_silent_hit_cannot_be_told_from_a_miss() {
     assert_eq!(figure("largest_answer_bytes")["ratio"], 1.0, "{object}");
     // No answer leaves before its tick.
     for kind in ["miss_median_ms", "silent_median_ms", "hit_median_ms"] {
-        assert!(figure(kind)["value"].as_f64().unwrap() > 9.0, "{object}");
+        assert!(figure(kind)["value"].as_f64().unwrap() > 24.0, "{object}");
     }
 }
 

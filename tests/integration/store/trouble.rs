@@ -1,7 +1,11 @@
 //! A database server that refuses, or cannot do what it is asked: what it says, and that the store
 //! goes on by itself once it can.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::task::JoinHandle;
 use wayhome::ambient::Ambient;
 use wayhome::demo::PostgresServer;
 use wayhome::store::StoreError;
@@ -41,6 +45,32 @@ async fn a_wrong_password_is_told_with_its_remedy_and_never_repeated() {
     open(&with("right-word"), &ring).await.close().await;
 }
 
+/// Writes until the server holds a writer back for want of a standby, and gives that writer, which
+/// ends when the server waits no more.
+async fn somebody_waits_for_a_standby(address: &str) -> JoinHandle<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (address, stop) = (address.to_owned(), Arc::clone(&stop));
+        async move {
+            while !stop.load(Ordering::Relaxed) {
+                run(&address, &["CREATE TABLE held ()", "DROP TABLE held"]).await;
+            }
+        }
+    });
+    let mut connection = PgConnection::connect(address).await.unwrap();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_does_not_confirm_holds_answers_back_and_is_named() {
     let home = tempfile::tempdir().unwrap();
@@ -53,6 +83,7 @@ async fn a_standby_that_does_not_confirm_holds_answers_back_and_is_named() {
     // From now on the server waits for a standby that there is not.
     let wait = "ALTER SYSTEM SET synchronous_standby_names = 'nobody'";
     run(&address, &[wait, "SELECT pg_reload_conf()"]).await;
+    let held = somebody_waits_for_a_standby(&address).await;
     let error = commit(&ledger, 1).await.unwrap_err();
     assert!(matches!(error, StoreError::Away { .. }), "{error}");
     assert!(
@@ -62,6 +93,8 @@ async fn a_standby_that_does_not_confirm_holds_answers_back_and_is_named() {
     // It is given up; the server finishes what it was at, and the store goes on without a restart.
     let go_on = "ALTER SYSTEM RESET synchronous_standby_names";
     run(&address, &[go_on, "SELECT pg_reload_conf()"]).await;
+    // The server has heard of it: it lets go of who waited.
+    held.await.unwrap();
     let place = commit(&ledger, 2).await.unwrap();
     assert_eq!(place, 2, "what was not confirmed was durable after all");
     let leaves = store.leaves(0, 10).await.unwrap();
