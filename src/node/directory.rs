@@ -39,6 +39,19 @@ pub struct DirectoryError {
     remedy: &'static str,
 }
 
+/// A directory that is this process's. Dropped, it is anybody's again.
+#[derive(Debug)]
+#[must_use = "the directory is locked as long as this lives"]
+pub struct DirectoryLock(std::fs::File);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that is just being started has it as well, until
+        // it becomes the program that it is to run.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Directory {
     /// The directory at `path`, which need not exist yet.
     #[must_use]
@@ -96,11 +109,11 @@ impl Directory {
             .map_err(|error| wrong(&keys, &error))
     }
 
-    /// Locks the directory for this process, as long as the file lives.
+    /// Locks the directory for this process, as long as the lock lives.
     ///
     /// # Errors
     /// If another process has it, or others than its owner can reach into it.
-    pub fn lock(&self) -> Result<std::fs::File, DirectoryError> {
+    pub fn lock(&self) -> Result<DirectoryLock, DirectoryError> {
         use std::os::unix::fs::MetadataExt as _;
         let mode = std::fs::metadata(&self.0)
             .map_err(|error| wrong(&self.0, &error))?
@@ -122,7 +135,7 @@ impl Directory {
             reason: error.to_string(),
             remedy: "another process runs this node: stop it first",
         })?;
-        Ok(file)
+        Ok(DirectoryLock(file))
     }
 
     /// Reads a text file of the directory.

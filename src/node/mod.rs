@@ -38,7 +38,7 @@ mod witness_run;
 pub use backup::BackupConfig;
 pub use config::{Config, ConfigError, LogConfig, default_rederive_per_minute};
 pub use database::{DatabaseAddress, DatabaseAddressError};
-pub use directory::{Directory, DirectoryError};
+pub use directory::{Directory, DirectoryError, DirectoryLock};
 pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use keys::KeysConfig;
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};

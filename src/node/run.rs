@@ -14,7 +14,7 @@ use tonic::transport::Server;
 use super::accounts;
 use super::ceremonies::{Ceremonies, CeremonyDesk};
 use super::config::{Config, ConfigError};
-use super::directory::{Directory, DirectoryError};
+use super::directory::{Directory, DirectoryError, DirectoryLock};
 use super::guard::Guard;
 use super::house;
 use super::identity::{Identity, IdentityError};
@@ -280,7 +280,7 @@ pub struct Opened {
     pub peers: Arc<PinnedPeers>,
     /// The files of the directory that were looked at.
     pub(super) seen_files: SeenFiles,
-    _lock: std::fs::File,
+    _lock: DirectoryLock,
 }
 
 /// The newest roster that the node of a directory trusts, expired or not, as its database has it;
@@ -497,7 +497,7 @@ pub async fn run(
         }
     };
     let _ = stop.send(true);
-    beside.abort_all();
+    beside.shutdown().await;
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
