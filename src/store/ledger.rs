@@ -66,6 +66,7 @@ impl Ledger {
             keeper: parts.keeper,
             term: None,
             signed: None,
+            litter: true,
             revoked: None,
             standing: Arc::clone(&standing),
         };

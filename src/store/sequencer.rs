@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::act::{Act, Committed, Position};
+use super::db::{Tx, values};
 use super::group::Group;
 use super::journal::JournalEntry;
 use super::ledger::{LogSigner, Request, Standing};
@@ -48,6 +49,8 @@ pub(super) struct Sequencer {
     /// The newest state that this process knows to be signed, by itself or by another process: what
     /// the database must still hold.
     pub(super) signed: Option<SignedHead>,
+    /// Whether evidence may be left behind leaves that never came to be ([`Sequencer::clear`]).
+    pub(super) litter: bool,
     /// Why this process never signs again.
     pub(super) revoked: Option<TermRefused>,
     /// What others are told.
@@ -198,16 +201,21 @@ impl Sequencer {
         }
     }
 
-    /// Commits a group, in a new term if the one that this process is in ends.
+    /// Commits a group, in a new term if the one that this process is in ends, and once more if
+    /// what another process left behind may have been in its way.
     async fn commit_in_term(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
         let mut tries = 1;
         loop {
+            let cleared = self.litter;
             let failed = match self.commit_settled(acts, false).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(failed) => failed,
             };
+            self.litter = true;
             let ended = matches!(failed.error, StoreError::NotSigned(TermRefused::Elsewhere));
-            if !ended || tries == TRIES {
+            let littered =
+                failed.undone && !cleared && matches!(failed.error, StoreError::Statement { .. });
+            if !(ended || littered) || tries == TRIES {
                 return Err(failed);
             }
             tries += 1;
@@ -218,8 +226,8 @@ impl Sequencer {
         }
     }
 
-    /// Commits a group, as [`Self::commit_group`] does. Where the commit was not confirmed the database is asked what became of it,
-    /// so that nothing is done twice.
+    /// Commits a group, as [`Self::commit_group`] does. Where the commit was not confirmed the
+    /// database is asked what became of it, so that nothing is done twice.
     async fn commit_settled(
         &mut self,
         acts: &[Act],
@@ -295,6 +303,9 @@ impl Sequencer {
         }
         let mut frontier = state.frontier;
         let old_size = frontier.size();
+        if self.litter {
+            self.clear(&mut tx, old_size).await?;
+        }
         let mut group = Group::open(&self.store, &mut tx, acts).await?;
         let mut outcomes = Vec::with_capacity(acts.len());
         for act in acts {
@@ -364,8 +375,23 @@ impl Sequencer {
         }
     }
 
+    /// Removes evidence behind leaves from `size` on, which are not there. Parts of the evidence may
+    /// lie on other servers, each of which commits by itself a moment before this one does: a commit
+    /// that then fails here leaves theirs behind, and the next leaf with that index could not be kept.
+    async fn clear(&self, tx: &mut Tx, size: u64) -> Result<(), StoreError> {
+        tx.run("DELETE FROM evidence WHERE leaf_index >= $1", values![size])
+            .await?;
+        tx.run(
+            "DELETE FROM evidence_items WHERE leaf_index >= $1",
+            values![size],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// A state that this process signed is durable; after this, answers that rest on it may leave.
     fn advance(&mut self, next: SignedHead) {
+        self.litter = false;
         self.keeper.signed(&next);
         self.signed = Some(next);
     }

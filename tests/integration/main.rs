@@ -36,6 +36,7 @@ mod membership;
 mod office;
 mod oracle;
 #[cfg(feature = "pkcs11")]
+mod partitions;
 mod pkcs11;
 mod policy;
 mod postgres;

@@ -69,8 +69,10 @@ async fn tables(tx: &mut Tx, backend: Backend) -> Result<Vec<String>, StoreError
              ORDER BY name"
         }
         Backend::Postgres => {
-            "SELECT table_name::text FROM information_schema.tables
-             WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY 1"
+            // A table that lies in parts is one table.
+            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')
+                 AND NOT c.relispartition ORDER BY 1"
         }
     };
     tx.read(sql, vec![])

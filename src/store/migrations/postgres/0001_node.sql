@@ -53,9 +53,8 @@ CREATE TABLE lookup_index (
     rule      BIGINT NOT NULL,
     record_id BIGINT NOT NULL,
     epoch     BIGINT NOT NULL,
-    row_tag   BYTEA    NOT NULL,           -- vouches for the row, 8 octets
-    PRIMARY KEY (token, rule, record_id)
-);
+    row_tag   BYTEA    NOT NULL           -- vouches for the row, 8 octets
+) PARTITION BY HASH (token);
 CREATE INDEX lookup_index_by_record ON lookup_index (record_id);
 
 -- Which state the index is in: one row. What was surveyed and what is answered from memory is held
@@ -146,9 +145,8 @@ CREATE TABLE evidence (
     part       BIGINT NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review,
                                           -- 5 document
     data_key   BYTEA    NOT NULL,
-    sealed     BYTEA    NOT NULL,
-    PRIMARY KEY (leaf_index, part)
-);
+    sealed     BYTEA    NOT NULL
+) PARTITION BY HASH (leaf_index);
 CREATE INDEX evidence_for_review ON evidence (leaf_index) WHERE part = 4;
 
 -- Their items, each under its own key, so that one can be erased alone.
@@ -158,9 +156,8 @@ CREATE TABLE evidence_items (
     position   BIGINT NOT NULL,
     item_hash  BYTEA    NOT NULL,
     data_key   BYTEA,
-    sealed     BYTEA,
-    PRIMARY KEY (leaf_index, part, position)
-);
+    sealed     BYTEA
+) PARTITION BY HASH (leaf_index);
 
 CREATE TABLE log_leaves (
     leaf_index BIGINT PRIMARY KEY,
@@ -426,3 +423,18 @@ CREATE INDEX case_items_by_case ON case_items (case_id, at_ms);
 -- Holds no row. Whoever writes locks it first, so that one transaction writes at a time, whichever
 -- process it belongs to.
 CREATE TABLE writer ();
+
+-- What grows without end lies in parts by a hash of its key, so that a part can move to another
+-- server. Each part keeps its own rows apart by the whole key: the table as a whole may then have
+-- parts elsewhere, and since the hash is of a part of the key, no key can be in two parts.
+DO $$
+BEGIN
+    FOR part IN 0..7 LOOP
+        EXECUTE format('CREATE TABLE lookup_index_%s PARTITION OF lookup_index
+            (PRIMARY KEY (token, rule, record_id)) FOR VALUES WITH (MODULUS 8, REMAINDER %s)', part, part);
+        EXECUTE format('CREATE TABLE evidence_%s PARTITION OF evidence
+            (PRIMARY KEY (leaf_index, part)) FOR VALUES WITH (MODULUS 8, REMAINDER %s)', part, part);
+        EXECUTE format('CREATE TABLE evidence_items_%s PARTITION OF evidence_items
+            (PRIMARY KEY (leaf_index, part, position)) FOR VALUES WITH (MODULUS 8, REMAINDER %s)', part, part);
+    END LOOP;
+END $$;
