@@ -46,7 +46,8 @@ impl Default for DatabaseAddress {
 /// The address names no database this program knows. It is not repeated: it may hold a password.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the database's address is not understood: write sqlite:PATH, or postgres://USER@HOST/DATABASE"
+    "the database's address is not understood: write sqlite:PATH, or postgres://USER@HOST/DATABASE, \
+     with further hosts after commas"
 )]
 pub struct DatabaseAddressError;
 

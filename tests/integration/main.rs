@@ -21,6 +21,7 @@ mod disclosure;
 mod doctor;
 mod durability;
 mod exchange;
+mod failover;
 mod forge;
 mod fuzz;
 mod gate;

@@ -1,15 +1,16 @@
 //! PostgreSQL: a server, which several processes of one node may share.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{
-    PgArgumentBuffer, PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgTypeInfo, Postgres,
+    PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions,
+    PgTypeInfo, Postgres,
 };
 use sqlx::{ConnectOptions as _, Encode, Executor, Row as _, SqlSafeStr, Transaction, Type};
 
@@ -24,6 +25,8 @@ pub(super) struct PostgresPools {
     pub(super) readers: PgPool,
     /// How many connections the writer's place has had.
     sessions: Arc<AtomicU64>,
+    /// Lives as long as these pools are used.
+    _used: Arc<()>,
 }
 
 const READERS: u32 = 8;
@@ -34,6 +37,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit is waited for.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether another of several servers is the primary now, and how long one
+/// of them may take to say so.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The oldest server this program is tested with, as `server_version_num` states it.
 const OLDEST: i32 = 140_000;
 
@@ -43,25 +51,10 @@ const MIGRATION_LOCK: i64 = 0x7761_7968_6f6d;
 
 impl PostgresPools {
     pub(super) async fn open(address: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(address)
-            .map_err(|_| StoreError::Open {
-                location: "postgres://".to_owned(),
-                // The driver's own words might hold the password.
-                reason: "the address cannot be read".to_owned(),
-                remedy: "write it as postgres://USER@HOST:PORT/DATABASE, or \
-                         postgres:///DATABASE?host=/run/postgresql&user=USER for a socket",
-            })?
-            .application_name("wayhome")
-            .options([
-                // A process that is stopped while it holds the writer's place must not hold up
-                // the others: the server ends its transaction.
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("lock_timeout", "20s"),
-                ("statement_timeout", "600s"),
-                // Nested loops over keys are always right for these statements.
-                ("jit", "off"),
-            ])
-            .disable_statement_logging();
+        let servers = servers(address)?;
+        let several = servers.len() > 1;
+        let current = first_primary(&servers).await?;
+        let options = servers[current].clone();
         let location = location(&options);
         let opening = |error: sqlx::Error| StoreError::Open {
             location: location.clone(),
@@ -74,6 +67,9 @@ impl PostgresPools {
                 .after_connect(move |connection, _| {
                     sessions.fetch_add(1, Ordering::AcqRel);
                     Box::pin(async move {
+                        if several && in_recovery(connection).await? {
+                            return Err(sqlx::Error::Protocol("it is a standby".to_owned()));
+                        }
                         // An answer rests on its commit being on the disk. A server that waits for
                         // its standbys besides goes on doing so.
                         connection
@@ -86,22 +82,6 @@ impl PostgresPools {
                     })
                 })
         };
-        // The first connection is made by itself: a pool would try a server that is not there
-        // until its time-out, and tell less.
-        let mut first = options.connect().await.map_err(&opening)?;
-        let version: i32 = sqlx::query("SELECT current_setting('server_version_num')::int4")
-            .fetch_one(&mut first)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(&opening)?;
-        sqlx::Connection::close(first).await.map_err(&opening)?;
-        if version < OLDEST {
-            return Err(StoreError::Open {
-                location,
-                reason: format!("its server is PostgreSQL {}", version / 10_000),
-                remedy: "upgrade the server to PostgreSQL 14 or newer",
-            });
-        }
         let sessions = Arc::<AtomicU64>::default();
         let writer = pool(Arc::clone(&sessions))
             .max_connections(1)
@@ -116,10 +96,17 @@ impl PostgresPools {
             .connect_with(options)
             .await
             .map_err(&opening)?;
+        let used = Arc::new(());
+        if several {
+            let pools = [writer.clone(), readers.clone()];
+            let user = Arc::downgrade(&used);
+            tokio::spawn(follow_primary(pools, user, servers, current));
+        }
         Ok(Self {
             writer,
             readers,
             sessions,
+            _used: used,
         })
     }
 
@@ -174,6 +161,137 @@ impl PostgresPools {
             .await
             .map_err(|error| failed(name, &error))?;
         Ok(tx)
+    }
+}
+
+/// The servers that an address names: one, or a list of hosts as libpq takes it
+/// (`postgres://USER@ONE:5432,TWO:5432/DATABASE`), of which one is the primary.
+fn servers(address: &str) -> Result<Vec<PgConnectOptions>, StoreError> {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    hosts
+        .split(',')
+        .map(|host| {
+            let options = PgConnectOptions::from_str(&format!("{scheme}://{user}{host}{path}"))
+                .map_err(|_| StoreError::Open {
+                    location: "postgres://".to_owned(),
+                    // The driver's own words might hold the password.
+                    reason: "the address cannot be read".to_owned(),
+                    remedy: "write it as postgres://USER@HOST:PORT/DATABASE, with further HOST:PORT \
+                             after commas, or postgres:///DATABASE?host=/run/postgresql&user=USER \
+                             for a socket",
+                })?;
+            Ok(options
+                .application_name("wayhome")
+                .options([
+                    // A process that is stopped while it holds the writer's place must not hold up
+                    // the others: the server ends its transaction.
+                    ("idle_in_transaction_session_timeout", "5s"),
+                    ("lock_timeout", "20s"),
+                    ("statement_timeout", "600s"),
+                    // Nested loops over keys are always right for these statements.
+                    ("jit", "off"),
+                ])
+                .disable_statement_logging())
+        })
+        .collect()
+}
+
+async fn in_recovery(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query("SELECT pg_is_in_recovery()")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
+}
+
+/// The first server that takes writes, or the only one, whatever it takes. Each is connected to by
+/// itself: a pool would try one that is not there until its time-out, and tell less.
+async fn first_primary(servers: &[PgConnectOptions]) -> Result<usize, StoreError> {
+    let mut first_error = None;
+    for (number, options) in servers.iter().enumerate() {
+        match look_at(options).await {
+            Ok(standby) if !standby || servers.len() == 1 => return Ok(number),
+            Ok(_) => {
+                first_error.get_or_insert(StoreError::Open {
+                    location: location(options),
+                    reason: "it is a standby, and none of the others takes writes".to_owned(),
+                    remedy: "have one of the servers promoted, or name the primary too",
+                });
+            }
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(first_error.unwrap_or_else(|| StoreError::Open {
+        location: "postgres://".to_owned(),
+        reason: "the address names no server".to_owned(),
+        remedy: "write it as postgres://USER@HOST:PORT/DATABASE",
+    }))
+}
+
+/// Whether a server is there, is new enough, and is a standby.
+async fn look_at(options: &PgConnectOptions) -> Result<bool, StoreError> {
+    let opening = |error: sqlx::Error| StoreError::Open {
+        location: location(options),
+        reason: error.to_string(),
+        remedy: remedy(&error),
+    };
+    let mut connection = options.connect().await.map_err(opening)?;
+    let version: i32 = sqlx::query("SELECT current_setting('server_version_num')::int4")
+        .fetch_one(&mut connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(opening)?;
+    let standby = in_recovery(&mut connection).await.map_err(opening)?;
+    sqlx::Connection::close(connection).await.map_err(opening)?;
+    if version < OLDEST {
+        return Err(StoreError::Open {
+            location: location(options),
+            reason: format!("its server is PostgreSQL {}", version / 10_000),
+            remedy: "upgrade the server to PostgreSQL 14 or newer",
+        });
+    }
+    Ok(standby)
+}
+
+/// Directs new connections to whichever server is the primary, until nobody uses the pools.
+/// Connections to one that no longer is end with it: a server becomes a standby by being started anew.
+async fn follow_primary(
+    pools: [PgPool; 2],
+    used: Weak<()>,
+    servers: Vec<PgConnectOptions>,
+    mut current: usize,
+) {
+    let mut held: Option<PgConnection> = None;
+    while used.strong_count() > 0 && !pools[0].is_closed() {
+        tokio::time::sleep(LOOK).await;
+        let looked = tokio::time::timeout(LOOK_TIMEOUT, async {
+            if held.is_none() {
+                held = Some(servers[current].connect().await?);
+            }
+            match held.as_mut() {
+                Some(connection) => in_recovery(connection).await,
+                None => Ok(true),
+            }
+        });
+        if matches!(looked.await, Ok(Ok(false))) {
+            continue;
+        }
+        held = None;
+        for (number, options) in servers.iter().enumerate() {
+            let looked = tokio::time::timeout(LOOK_TIMEOUT, look_at(options)).await;
+            if number == current || !matches!(looked, Ok(Ok(false))) {
+                continue;
+            }
+            tracing::warn!(server = %location(options), "this database server is the primary now");
+            current = number;
+            for pool in &pools {
+                pool.set_connect_options(options.clone());
+            }
+            break;
+        }
     }
 }
 
@@ -407,13 +525,38 @@ fn remedy(error: &sqlx::Error) -> &'static str {
         "53100" => "the server's disk is full: free space; the node goes on by itself then",
         "53300" => "raise max_connections: each process of the node uses up to 9",
         "25006" => {
-            "this server is a standby: address the primary, or both with \
-             target_session_attrs=read-write through a proxy"
+            "this server is a standby: name the primary too, as in postgres://USER@ONE,TWO/DATABASE"
         }
         "57P03" => "the server is starting or shutting down: wait",
         "55P03" | "25P03" => {
             "another process of this node holds the writer's place: check that none is stopped"
         }
         _ => "check the server's own log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(address: &str) -> Vec<String> {
+        servers(address).unwrap().iter().map(location).collect()
+    }
+
+    #[test]
+    fn an_address_names_one_server_or_several() {
+        assert_eq!(hosts("postgres://u@one:5433/d"), ["d at one:5433"]);
+        assert_eq!(
+            hosts("postgres://u:p%40,q@one:5433,two,three:1/d?sslmode=require"),
+            ["d at one:5433", "d at two:5432", "d at three:1"]
+        );
+        assert_eq!(
+            hosts("postgresql://u@%2Frun%2Fa,%2Frun%2Fb/d"),
+            ["d at /run/a", "d at /run/b"]
+        );
+        assert_eq!(
+            hosts("postgres:///d?host=/run/postgresql&user=u"),
+            ["d at /run/postgresql"]
+        );
     }
 }
