@@ -46,11 +46,12 @@ impl Store {
     ) -> Result<Vec<Result<Vec<u8>, StoreError>>, StoreError> {
         let rows = self
             .db
-            .read(
+            .read_settled(
                 "audit-leaves",
                 "SELECT leaf_index, leaf_hash, sealed FROM log_leaves
                  WHERE leaf_index >= $1 AND leaf_index < $2 ORDER BY leaf_index",
                 values![start, end],
+                end.saturating_sub(start),
             )
             .await?;
         let mut rows = rows.iter().peekable();

@@ -35,11 +35,12 @@ impl Store {
     pub async fn leaves(&self, start: u64, count: u64) -> Result<Vec<Vec<u8>>, StoreError> {
         let rows = self
             .db
-            .read(
+            .read_settled(
                 "read-leaves",
                 "SELECT leaf_index, leaf_hash, sealed FROM log_leaves
                  WHERE leaf_index >= $1 ORDER BY leaf_index LIMIT $2",
                 values![start, count],
+                count,
             )
             .await?;
         let mut leaves = Vec::with_capacity(rows.len());
@@ -104,11 +105,12 @@ impl Store {
     pub async fn log_row(&self, level: u8, start: u64, end: u64) -> Result<Vec<Hash>, StoreError> {
         let rows = self
             .db
-            .read(
+            .read_settled(
                 "read-log-row",
                 "SELECT idx, hash FROM log_nodes
                  WHERE level = $1 AND idx >= $2 AND idx < $3 ORDER BY idx",
                 values![u64::from(level), start, end],
+                end.saturating_sub(start),
             )
             .await?;
         let mut hashes = Vec::with_capacity(rows.len());

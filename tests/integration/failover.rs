@@ -244,6 +244,39 @@ impl Drop for Cluster {
     }
 }
 
+/// Reads leaves until a standby has been asked for them.
+async fn a_standby_is_read_from(cluster: &Cluster, coalition: &Coalition, primary: usize) {
+    let store = coalition.store("pl").await;
+    let others = cluster.servers.iter().enumerate();
+    let others = others.filter(|(number, _)| *number != primary);
+    let addresses: Vec<String> = others
+        .map(|(_, server)| format!("postgres://wayhome@127.0.0.1:{}/node", server.port))
+        .collect();
+    let reading = async {
+        loop {
+            assert_eq!(store.leaves(0, 1).await.unwrap().len(), 1);
+            for address in &addresses {
+                let mut connection = PgConnection::connect(address).await.unwrap();
+                let asked: bool = sqlx::query_scalar(
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity
+                         WHERE application_name = 'wayhome' AND query LIKE '%FROM log_leaves%')",
+                )
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+                connection.close().await.unwrap();
+                if asked {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, reading).await;
+    assert!(outcome.is_ok(), "no standby was asked");
+    store.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_is_lost_under_load_and_nothing_acknowledged_with_it() {
     if !(Path::new(PATRONI).exists() && Path::new(ETCD).exists()) {
@@ -277,6 +310,8 @@ async fn a_primary_is_lost_under_load_and_nothing_acknowledged_with_it() {
     let verify = ["--json", "audit", "verify", "pl"];
     let auditor = coalition.path(OMBUDSMAN);
     assert_eq!(run(&auditor, &verify).await.code, Some(0));
+
+    a_standby_is_read_from(&cluster, &coalition, primary).await;
 
     // A query is sent until it is answered: the same one, so that it is answered once.
     let (answered, enough, over) = (AtomicUsize::new(0), Notify::new(), AtomicBool::new(false));

@@ -298,6 +298,24 @@ impl Db {
         self.fetch(name, sql, values).await
     }
 
+    /// As [`Db::read`], for as many rows as `expected` that never change once they are there: from a
+    /// standby, if there is one that has them all.
+    pub async fn read_settled(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        values: Vec<Value>,
+        expected: u64,
+    ) -> Result<Vec<Row>, StoreError> {
+        if let Pools::Postgres(pools) = &self.pools
+            && let Some(rows) = pools.fetch_aside(name, sql, values.clone()).await
+            && rows.len() as u64 == expected
+        {
+            return Ok(rows);
+        }
+        self.fetch(name, sql, values).await
+    }
+
     /// As [`Db::read`], for a statement put together at run time from constant parts.
     pub async fn read_built(
         &self,

@@ -1,7 +1,7 @@
 //! PostgreSQL: a server, which several processes of one node may share.
 
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,11 +25,22 @@ pub(super) struct PostgresPools {
     pub(super) readers: PgPool,
     /// How many connections the writer's place has had.
     sessions: Arc<AtomicU64>,
-    /// Lives as long as these pools are used.
-    _used: Arc<()>,
+    /// A standby, where the address names several servers.
+    aside: Option<Aside>,
+}
+
+/// A standby, from which is read what never changes once it is there.
+#[derive(Clone)]
+struct Aside {
+    pool: PgPool,
+    /// Whether there is one at this time. Lives as long as these pools are used.
+    there: Arc<AtomicBool>,
 }
 
 const READERS: u32 = 8;
+
+/// Connections to a standby.
+const ASIDE: u32 = 4;
 
 /// How long a caller waits for a connection before it is told that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,23 +107,50 @@ impl PostgresPools {
             .connect_with(options)
             .await
             .map_err(&opening)?;
-        let used = Arc::new(());
-        if several {
-            let pools = [writer.clone(), readers.clone()];
-            let user = Arc::downgrade(&used);
-            tokio::spawn(follow_primary(pools, user, servers, current));
+        let aside = several.then(|| Aside {
+            pool: PgPoolOptions::new()
+                .max_connections(ASIDE)
+                .acquire_timeout(LOOK_TIMEOUT)
+                .connect_lazy_with(servers[current].clone()),
+            there: Arc::default(),
+        });
+        if let Some(aside) = &aside {
+            tokio::spawn(follow(Followed {
+                primary: [writer.clone(), readers.clone()],
+                standby: aside.pool.clone(),
+                there: Arc::downgrade(&aside.there),
+                servers,
+                roles: (current, None),
+            }));
         }
         Ok(Self {
             writer,
             readers,
             sessions,
-            _used: used,
+            aside,
         })
     }
 
     pub(super) async fn close(&self) {
+        if let Some(aside) = &self.aside {
+            aside.pool.close().await;
+        }
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// Reads from a standby, if there is one; nothing if there is none, or it fails.
+    pub(super) async fn fetch_aside(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Option<Vec<Row>> {
+        let aside = self.aside.as_ref()?;
+        if !aside.there.load(Ordering::Relaxed) {
+            return None;
+        }
+        fetch(&aside.pool, name, sql, values).await.ok()
     }
 
     /// Begins a writing transaction, and says in which session.
@@ -256,43 +294,79 @@ async fn look_at(options: &PgConnectOptions) -> Result<bool, StoreError> {
     Ok(standby)
 }
 
-/// Directs new connections to whichever server is the primary, until nobody uses the pools.
-/// Connections to one that no longer is end with it: a server becomes a standby by being started anew.
-async fn follow_primary(
-    pools: [PgPool; 2],
-    used: Weak<()>,
+/// Servers of which one is the primary, and who connects to them.
+struct Followed {
+    primary: [PgPool; 2],
+    standby: PgPool,
+    there: Weak<AtomicBool>,
     servers: Vec<PgConnectOptions>,
-    mut current: usize,
-) {
-    let mut held: Option<PgConnection> = None;
-    while used.strong_count() > 0 && !pools[0].is_closed() {
+    /// Which is the primary, and which the standby that is read from.
+    roles: (usize, Option<usize>),
+}
+
+/// Directs new connections to whichever server is the primary, and to a standby, until nobody uses
+/// the pools. Connections to a primary that no longer is one end with it: a server becomes a standby by
+/// being started anew.
+async fn follow(mut followed: Followed) {
+    let mut held: [Option<PgConnection>; 2] = [None, None];
+    while !followed.primary[0].is_closed() {
+        let Some(there) = followed.there.upgrade() else {
+            return;
+        };
+        let (primary, standby) = followed.roles;
+        let [on_primary, on_standby] = &mut held;
+        let stands = still(on_primary, &followed.servers[primary], false).await
+            && match standby {
+                Some(standby) => still(on_standby, &followed.servers[standby], true).await,
+                None => false,
+            };
+        if !stands {
+            held = [None, None];
+            let mut found = (None, None);
+            for (number, options) in followed.servers.iter().enumerate() {
+                match tokio::time::timeout(LOOK_TIMEOUT, look_at(options)).await {
+                    Ok(Ok(false)) => found.0 = found.0.or(Some(number)),
+                    Ok(Ok(true)) => found.1 = found.1.or(Some(number)),
+                    Ok(Err(_)) | Err(_) => {}
+                }
+            }
+            if let Some(now) = found.0
+                && now != primary
+            {
+                let options = &followed.servers[now];
+                tracing::warn!(server = %location(options), "this database server is the primary now");
+                for pool in &followed.primary {
+                    pool.set_connect_options(options.clone());
+                }
+                followed.roles.0 = now;
+            }
+            if let Some(now) = found.1
+                && found.1 != standby
+            {
+                followed
+                    .standby
+                    .set_connect_options(followed.servers[now].clone());
+            }
+            followed.roles.1 = found.1;
+            there.store(found.1.is_some(), Ordering::Relaxed);
+        }
+        drop(there);
         tokio::time::sleep(LOOK).await;
-        let looked = tokio::time::timeout(LOOK_TIMEOUT, async {
-            if held.is_none() {
-                held = Some(servers[current].connect().await?);
-            }
-            match held.as_mut() {
-                Some(connection) => in_recovery(connection).await,
-                None => Ok(true),
-            }
-        });
-        if matches!(looked.await, Ok(Ok(false))) {
-            continue;
-        }
-        held = None;
-        for (number, options) in servers.iter().enumerate() {
-            let looked = tokio::time::timeout(LOOK_TIMEOUT, look_at(options)).await;
-            if number == current || !matches!(looked, Ok(Ok(false))) {
-                continue;
-            }
-            tracing::warn!(server = %location(options), "this database server is the primary now");
-            current = number;
-            for pool in &pools {
-                pool.set_connect_options(options.clone());
-            }
-            break;
-        }
     }
+}
+
+/// Whether a server still is what it was, asked over a connection that is kept.
+async fn still(held: &mut Option<PgConnection>, options: &PgConnectOptions, standby: bool) -> bool {
+    let looked = tokio::time::timeout(LOOK_TIMEOUT, async {
+        let mut connection = match held.take() {
+            Some(connection) => connection,
+            None => options.connect().await?,
+        };
+        let found = in_recovery(&mut connection).await?;
+        *held = Some(connection);
+        Ok::<bool, sqlx::Error>(found == standby)
+    });
+    matches!(looked.await, Ok(Ok(true)))
 }
 
 /// Host and database, without user or password.
