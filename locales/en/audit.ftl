@@ -118,6 +118,7 @@ child-untold = Of { $count ->
 # A leaf whose exchange did not come to its end.
 loose-refused = { $at }: { $peer } refused a query of { $own } (leaf { $leaf }, { $code }).
 loose-answered = { $at }: { $own } answered { $peer } (leaf { $leaf }), and the answer did not arrive, or { $peer } could not use it.
+loose-received = { $at }: { $own } holds an answer of { $peer } (leaf { $leaf }), which the other log does not tell of; what stands here does not prove that it must.
 loose-asked = { $at }: { $own } asked { $peer } (leaf { $leaf }); the query was sent and not answered, or was lost on the way.
 
 # The report.

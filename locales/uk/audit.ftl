@@ -120,6 +120,7 @@ child-untold = { $member }: { $count ->
 # A leaf whose exchange did not come to its end.
 loose-refused = { $at }: учасник { $peer } відмовив у запиті учасника { $own } (запис журналу { $leaf }, { $code }).
 loose-answered = { $at }: учасник { $own } відповів учасникові { $peer } (запис журналу { $leaf }), але відповідь не дійшла або { $peer } не зміг її використати.
+loose-received = { $at }: учасник { $own } має відповідь учасника { $peer } (запис журналу { $leaf }), про яку інший журнал не згадує; наявне тут не доводить, що мусив би.
 loose-asked = { $at }: учасник { $own } запитав учасника { $peer } (запис журналу { $leaf }); запит залишився без відповіді або загубився дорогою.
 
 # The report.

@@ -39,6 +39,11 @@ pub struct Insight {
     pub policy: Option<Arc<str>>,
     /// What the log's owner holds against another party's log.
     pub reported: Option<Reported>,
+    /// Whether the query is one that the party signed which the leaf says has asked. Only then does
+    /// the leaf prove anything of that party, whatever else is wrong with it.
+    pub query_held: bool,
+    /// Whether the answer holds, so that the party signed it which the leaf says has answered.
+    pub answer_held: bool,
 }
 
 /// Two checkpoints by which the owner of a log accuses another party. Both are signed by that party's
@@ -123,6 +128,8 @@ pub struct PromiseOf {
 pub(super) struct Leaf<'a> {
     /// Whose keys count.
     pub rosters: &'a Rosters,
+    /// The roster in force at this leaf, if the log has told of it so far.
+    pub in_force: Option<&'a TrustedRoster>,
     /// Whose log.
     pub owner: &'a Member,
     /// Its place.
@@ -224,10 +231,12 @@ pub(super) fn check(
     let place = |part: Part| Place::Evidence(leaf.index, part);
 
     match reply.query {
-        Some(message) if !is_damaged(Part::Query) => match check_query(leaf, &expected, message) {
-            Ok(says) => insight.query = says,
-            Err(fault) => faults.push((place(Part::Query), fault)),
-        },
+        Some(message) if !is_damaged(Part::Query) => {
+            match check_query(leaf, &expected, message, &mut insight.query_held) {
+                Ok(says) => insight.query = says,
+                Err(fault) => faults.push((place(Part::Query), fault)),
+            }
+        }
         None if expected.query && !is_damaged(Part::Query) => {
             faults.push((place(Part::Query), Fault::Missing));
         }
@@ -245,6 +254,7 @@ pub(super) fn check(
                 Ok((says, promise)) => {
                     insight.answer = says;
                     insight.promise = promise;
+                    insight.answer_held = true;
                 }
                 Err(fault) => faults.push((place(Part::Answer), fault)),
             }
@@ -414,38 +424,48 @@ fn open_outcome(entry: &Entry, opening: &[u8]) -> Result<pb::Outcome, Fault> {
         })
 }
 
+/// A message whose signature and parties hold; its items are still to be checked.
+struct Signed<P> {
+    payload: P,
+    header: pb::Header,
+    digest: [u8; 32],
+    items: Vec<ItemEvidence>,
+}
+
 /// A message whose signature, parties and items hold.
 struct Opened<P> {
     payload: P,
-    digest: [u8; 32],
+    header: pb::Header,
     items_root: [u8; 32],
-    in_reply_to: Vec<u8>,
-    item_count: u32,
     items: Vec<Option<Zeroizing<Vec<u8>>>>,
 }
 
+/// Checks a query. Sets `held` as soon as it is one that the party signed which is said to have
+/// asked: what the log's owner may have made of it since does not take that back.
 fn check_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
     use pb::Act;
     match leaf.entry.act {
         Act::EvaluationAsked | Act::EvaluationAnswered | Act::EvaluationReceived => {
-            evaluation_query(leaf, expected, message)
+            evaluation_query(leaf, expected, message, held)
         }
         Act::LookupAsked | Act::LookupAnswered | Act::LookupReceived => {
-            lookup_query(leaf, expected, message)
+            lookup_query(leaf, expected, message, held)
         }
         Act::DisclosureAsked | Act::DisclosureAnswered | Act::DisclosureReceived => {
-            disclosure_query(leaf, expected, message)
+            disclosure_query(leaf, expected, message, held)
         }
         Act::NoticeAsked | Act::NoticeAnswered | Act::NoticeReceived => {
-            open_query::<pb::DisclosureNotice>(leaf, expected, message).map(|_| QuerySays::Notice)
+            open_query::<pb::DisclosureNotice>(leaf, expected, message, held)
+                .map(|_| QuerySays::Notice)
         }
-        Act::AuditAnswered => audit_query(leaf, expected, message),
-        Act::QueryRefused => refused_query(leaf, expected, message),
-        Act::WrongAnswer => readable_query(leaf, expected, message),
+        Act::AuditAnswered => audit_query(leaf, expected, message, held),
+        Act::QueryRefused => refused_query(leaf, expected, message, held),
+        Act::WrongAnswer => readable_query(leaf, expected, message, held),
         _ => Err(Fault::OtherKind),
     }
 }
@@ -454,8 +474,9 @@ fn evaluation_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
-    let query: Opened<pb::EvaluationQuery> = open_query(leaf, expected, message)?;
+    let query: Opened<pb::EvaluationQuery> = open_query(leaf, expected, message, held)?;
     same(query.payload.element_count, leaf.entry.count, "the count")?;
     Ok(QuerySays::Evaluation)
 }
@@ -464,9 +485,14 @@ fn lookup_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
-    let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
-    same(query.item_count, leaf.entry.count, "the number of subjects")?;
+    let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message, held)?;
+    same(
+        query.header.item_count,
+        leaf.entry.count,
+        "the number of subjects",
+    )?;
     same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
     Ok(QuerySays::Lookup {
         subjects: subjects(&query.items),
@@ -486,8 +512,9 @@ fn disclosure_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
-    let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message)?;
+    let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message, held)?;
     same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
     let fields = query
         .payload
@@ -511,8 +538,9 @@ fn audit_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
-    let query: Opened<pb::AuditQuery> = open_query(leaf, expected, message)?;
+    let query: Opened<pb::AuditQuery> = open_query(leaf, expected, message, held)?;
     let asked = match query.payload.subject {
         Some(pb::audit_query::Subject::Entries(range)) => run_reference("entries", &range),
         Some(pb::audit_query::Subject::Evidence(range)) => run_reference("evidence", &range),
@@ -522,17 +550,7 @@ fn audit_query(
         None => return Err(Fault::OtherKind),
     };
     same(asked.as_str(), &*leaf.entry.reference, "what was asked for")?;
-    let reader = leaf
-        .entry
-        .peer
-        .as_ref()
-        .and_then(|peer| leaf.rosters.member(peer.as_str()));
-    let permitted = match reader.and_then(|reader| reader.roles.ombudsman.as_ref()) {
-        Some(OmbudsmanScope::Coalition) => true,
-        Some(OmbudsmanScope::Member(member)) => *member == leaf.owner.id,
-        None => false,
-    };
-    if permitted {
+    if may_read(leaf, &query.header) {
         Ok(QuerySays::Audit)
     } else {
         Err(Fault::NoOmbudsman {
@@ -545,15 +563,61 @@ fn audit_query(
     }
 }
 
+/// Whether the reader was an ombudsman whose scope the log's owner was in, by the roster that its
+/// query states or by the one in force at the leaf: a roster that came later takes nothing back. If
+/// neither is at hand, any that is may permit it.
+fn may_read(leaf: &Leaf<'_>, header: &pb::Header) -> bool {
+    let Some(reader) = &leaf.entry.peer else {
+        return false;
+    };
+    let permits = |roster: &TrustedRoster| {
+        let reader = roster.member(reader.as_str());
+        match reader.and_then(|reader| reader.roles.ombudsman.as_ref()) {
+            Some(OmbudsmanScope::Coalition) => true,
+            Some(OmbudsmanScope::Member(member)) => *member == leaf.owner.id,
+            None => false,
+        }
+    };
+    let stated = leaf.rosters.all().filter(|roster| {
+        u64::from(roster.version()) == header.roster_version
+            && roster.digest().as_bytes() == header.roster_digest.as_slice()
+    });
+    let mut of_then = stated.chain(leaf.in_force).peekable();
+    if of_then.peek().is_some() {
+        of_then.any(permits)
+    } else {
+        leaf.rosters.all().any(permits)
+    }
+}
+
 /// A refused query may be of any kind, and may be wrong in any way but its signature: what it says
 /// is told where it can be read.
 fn refused_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
+    let kind = kind_of(&message);
     signed_by_peer(leaf, message.clone())?;
-    Ok(readable_query(leaf, expected, message).unwrap_or_default())
+    // Anything else that the party signed is no question: an answer of its own, put here, would else
+    // be one that it denies. An ombudsman's question leaves no leaf where it is asked.
+    *held = [
+        pb::EvaluationQuery::TYPE,
+        pb::LookupQuery::TYPE,
+        pb::DisclosureQuery::TYPE,
+        pb::DisclosureNotice::TYPE,
+    ]
+    .contains(&kind.as_str());
+    Ok(readable_query(leaf, expected, message, &mut false).unwrap_or_default())
+}
+
+/// What a message says that it is.
+fn kind_of(message: &pb::SignedMessage) -> String {
+    let envelope = message.envelope.as_ref();
+    envelope
+        .map(|envelope| envelope.payload_type.clone())
+        .unwrap_or_default()
 }
 
 /// An answer that the log's owner could not use: whatever is wrong with it, the peer signed it.
@@ -608,17 +672,15 @@ fn readable_query(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<QuerySays, Fault> {
-    let kind = message
-        .envelope
-        .as_ref()
-        .map(|envelope| envelope.payload_type.clone())
-        .unwrap_or_default();
-    match kind.as_str() {
-        pb::EvaluationQuery::TYPE => open_query::<pb::EvaluationQuery>(leaf, expected, message)
-            .map(|_| QuerySays::Evaluation),
+    match kind_of(&message).as_str() {
+        pb::EvaluationQuery::TYPE => {
+            open_query::<pb::EvaluationQuery>(leaf, expected, message, held)
+                .map(|_| QuerySays::Evaluation)
+        }
         pb::LookupQuery::TYPE => {
-            let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message)?;
+            let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message, held)?;
             Ok(QuerySays::Lookup {
                 subjects: subjects(&query.items),
                 epoch: query.payload.epoch,
@@ -626,7 +688,7 @@ fn readable_query(
             })
         }
         pb::DisclosureQuery::TYPE => {
-            let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message)?;
+            let query: Opened<pb::DisclosureQuery> = open_query(leaf, expected, message, held)?;
             Ok(QuerySays::Disclosure {
                 case_reference: query.payload.case_reference,
                 lead_id: query.payload.lead_id,
@@ -637,10 +699,11 @@ fn readable_query(
             })
         }
         pb::DisclosureNotice::TYPE => {
-            open_query::<pb::DisclosureNotice>(leaf, expected, message).map(|_| QuerySays::Notice)
+            open_query::<pb::DisclosureNotice>(leaf, expected, message, held)
+                .map(|_| QuerySays::Notice)
         }
         pb::AuditQuery::TYPE => {
-            open_query::<pb::AuditQuery>(leaf, expected, message).map(|_| QuerySays::Audit)
+            open_query::<pb::AuditQuery>(leaf, expected, message, held).map(|_| QuerySays::Audit)
         }
         _ => Err(Fault::OtherKind),
     }
@@ -661,7 +724,11 @@ fn check_answer(
         Act::LookupAnswered | Act::LookupReceived => {
             let answer: Opened<pb::LookupAnswer> = open_answer(leaf, expected, message)?;
             let promise = promise(leaf, expected, answer.payload.receipt)?;
-            same(answer.item_count, leaf.entry.count, "the number of results")?;
+            same(
+                answer.header.item_count,
+                leaf.entry.count,
+                "the number of results",
+            )?;
             let results = answer
                 .items
                 .iter()
@@ -685,7 +752,7 @@ fn check_answer(
             let granted = names(answer.payload.granted);
             same(
                 granted.len() as u64,
-                u64::from(answer.item_count),
+                u64::from(answer.header.item_count),
                 "the number of fields",
             )?;
             if leaf.entry.act == Act::DisclosureAnswered {
@@ -728,15 +795,17 @@ fn open_query<P: Payload>(
     leaf: &Leaf<'_>,
     expected: &Expected,
     message: pb::SignedMessage,
+    held: &mut bool,
 ) -> Result<Opened<P>, Fault> {
-    let query = open::<P>(leaf, expected.own_query, message)?;
+    let query = signed::<P>(leaf, expected.own_query, message)?;
     if Some(query.digest) != leaf.entry.query_digest {
         return Err(Fault::OtherMessage { what: "its digest" });
     }
-    if !query.in_reply_to.is_empty() {
+    if !query.header.in_reply_to.is_empty() {
         return Err(Fault::OtherKind);
     }
-    Ok(query)
+    *held = true;
+    query.open()
 }
 
 fn open_answer<P: Payload>(
@@ -744,8 +813,8 @@ fn open_answer<P: Payload>(
     expected: &Expected,
     message: pb::SignedMessage,
 ) -> Result<Opened<P>, Fault> {
-    let answer = open::<P>(leaf, !expected.own_query, message)?;
-    if Some(answer.in_reply_to.as_slice())
+    let answer = signed::<P>(leaf, !expected.own_query, message)?.open()?;
+    if Some(answer.header.in_reply_to.as_slice())
         != leaf.entry.query_digest.as_ref().map(<[u8; 32]>::as_slice)
     {
         return Err(Fault::OtherQuery);
@@ -758,13 +827,16 @@ fn open_answer<P: Payload>(
     Ok(answer)
 }
 
-/// Opens a message that the log's owner (`by_owner`) or the leaf's peer signed.
-fn open<P: Payload>(
+fn unreadable(why: String) -> Fault {
+    Fault::Unreadable { why }
+}
+
+/// A message that the log's owner (`by_owner`) or the leaf's peer signed.
+fn signed<P: Payload>(
     leaf: &Leaf<'_>,
     by_owner: bool,
     message: pb::SignedMessage,
-) -> Result<Opened<P>, Fault> {
-    let unreadable = |why: String| Fault::Unreadable { why };
+) -> Result<Signed<P>, Fault> {
     let entry = leaf.entry;
     let peer = entry.peer.as_ref().ok_or(Fault::OtherMessage {
         what: "the other party",
@@ -813,40 +885,46 @@ fn open<P: Payload>(
             version: header.roster_version,
         });
     }
-    let items_root = header
-        .items_root
-        .as_slice()
-        .try_into()
-        .map_err(|_| unreadable("the root of its items has not 32 octets".to_owned()))?;
-    let commitment = ItemsCommitment {
-        count: header.item_count,
-        root: items_root,
-    };
-    commitment
-        .check(&evidence.items)
-        .map_err(|error| Fault::Items {
-            why: error.to_string(),
-        })?;
-    let items = evidence
-        .items
-        .iter()
-        .map(|item| match item {
-            ItemEvidence::Erased(_) => Ok(None),
-            ItemEvidence::Full(item) => items::split_item(item)
-                .map(|(_, body)| Some(Zeroizing::new(body.to_vec())))
-                .map_err(|error| Fault::Items {
-                    why: error.to_string(),
-                }),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Opened {
+    Ok(Signed {
         digest: verified.digest(),
         payload,
-        items_root,
-        in_reply_to: header.in_reply_to,
-        item_count: header.item_count,
-        items,
+        header,
+        items: evidence.items,
     })
+}
+
+impl<P> Signed<P> {
+    /// The message with its items, if they are those that were signed.
+    fn open(self) -> Result<Opened<P>, Fault> {
+        let root = self.header.items_root.as_slice();
+        let items_root = root
+            .try_into()
+            .map_err(|_| unreadable("the root of its items has not 32 octets".to_owned()))?;
+        let commitment = ItemsCommitment {
+            count: self.header.item_count,
+            root: items_root,
+        };
+        let altered = |why: String| Fault::Items { why };
+        commitment
+            .check(&self.items)
+            .map_err(|error| altered(error.to_string()))?;
+        let items = self
+            .items
+            .iter()
+            .map(|item| match item {
+                ItemEvidence::Erased(_) => Ok(None),
+                ItemEvidence::Full(item) => items::split_item(item)
+                    .map(|(_, body)| Some(Zeroizing::new(body.to_vec())))
+                    .map_err(|error| altered(error.to_string())),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Opened {
+            payload: self.payload,
+            header: self.header,
+            items_root,
+            items,
+        })
+    }
 }
 
 /// The act lies within the validity of its messages, as far as clocks may differ.

@@ -41,6 +41,7 @@ fn sound_evidence_holds_and_says_what_it_says() {
     let entry = lookup.entry();
     let leaf = Leaf {
         rosters: &sample.rosters(),
+        in_force: None,
         owner: sample.member("pl"),
         index: LEAF,
         entry: &entry,
@@ -254,6 +255,7 @@ fn a_reader_without_the_right_to_is_found_out() {
         let entry = Entry::parse(&leaf).unwrap();
         let leaf = Leaf {
             rosters: &sample.rosters(),
+            in_force: None,
             owner: sample.member("pl"),
             index: LEAF,
             entry: &entry,
@@ -273,6 +275,182 @@ fn a_reader_without_the_right_to_is_found_out() {
     assert_ne!(key("ua").verifying_key(), key("pl").verifying_key());
 }
 
+/// Poland's leaf of what it was asked by a reader, under rosters.
+fn read_by(
+    sample: &Sample,
+    rosters: &Rosters,
+    in_force: Option<&TrustedRoster>,
+) -> Vec<&'static str> {
+    let range = pb::LeafRange { start: 0, count: 9 };
+    let query = pb::AuditQuery {
+        subject: Some(pb::audit_query::Subject::Entries(range)),
+        ..pb::AuditQuery::default()
+    };
+    let query = sample.query("ombud", "pl", "ombud", query, &[]);
+    let (leaf, opening) = crate::exchange::leaf::Leaf::new(
+        pb::Act::AuditAnswered,
+        &sample.ambient,
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.peer = "ombud".to_owned();
+        entry.message_id = query.message_id.to_vec();
+        entry.query_digest = query.digest.to_vec();
+        entry.reference = "entries 0+9".to_owned();
+    })
+    .finish();
+    let entry = Entry::parse(&leaf).unwrap();
+    let leaf = Leaf {
+        rosters,
+        in_force,
+        owner: sample.member("pl"),
+        index: LEAF,
+        entry: &entry,
+    };
+    let reply = pb::ReadEvidenceResponse {
+        query: Some(query.message),
+        opening,
+        ..pb::ReadEvidenceResponse::default()
+    };
+    let faults = check(&leaf, reply).1;
+    faults.iter().map(|(_, fault)| fault.code()).collect()
+}
+
+#[test]
+fn a_reader_is_judged_by_the_scope_that_it_had_then() {
+    let wide = Sample::new();
+    let narrow = Sample::with(|roster| {
+        roster.version = 2;
+        let ombudsman = roster
+            .members
+            .iter_mut()
+            .find(|member| member.id.as_str() == "ombud");
+        ombudsman.unwrap().roles.ombudsman = Some(OmbudsmanScope::Member("de".parse().unwrap()));
+    });
+    let rosters = |newest: &Sample, earlier: &[&Sample]| {
+        let earlier = earlier.iter().map(|sample| Arc::new(sample.roster.clone()));
+        Rosters::new(
+            Vec::new(),
+            Arc::new(newest.roster.clone()),
+            earlier.collect(),
+        )
+    };
+    let both = rosters(&narrow, &[&wide]);
+    // The scope was taken away since, which takes back nothing that was read before.
+    assert_eq!(read_by(&wide, &both, None), Vec::<&str>::new());
+    assert_eq!(read_by(&narrow, &both, None), ["NO_OMBUDSMAN"]);
+    // The node had not taken the roster yet by which the reader asked.
+    assert_eq!(
+        read_by(&narrow, &both, Some(&wide.roster)),
+        Vec::<&str>::new()
+    );
+    assert_eq!(
+        read_by(&narrow, &both, Some(&narrow.roster)),
+        ["NO_OMBUDSMAN"]
+    );
+    // A roster that nobody has judges nobody.
+    let third = Sample::with(|roster| roster.version = 3);
+    assert_eq!(read_by(&third, &both, None), Vec::<&str>::new());
+    assert_eq!(
+        read_by(&third, &rosters(&narrow, &[]), None),
+        ["NO_OMBUDSMAN"]
+    );
+}
+
+/// Whether a leaf of Poland proves that Ukraine asked, or answered.
+fn held(sample: &Sample, lookup: Lookup) -> (bool, bool) {
+    let entry = lookup.entry();
+    let leaf = Leaf {
+        rosters: &sample.rosters(),
+        in_force: None,
+        owner: sample.member("pl"),
+        index: LEAF,
+        entry: &entry,
+    };
+    let insight = check(&leaf, lookup.reply).0;
+    (insight.query_held, insight.answer_held)
+}
+
+#[test]
+fn a_leaf_proves_of_the_other_party_what_that_party_signed() {
+    type Spoil = fn(&Sample, &mut Lookup);
+    let cases: [(Spoil, bool); 6] = [
+        (|_, _| {}, true),
+        // What the holder alone made wrong takes nothing back of what it was asked.
+        (
+            |_, lookup| lookup.entry.purpose = pb::Purpose::Reunification.into(),
+            true,
+        ),
+        (
+            |_, lookup| lookup.reply.query.as_mut().unwrap().items.clear(),
+            true,
+        ),
+        // What the other party did not sign says nothing of it.
+        (|_, lookup| lookup.reply.query = None, false),
+        (|_, lookup| lookup.entry.query_digest = vec![7; 32], false),
+        (
+            |sample, lookup| {
+                let forged = sample.query("ua", "pl", "pl", lookup_query(), &[b"tokens"]);
+                *lookup = Lookup::answering(sample, &forged, &outcome());
+            },
+            false,
+        ),
+    ];
+    for (number, (spoil, query_held)) in cases.into_iter().enumerate() {
+        let sample = Sample::new();
+        let mut lookup = Lookup::sound(&sample);
+        spoil(&sample, &mut lookup);
+        assert_eq!(held(&sample, lookup).0, query_held, "case {number}");
+    }
+    let sample = Sample::new();
+    assert!(held(&sample, Lookup::sound(&sample)).1);
+    let mut other = Lookup::sound(&sample);
+    other.entry.answer_digest[0] ^= 1;
+    assert!(!held(&sample, other).1);
+}
+
+#[test]
+fn only_a_question_can_have_been_refused() {
+    let sample = Sample::new();
+    let refusal = |message: pb::SignedMessage| {
+        let (envelope, _) = take_apart(message.clone()).unwrap();
+        let entry = Entry {
+            query_digest: Some(envelope.digest()),
+            ..super::super::sample::entry(pb::Act::QueryRefused, "ua", 0)
+        };
+        let rosters = sample.rosters();
+        let leaf = Leaf {
+            rosters: &rosters,
+            in_force: None,
+            owner: sample.member("pl"),
+            index: 7,
+            entry: &entry,
+        };
+        let reply = pb::ReadEvidenceResponse {
+            query: Some(message),
+            ..pb::ReadEvidenceResponse::default()
+        };
+        check(&leaf, reply).0.query_held
+    };
+    let asked = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
+    assert!(refusal(asked.message));
+    // An answer of that party, put in the place of a question that it would be said to deny.
+    let asked = sample.query("pl", "ua", "pl", lookup_query(), &[b"tokens"]);
+    let receipt = receipt("ua", LEAF, SIZE);
+    let (answer, _) = sample.answer(
+        "ua",
+        "pl",
+        &asked,
+        pb::LookupAnswer::default(),
+        &[b"result"],
+        receipt,
+    );
+    assert!(!refusal(answer));
+    // A member that asks as an ombudsman would keeps no leaf of it.
+    let audit = sample.query("ua", "pl", "ua", pb::AuditQuery::default(), &[]);
+    assert!(!refusal(audit.message));
+}
+
 fn at_alone(
     sample: &Sample,
     act: pb::Act,
@@ -286,6 +464,7 @@ fn at_alone(
     let rosters = sample.rosters();
     let leaf = Leaf {
         rosters: &rosters,
+        in_force: None,
         owner: sample.member("pl"),
         index: 7,
         entry: &entry,
@@ -368,6 +547,7 @@ fn a_wrong_answer_accuses_a_party_only_if_it_signed_it() {
         let rosters = sample.rosters();
         let leaf = Leaf {
             rosters: &rosters,
+            in_force: None,
             owner: sample.member("pl"),
             index: 7,
             entry: &entry,

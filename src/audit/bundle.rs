@@ -46,9 +46,6 @@ pub struct LogPart {
     member: MemberId,
     /// Whether these are all leaves under the checkpoint.
     whole: bool,
-    /// Of a whole log: its leaves up to here were there before any of the logs was read, so that
-    /// their partners stand in the other logs.
-    settled: u64,
     /// The checkpoint that all proofs lead to, then others of the same log that were seen.
     checkpoints: Vec<String>,
     leaves: Vec<LeafPart>,

@@ -8,8 +8,15 @@
 //! looked for in the second reading of the other log, which began after the first had ended. A
 //! question is durable before it leaves, and an answer before it leaves, so what a leaf tells of
 //! must stand there by then.
+//!
+//! Logs in a file were read at times that nobody vouches for. There a receipt proves that its leaf
+//! stands in the tree that the other log shows, and the time of a question that it would, by the time
+//! of the leaves there.
+//!
+//! A leaf by itself accuses nobody: its owner wrote it. What is denied is what the other party signed,
+//! and that is the evidence behind the leaf.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -75,7 +82,7 @@ pub async fn reconcile(
     visit: VisitEach<'_>,
 ) -> Reconciliation {
     let mut logs = Vec::with_capacity(members.len());
-    let mut promises = Vec::new();
+    let mut proofs = Proofs::default();
     for (member, reading) in members {
         // The whole log is read and kept: a partner may stand anywhere.
         let reading = Reading {
@@ -90,11 +97,7 @@ pub async fn reconcile(
             progress,
             &mut |index, entry, insight| {
                 visit(&member.id, index, entry, insight);
-                if let Some(promise) = &insight.promise
-                    && promise.holder != member.id
-                {
-                    promises.push((member.id.clone(), index, promise.clone()));
-                }
+                proofs.take(&member.id, index, entry, insight);
             },
         )
         .await;
@@ -104,21 +107,77 @@ pub async fn reconcile(
     for (log, (member, _)) in logs.iter_mut().zip(members) {
         read_on(auditor, member, log).await;
     }
-    compare(logs, &read, &promises)
+    compare(logs, &proofs, Readings::Twice(&read))
 }
 
-/// Holds logs against each other; of each, `read` leaves came in the first reading.
+/// What the evidence behind the leaves of some logs proves of the owners of the others.
+#[derive(Default)]
+pub(super) struct Proofs {
+    /// The receipts of others, by whose log keeps them at which leaf.
+    promises: BTreeMap<(MemberId, u64), PromiseOf>,
+    /// The leaves behind which stands what the other party signed.
+    signed: BTreeMap<MemberId, HashSet<u64>>,
+}
+
+impl Proofs {
+    /// Takes what the evidence behind a leaf of `owner` says.
+    pub(super) fn take(&mut self, owner: &MemberId, index: u64, entry: &Entry, insight: &Insight) {
+        if let Some(promise) = &insight.promise
+            && promise.holder != *owner
+        {
+            let place = (owner.clone(), index);
+            self.promises.insert(place, promise.clone());
+        }
+        let signed = match role(entry.act) {
+            Some(Role::Answered | Role::Refused) => insight.query_held,
+            Some(Role::Received) => insight.answer_held,
+            Some(Role::Asked) | None => false,
+        };
+        if signed {
+            let leaves = self.signed.entry(owner.clone()).or_default();
+            leaves.insert(index);
+        }
+    }
+
+    fn signed(&self, owner: &MemberId, index: u64) -> bool {
+        let leaves = self.signed.get(owner);
+        leaves.is_some_and(|leaves| leaves.contains(&index))
+    }
+}
+
+/// How logs were read that are held against each other.
+#[derive(Clone, Copy)]
+pub(super) enum Readings<'a> {
+    /// Each twice, all a second time after all were read the first time; so many leaves of each came in
+    /// the first reading.
+    Twice(&'a [u64]),
+    /// Each at some time, nobody knows which before which.
+    Loose,
+}
+
+/// Holds logs against each other.
 pub(super) fn compare(
     logs: Vec<Verification>,
-    read: &[u64],
-    promises: &[(MemberId, u64, PromiseOf)],
+    proofs: &Proofs,
+    readings: Readings<'_>,
 ) -> Reconciliation {
     let sides: BTreeMap<MemberId, Side<'_>> = logs
         .iter()
         .map(|log| (log.member.clone(), Side::of(log)))
         .collect();
-    let mut story = Story::default();
-    for (log, &first) in logs.iter().zip(read) {
+    let mut story = Story {
+        proofs,
+        readings,
+        matched: 0,
+        open: Vec::new(),
+        refused: Vec::new(),
+        findings: Vec::new(),
+    };
+    for (number, log) in logs.iter().enumerate() {
+        let first = match readings {
+            Readings::Twice(read) => read.get(number).copied().unwrap_or(0),
+            Readings::Loose => u64::MAX,
+        };
         for (index, entry) in log.leaves().take_while(|(index, _)| *index < first) {
             let Some(peer) = &entry.peer else { continue };
             let (Some(other), Some(digest)) = (sides.get(peer), entry.query_digest) else {
@@ -127,13 +186,19 @@ pub(super) fn compare(
             story.hold(&log.member, index, entry, peer, other, &digest);
         }
     }
-    let broken = broken_promises(&logs, promises);
-    let mut findings = story.findings;
+    let broken = broken_promises(&logs, proofs, readings);
+    let Story {
+        matched,
+        open,
+        refused,
+        mut findings,
+        ..
+    } = story;
     findings.extend(broken);
     Reconciliation {
-        matched: story.matched,
-        open: story.open,
-        refused: story.refused,
+        matched,
+        open,
+        refused,
         findings,
         logs,
     }
@@ -148,6 +213,10 @@ struct Side<'a> {
     refused: HashMap<[u8; 32], (u64, &'a Entry)>,
     /// Whether leaves of this log could not be read: then nothing can be said to be missing.
     torn: bool,
+    /// Leaves in it.
+    size: u64,
+    /// The latest time that a leaf of it states.
+    newest_ms: u64,
     /// When this log began, if it continues one that was given up: that one told of what was before.
     continues_ms: Option<u64>,
 }
@@ -194,9 +263,11 @@ impl<'a> Side<'a> {
     fn of(log: &'a Verification) -> Self {
         let mut side = Self {
             torn: log.torn(),
+            size: log.size(),
             ..Self::default()
         };
         for (index, entry) in log.leaves() {
+            side.newest_ms = side.newest_ms.max(entry.time_ms);
             if index == 0 && continues(entry) {
                 side.continues_ms = Some(entry.time_ms);
             }
@@ -221,15 +292,16 @@ impl<'a> Side<'a> {
     }
 }
 
-#[derive(Default)]
-struct Story {
+struct Story<'a> {
+    proofs: &'a Proofs,
+    readings: Readings<'a>,
     matched: u64,
     open: Vec<Loose>,
     refused: Vec<Loose>,
     findings: Vec<Finding>,
 }
 
-impl Story {
+impl Story<'_> {
     /// Looks for the partner of one leaf of `owner` in the log of `peer`.
     fn hold(
         &mut self,
@@ -265,8 +337,8 @@ impl Story {
                     let what = receipt_differs(entry, *there, answered);
                     self.differ(owner, index, peer, *there, what);
                 }
-                None if other.may_be_of_before(entry.time_ms) => self.open.push(loose(None)),
-                None if !other.torn => self.findings.push(Finding {
+                None if other.torn => {}
+                None if self.denied(owner, index, entry, other) => self.findings.push(Finding {
                     member: peer.clone(),
                     place: Place::Log,
                     fault: Fault::AnswerDenied {
@@ -274,38 +346,49 @@ impl Story {
                         leaf: index,
                     },
                 }),
-                None => {}
+                None => self.open.push(loose(None)),
             },
             Some(Role::Answered) => {
                 if other.asked.contains_key(digest) {
                     if !other.received.contains_key(digest) {
                         self.open.push(loose(None));
                     }
-                } else if other.may_be_of_before(entry.time_ms) {
+                } else if self.denied(owner, index, entry, other) {
+                    self.findings.push(query_denied(owner, index, peer));
+                } else if !other.torn {
                     self.open.push(loose(None));
-                } else {
-                    self.deny(owner, index, peer, other);
                 }
             }
-            Some(Role::Refused) if other.may_be_of_before(entry.time_ms) => {}
-            Some(Role::Refused) if !other.asked.contains_key(digest) => {
-                self.deny(owner, index, peer, other);
+            // What was refused may have been anything: that alone is not told of.
+            Some(Role::Refused)
+                if !other.asked.contains_key(digest) && self.denied(owner, index, entry, other) =>
+            {
+                self.findings.push(query_denied(owner, index, peer));
             }
             Some(Role::Refused) | None => {}
         }
     }
 
-    fn deny(&mut self, owner: &MemberId, index: u64, peer: &MemberId, other: &Side<'_>) {
-        if !other.torn {
-            self.findings.push(Finding {
-                member: peer.clone(),
-                place: Place::Log,
-                fault: Fault::QueryDenied {
-                    peer: owner.clone(),
-                    leaf: index,
-                },
-            });
-        }
+    /// Whether the other log, which has no partner of this leaf, would have to have one: the other party
+    /// signed what stands behind the leaf, and its log was read to where the partner would stand.
+    fn denied(&self, owner: &MemberId, index: u64, entry: &Entry, other: &Side<'_>) -> bool {
+        let reached = match (self.readings, role(entry.act)) {
+            (Readings::Twice(_), _) => true,
+            (Readings::Loose, Some(Role::Received)) => {
+                let receipt = self.proofs.promises.get(&(owner.clone(), index));
+                receipt.is_some_and(|receipt| receipt.head.size <= other.size)
+            }
+            (Readings::Loose, _) => {
+                let latest = entry
+                    .time_ms
+                    .saturating_add(MAX_LIFETIME_MS + CLOCK_SKEW_MS);
+                other.newest_ms > latest
+            }
+        };
+        reached
+            && !other.torn
+            && !other.may_be_of_before(entry.time_ms)
+            && self.proofs.signed(owner, index)
     }
 
     fn differ(
@@ -327,6 +410,17 @@ impl Story {
                 },
             });
         }
+    }
+}
+
+fn query_denied(owner: &MemberId, index: u64, peer: &MemberId) -> Finding {
+    Finding {
+        member: peer.clone(),
+        place: Place::Log,
+        fault: Fault::QueryDenied {
+            peer: owner.clone(),
+            leaf: index,
+        },
     }
 }
 
@@ -375,21 +469,21 @@ fn receipt_differs(received: &Entry, there: u64, answered: &Entry) -> Option<&'s
 
 /// Holds every receipt that a member has of another against the other's log: the tree that it
 /// promised must be a tree of that log.
-fn broken_promises(logs: &[Verification], promises: &[(MemberId, u64, PromiseOf)]) -> Vec<Finding> {
+fn broken_promises(logs: &[Verification], proofs: &Proofs, readings: Readings<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // A log that came in a file may have been read before the receipt was given.
+    let read_after = matches!(readings, Readings::Twice(_));
     for log in logs {
-        let mine: Vec<_> = promises
+        let mine: Vec<_> = proofs
+            .promises
             .iter()
-            .filter(|(_, _, promise)| promise.holder == log.member)
+            .filter(|(_, promise)| promise.holder == log.member)
             .collect();
-        let sizes: BTreeSet<u64> = mine
-            .iter()
-            .map(|(_, _, promise)| promise.head.size)
-            .collect();
+        let sizes: BTreeSet<u64> = mine.iter().map(|(_, promise)| promise.head.size).collect();
         let roots = log.roots(&sizes);
         let size = log.size();
         let torn = log.torn();
-        for (holder, leaf, promise) in mine {
+        for ((holder, leaf), promise) in mine {
             let why = match roots.get(&promise.head.size) {
                 Some(root) if *root == promise.head.root => continue,
                 // Where leaves were altered, the roots after them tell nothing of the promise.
@@ -398,7 +492,7 @@ fn broken_promises(logs: &[Verification], promises: &[(MemberId, u64, PromiseOf)
                     "it was given under another history of the first {} leaves",
                     promise.head.size
                 ),
-                None if promise.head.size > size && !torn => format!(
+                None if promise.head.size > size && !torn && read_after => format!(
                     "it was given under {} leaves, and the log has {size}",
                     promise.head.size
                 ),
@@ -425,6 +519,7 @@ impl Loose {
         let id = match (&self.code, role(self.act)) {
             (Some(_), _) => "loose-refused",
             (None, Some(Role::Answered)) => "loose-answered",
+            (None, Some(Role::Received)) => "loose-received",
             (None, _) => "loose-asked",
         };
         let code = self.code.clone().unwrap_or_default();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::super::entry::Entry;
 use super::super::finding::{Fault, Finding, Place};
-use super::super::reconcile::compare;
+use super::super::reconcile::{Proofs, Readings, compare};
 use super::super::sample::{NOW_MS, Sample, entry, id, key, log};
 use super::*;
 use crate::proto::exchange as pb;
@@ -39,7 +39,7 @@ fn report(lang: Lang, whole: bool) -> Report {
             },
         });
     }
-    let story = compare(logs, &[2, 1], &[]);
+    let story = compare(logs, &Proofs::default(), Readings::Twice(&[2, 1]));
     oversight(
         lang,
         &sample.roster,

@@ -365,6 +365,7 @@ impl Lookup {
         let entry = self.entry();
         let leaf = behind::Leaf {
             rosters: &sample.rosters(),
+            in_force: None,
             owner: sample.member("pl"),
             index: LEAF,
             entry: &entry,

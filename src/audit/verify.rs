@@ -78,6 +78,8 @@ pub struct Verification {
     hashes: Vec<Hash>,
     /// The tree, if its root holds: where reading can go on.
     tree: Option<Tree>,
+    /// Whether all leaves under the checkpoint came, and have its root.
+    complete: bool,
 }
 
 impl Verification {
@@ -98,6 +100,7 @@ impl Verification {
             kept: Vec::new(),
             hashes: Vec::new(),
             tree: None,
+            complete: false,
         }
     }
 
@@ -109,7 +112,9 @@ impl Verification {
         checkpoint: Option<VerifiedCheckpoint>,
     ) -> Self {
         let unread = entries.iter().filter(|entry| entry.is_none()).count();
+        let covered = checkpoint.as_ref().map(|checkpoint| checkpoint.head().size);
         Self {
+            complete: unread == 0 && covered == Some(entries.len() as u64),
             size: entries.len() as u64,
             unread: unread as u64,
             kept: entries,
@@ -123,6 +128,7 @@ impl Verification {
     pub(super) fn bare(&self) -> Self {
         let torn = self.torn();
         Self {
+            complete: self.complete,
             size: self.size,
             unread: u64::from(torn),
             kept: self.kept.clone(),
@@ -158,11 +164,12 @@ impl Verification {
         self.findings.is_empty()
     }
 
-    /// Whether leaves could not be read, or nothing vouches for them: then nothing can be said to
-    /// be missing.
+    /// Whether leaves could not be read or did not come, or nothing vouches for them: then nothing can
+    /// be said to be missing.
     #[must_use]
     pub fn torn(&self) -> bool {
-        self.unread > 0
+        !self.complete
+            || self.unread > 0
             || self.checkpoint.is_none()
             || self.findings.iter().any(|finding| {
                 matches!(
@@ -215,6 +222,12 @@ impl Verification {
                 fault: reported.fault.clone(),
             });
         }
+    }
+
+    /// Marks that the reading broke off before its end.
+    #[cfg(test)]
+    pub(super) fn break_off(&mut self) {
+        self.complete = false;
     }
 
     pub(super) fn find(&mut self, place: Place, fault: Fault) {

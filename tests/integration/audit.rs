@@ -2,22 +2,32 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use prost::Message as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tokio::sync::oneshot;
+use tonic::transport::Channel;
 use wayhome::audit::reconcile::{Reconciliation, reconcile};
 use wayhome::audit::subject::{SubjectReport, What, subject};
 use wayhome::audit::verify::{Reading, Verification, verify};
 use wayhome::audit::{Auditor, Fault, LastVerified, Place, Rosters};
+use wayhome::envelope::NoteSigner;
+use wayhome::envelope::merkle::Hash;
+use wayhome::exchange::leaf::Leaf;
 use wayhome::exchange::message::Payload as _;
+use wayhome::exchange::{PeerError, Peers};
 use wayhome::locale::Lang;
 use wayhome::node::PinnedPeers;
 use wayhome::proto::exchange as pb;
 use wayhome::proto::operator::DiscloseRequest;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::roster::{Member, OmbudsmanScope};
+use wayhome::store::{Act, Committed, Ledger, LedgerParts, LogSigner, Unwatched};
+use wayhome::tlog::Checkpoint;
 
 use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
@@ -63,17 +73,19 @@ async fn report(coalition: &Coalition, id: &str, record_ref: &str) -> SubjectRep
 }
 
 async fn reconciled(coalition: &Coalition) -> Reconciliation {
-    let members: Vec<(&Member, Reading<'_>)> = MEMBERS
+    reconciled_by(&auditor(coalition, OMBUDSMAN), coalition, &MEMBERS).await
+}
+
+async fn reconciled_by(
+    auditor: &Auditor,
+    coalition: &Coalition,
+    members: &[&str],
+) -> Reconciliation {
+    let members: Vec<(&Member, Reading<'_>)> = members
         .iter()
         .map(|id| (coalition.member(id), Reading::default()))
         .collect();
-    reconcile(
-        &auditor(coalition, OMBUDSMAN),
-        &members,
-        &|_, _, _| {},
-        &mut |_, _, _, _| {},
-    )
-    .await
+    reconcile(auditor, &members, &|_, _, _| {}, &mut |_, _, _, _| {}).await
 }
 
 fn assert_holds(log: &Verification) {
@@ -577,6 +589,141 @@ async fn a_member_that_hides_its_question_is_found_out() {
     assert!(hidden.iter().all(|finding| finding.member.as_str() == "ua"));
     // Within itself the log holds: only both sides together show it.
     assert!(story.logs.iter().all(Verification::holds));
+}
+
+/// Signs a log as its node does.
+struct OwnKey(NoteSigner);
+
+impl LogSigner for OwnKey {
+    fn sign_checkpoint(&self, size: u64, root: &Hash) -> String {
+        let origin = self.0.note_key().name().clone();
+        let checkpoint = Checkpoint::new(origin, size, *root).unwrap();
+        checkpoint.sign(&self.0).unwrap().to_string()
+    }
+}
+
+/// Puts leaves into the log of a stopped node, as its operator can who means to deceive.
+async fn append(coalition: &Coalition, id: &str, entries: Vec<pb::LogEntry>) {
+    let store = coalition.store(id).await;
+    let ledger = Ledger::start(LedgerParts {
+        store: store.clone(),
+        signer: Arc::new(OwnKey(coalition.identity(id).log.clone())),
+        keeper: Arc::new(Unwatched),
+    });
+    for entry in entries {
+        let done = ledger
+            .commit(Act::alone(entry.encode_to_vec()))
+            .await
+            .unwrap();
+        assert!(matches!(done, Committed::Done { .. }));
+    }
+    drop(ledger);
+    store.close().await;
+    coalition.let_lie(id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_with_nothing_signed_behind_it_accuses_nobody_but_its_log() {
+    let mut coalition = Coalition::start().await;
+    coalition.stop_node("pl").await;
+    let acts = [
+        pb::Act::LookupAnswered,
+        pb::Act::QueryRefused,
+        pb::Act::LookupReceived,
+    ];
+    let invented = (1..).zip(acts).map(|(number, act)| {
+        let leaf = Leaf::new(act, &coalition.ambient, &pb::Outcome::default()).set(|entry| {
+            entry.peer = "ua".to_owned();
+            entry.message_id = vec![number; 16];
+            entry.query_digest = vec![number; 32];
+            entry.answer_digest = vec![number; 32];
+            entry.purpose = pb::Purpose::FamilyTracing.into();
+            entry.legal_basis = pb::LegalBasis::Consent.into();
+            entry.count = 1;
+            entry.reference = "0".to_owned();
+        });
+        pb::LogEntry::decode(leaf.finish().0.as_slice()).unwrap()
+    });
+    append(&coalition, "pl", invented.collect()).await;
+    coalition.start_node("pl").await;
+    let story = reconciled(&coalition).await;
+    assert_eq!(story.findings, Vec::new());
+    for log in &story.logs {
+        let missing = log
+            .findings
+            .iter()
+            .any(|finding| finding.fault == Fault::Missing);
+        assert_eq!(missing, log.member.as_str() == "pl", "{:?}", log.findings);
+    }
+}
+
+/// Poland is out of reach from when Ukraine's log is asked for; something happens before that.
+struct Meanwhile {
+    peers: PinnedPeers,
+    happens: Mutex<Option<(oneshot::Sender<()>, oneshot::Receiver<()>)>>,
+    gone: AtomicBool,
+}
+
+impl Peers for Meanwhile {
+    fn channel<'a>(
+        &'a self,
+        member: &'a Member,
+    ) -> Pin<Box<dyn Future<Output = Result<Channel, PeerError>> + Send + 'a>> {
+        Box::pin(async move {
+            let happens = match member.id.as_str() {
+                "ua" => self.happens.lock().unwrap().take(),
+                _ => None,
+            };
+            if let Some((now, happened)) = happens {
+                now.send(()).unwrap();
+                happened.await.unwrap();
+                self.gone.store(true, Ordering::Release);
+            }
+            if member.id.as_str() == "pl" && self.gone.load(Ordering::Acquire) {
+                return Err(PeerError::Address {
+                    member: "pl".to_owned(),
+                    why: "it is away".to_owned(),
+                });
+            }
+            self.peers.channel(member).await
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_whose_reading_broke_off_is_not_said_to_deny_what_came_after() {
+    let coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    let (now, is_read) = oneshot::channel();
+    let (happened, has_happened) = oneshot::channel();
+    let mut auditor = auditor(&coalition, OMBUDSMAN);
+    auditor.peers = Arc::new(Meanwhile {
+        peers: PinnedPeers::new(coalition.identity(OMBUDSMAN), coalition.ambient.clone()),
+        happens: Mutex::new(Some((now, has_happened))),
+        gone: AtomicBool::new(false),
+    });
+    let searching = async {
+        is_read.await.unwrap();
+        find_and_ask(&coalition).await;
+        happened.send(()).unwrap();
+    };
+    let reading = reconciled_by(&auditor, &coalition, &["pl", "ua"]);
+    let (story, ()) = tokio::join!(reading, searching);
+    // Ukraine's log tells of answers that Poland's, as far as it was read, does not have.
+    let [pl, ua] = story.logs.as_slice() else {
+        panic!("{} logs", story.logs.len());
+    };
+    assert!(
+        ua.leaves()
+            .any(|(_, entry)| entry.act == pb::Act::LookupReceived)
+    );
+    assert!(
+        pl.leaves()
+            .all(|(_, entry)| entry.act != pb::Act::LookupAnswered)
+    );
+    assert!(pl.torn() && !ua.torn(), "{:?}", pl.findings);
+    assert_eq!(story.findings, Vec::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use wayhome::tlog::SignedCheckpoint;
 
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
-use crate::forge::sign_bytes;
+use crate::forge::{LateClock, sign_bytes};
 use crate::process::{Said, run};
 
 const HOLDER: &str = "pl";
@@ -437,7 +437,10 @@ async fn a_small_file_that_speaks_of_leaves_without_end_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
-    let mut coalition = Coalition::start().await;
+    // What is denied has to lie longer back than a message is valid: of anything newer a file cannot
+    // tell whether it was read before.
+    let (clock, ambient) = LateClock::behind_ms(12 * 60_000);
+    let mut coalition = Coalition::start_at(ambient, |_| {}).await;
     coalition.import("ua", &[AT_HOME]).await;
     coalition.import(HOLDER, &[ABROAD]).await;
     let (ua, pl) = (
@@ -445,6 +448,7 @@ async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
         taken(&mut coalition, HOLDER).await,
     );
     find_and_ask(&coalition).await;
+    clock.catch_up();
     let ombudsman = coalition.path(OMBUDSMAN);
     let said = run(&ombudsman, &["--json", "audit", "verify", HOLDER]).await;
     assert_eq!(said.code, Some(0), "{said:?}");
@@ -487,6 +491,48 @@ async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
     let object = forked.object();
     let proof = object["logs"][0]["findings"][0]["proof"].as_array();
     assert_eq!(proof.map(Vec::len), Some(2), "{object:#}");
+}
+
+fn part_of<'a>(bundle: &'a mut Value, member: &str) -> &'a mut Value {
+    let mut parts = bundle["logs"].as_array_mut().unwrap().iter_mut();
+    parts.find(|part| part["member"] == member).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_were_read_at_other_times_accuse_nobody() {
+    let (clock, ambient) = LateClock::behind_ms(12 * 60_000);
+    let coalition = Coalition::start_at(ambient, |_| {}).await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import(HOLDER, &[ABROAD]).await;
+    clock.catch_up();
+    let mut before = Bundle::make(&coalition, &["ua", HOLDER]).await.sound;
+    find_and_ask(&coalition).await;
+    let after = Bundle::make(&coalition, &["ua", HOLDER]).await;
+    let blamed = |said: &Said, member: &str| {
+        let object = said.object();
+        let between = object["story"]["between"].as_array().unwrap();
+        let of_it = between.iter().filter(|finding| finding["member"] == member);
+        of_it.map(Value::to_string).collect::<Vec<_>>()
+    };
+    for (member, other) in [(HOLDER, "ua"), ("ua", HOLDER)] {
+        let earlier = part_of(&mut before, member).clone();
+        let spliced = after
+            .verify(|bundle| *part_of(bundle, member) = earlier)
+            .await;
+        assert_eq!(spliced.code, Some(0), "{spliced:?}");
+        let open = &spliced.object()["story"]["open"];
+        assert!(!open.as_array().unwrap().is_empty(), "{open}");
+        // One whose newest leaves were taken out of the file is cut back, and denies nothing.
+        let cut = after
+            .verify(|bundle| {
+                let leaves = part_of(bundle, member)["leaves"].as_array_mut().unwrap();
+                leaves.truncate(leaves.len() / 2);
+            })
+            .await;
+        assert_found(&cut, "CUT_BACK", None);
+        assert_eq!(blamed(&cut, member), Vec::<String>::new());
+        assert_eq!(blamed(&cut, other), Vec::<String>::new());
+    }
 }
 
 async fn taken(coalition: &mut Coalition, id: &str) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prost::Message as _;
@@ -14,7 +15,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
-use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
+use wayhome::ambient::{Ambient, Clock, ManualClock, SystemClock, SystemRandomness};
 use wayhome::envelope::dsse::pae;
 use wayhome::envelope::{ItemsCommitment, SigningKey, items};
 use wayhome::exchange::DOMAIN;
@@ -39,6 +40,34 @@ pub const DAY_MS: u64 = 86_400_000;
 pub fn standing_clock() -> (ManualClock, Ambient) {
     let clock = ManualClock::at_ms(START_MS);
     (clock.clone(), Ambient::new(clock, SystemRandomness))
+}
+
+/// The machine's clock, behind by as much as a test says: what happens while it is behind has happened
+/// long ago once it is not, and programs by the machine's own clock can be spoken with then.
+#[derive(Clone, Default)]
+pub struct LateClock {
+    machine: Arc<SystemClock>,
+    behind_ms: Arc<AtomicU64>,
+}
+
+impl LateClock {
+    /// A clock that is behind by `ms` milliseconds, and the ambient that shows it.
+    pub fn behind_ms(ms: u64) -> (Self, Ambient) {
+        let clock = Self::default();
+        clock.behind_ms.store(ms, Ordering::Release);
+        (clock.clone(), Ambient::new(clock, SystemRandomness))
+    }
+
+    /// Lets it show the machine's time from now on.
+    pub fn catch_up(&self) {
+        self.behind_ms.store(0, Ordering::Release);
+    }
+}
+
+impl Clock for LateClock {
+    fn now_ms(&self) -> u64 {
+        self.machine.now_ms() - self.behind_ms.load(Ordering::Acquire)
+    }
 }
 
 /// A query in the making. Everything about it can be made wrong before it is signed.

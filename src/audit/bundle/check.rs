@@ -8,7 +8,7 @@ use crate::audit::behind::{self, Insight, PromiseOf};
 use crate::audit::entry::Entry;
 use crate::audit::finding::{Fault, Part, Place};
 use crate::audit::last::{LastVerified, verify_checkpoint};
-use crate::audit::reconcile::{Reconciliation, compare};
+use crate::audit::reconcile::{Proofs, Readings, Reconciliation, compare};
 use crate::audit::rosters::Rosters;
 use crate::audit::shape::Shape;
 use crate::audit::verify::Verification;
@@ -78,7 +78,7 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
     let bundle = Bundle::parse(bytes)?;
     let (rosters, roster) = rosters(&bundle, anchors.root)?;
     let mut logs = Vec::new();
-    let mut promises = Vec::new();
+    let mut proofs = Proofs::default();
     for part in &bundle.logs {
         bounded(part)?;
         let member = rosters
@@ -88,15 +88,15 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
                 member: part.member.clone(),
             })?;
         let work = Work::new(rosters.clone(), member, part, bundle.made_at);
-        logs.push((part, work.run(anchors, &mut promises)));
+        logs.push(work.run(anchors, &mut proofs));
     }
-    let story = story(&logs, &promises);
+    let story = story(&logs, &proofs);
     Ok(CheckedBundle {
         made_at: bundle.made_at,
         made_by: bundle.made_by.clone(),
         rosters: rosters.all().count(),
         roster,
-        logs: logs.into_iter().map(|(_, log)| log).collect(),
+        logs,
         story,
     })
 }
@@ -149,17 +149,13 @@ fn rosters(bundle: &Bundle, root: &[u8]) -> Result<(Rosters, Arc<TrustedRoster>)
 }
 
 /// Holds whole logs against each other.
-fn story(
-    logs: &[(&LogPart, CheckedLog)],
-    promises: &[(MemberId, u64, PromiseOf)],
-) -> Option<Reconciliation> {
-    let whole: Vec<_> = logs.iter().filter(|(_, log)| log.whole).collect();
+fn story(logs: &[CheckedLog], proofs: &Proofs) -> Option<Reconciliation> {
+    let whole: Vec<_> = logs.iter().filter(|log| log.whole).collect();
     if whole.len() < 2 {
         return None;
     }
-    let settled: Vec<u64> = whole.iter().map(|(part, _)| part.settled).collect();
-    let logs = whole.iter().map(|(_, log)| log.log.bare()).collect();
-    Some(compare(logs, &settled, promises))
+    let logs = whole.iter().map(|log| log.log.bare()).collect();
+    Some(compare(logs, proofs, Readings::Loose))
 }
 
 /// The check of one log.
@@ -168,6 +164,8 @@ struct Work<'a> {
     rosters: Rosters,
     member: &'a Member,
     part: &'a LogPart,
+    /// The roster in force at the leaf that is checked, if the bundle has told of it so far.
+    in_force: Option<Arc<TrustedRoster>>,
     /// When the bundle was made, as it says.
     made_ms: u64,
     found: Verification,
@@ -189,6 +187,7 @@ impl<'a> Work<'a> {
             rosters,
             member,
             part,
+            in_force: None,
             made_ms: made_at.unix().saturating_mul(1000),
             found: Verification::new(member, 0),
             shape,
@@ -199,15 +198,11 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn run(
-        mut self,
-        anchors: &Anchors<'_>,
-        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
-    ) -> CheckedLog {
+    fn run(mut self, anchors: &Anchors<'_>, proofs: &mut Proofs) -> CheckedLog {
         let seen = self.checkpoints();
         let checkpoint = seen.first().cloned().flatten();
         for leaf in &self.part.leaves {
-            self.leaf(leaf, checkpoint.as_ref(), promises);
+            self.leaf(leaf, checkpoint.as_ref(), proofs);
         }
         if let Some(checkpoint) = &checkpoint {
             self.ended(checkpoint);
@@ -324,7 +319,7 @@ impl<'a> Work<'a> {
         &mut self,
         part: &LeafPart,
         checkpoint: Option<&VerifiedCheckpoint>,
-        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
+        proofs: &mut Proofs,
     ) {
         let index = part.index;
         let place = Place::Leaf(index);
@@ -374,7 +369,7 @@ impl<'a> Work<'a> {
         self.entries
             .insert(index, (entry.clone(), leaf_hash(&leaf)));
         let insight = match part.behind() {
-            Ok(reply) => self.behind(index, &entry, reply, promises),
+            Ok(reply) => self.behind(index, &entry, reply, proofs),
             Err(why) => {
                 self.find(place, Fault::Unreadable { why });
                 Insight::default()
@@ -428,10 +423,11 @@ impl<'a> Work<'a> {
         index: u64,
         entry: &Entry,
         reply: crate::proto::exchange::ReadEvidenceResponse,
-        promises: &mut Vec<(MemberId, u64, PromiseOf)>,
+        proofs: &mut Proofs,
     ) -> Insight {
         let leaf = behind::Leaf {
             rosters: &self.rosters,
+            in_force: self.in_force.as_deref(),
             owner: self.member,
             index,
             entry,
@@ -439,6 +435,7 @@ impl<'a> Work<'a> {
         let (insight, faults) = behind::check(&leaf, reply);
         if let Some(roster) = &insight.roster {
             self.rosters.learn(Arc::clone(roster));
+            self.in_force = Some(Arc::clone(roster));
         }
         if let Some(reported) = &insight.reported {
             self.found.report(reported);
@@ -450,13 +447,12 @@ impl<'a> Work<'a> {
         if let Some((place, fault)) = self.shape.evidence(index, entry, &insight) {
             self.find(place, fault);
         }
-        if let Some(promise) = &insight.promise {
-            if promise.holder == self.member.id {
-                self.own_promises.push((index, promise.clone()));
-            } else {
-                promises.push((self.member.id.clone(), index, promise.clone()));
-            }
+        if let Some(promise) = &insight.promise
+            && promise.holder == self.member.id
+        {
+            self.own_promises.push((index, promise.clone()));
         }
+        proofs.take(&self.member.id, index, entry, &insight);
         insight
     }
 

@@ -29,16 +29,12 @@ pub async fn gather(
     auditor: &Auditor,
     logs: &[(&Member, Choice, Option<LastVerified>)],
 ) -> Result<Bundle, AuditError> {
-    // What stands in every log before the first of them is read has its partner by then.
-    let mut settled = Vec::with_capacity(logs.len());
-    for (member, ..) in logs {
-        settled.push(newest(auditor, member).await?);
-    }
     let mut parts = Vec::with_capacity(logs.len());
-    for ((member, choice, last), mut newest) in logs.iter().zip(settled) {
+    for (member, choice, last) in logs {
+        let mut newest = newest(auditor, member).await?;
         let cosigned = newest.cosigned.take();
         let mut part = match choice {
-            Choice::Whole => whole(auditor, member, newest.head.size).await?,
+            Choice::Whole => whole(auditor, member).await?,
             Choice::Leaves(leaves) => {
                 let needed = leaves.iter().map(|leaf| leaf.saturating_add(1));
                 let needed = needed.chain(last.iter().map(|last| last.head.size)).max();
@@ -113,7 +109,6 @@ async fn some(
     let mut part = LogPart {
         member: member.id.clone(),
         whole: false,
-        settled: 0,
         checkpoints: vec![newest.note.clone()],
         leaves: Vec::new(),
     };
@@ -180,7 +175,7 @@ async fn in_force(
 }
 
 /// All leaves, with proofs that are computed here: the node gives no hashes.
-async fn whole(auditor: &Auditor, member: &Member, settled: u64) -> Result<LogPart, AuditError> {
+async fn whole(auditor: &Auditor, member: &Member) -> Result<LogPart, AuditError> {
     let mut run = auditor.open_entries(member, 0, None).await?;
     let newest = signed(member, run.checkpoint.clone())?;
     let size = run.end();
@@ -211,7 +206,6 @@ async fn whole(auditor: &Auditor, member: &Member, settled: u64) -> Result<LogPa
     let mut part = LogPart {
         member: member.id.clone(),
         whole: true,
-        settled,
         checkpoints: vec![newest.note.clone()],
         leaves: Vec::with_capacity(leaves.len()),
     };

@@ -15,7 +15,7 @@ use crate::audit::shape::Shape;
 use crate::audit::witnesses;
 use crate::envelope::merkle::{Hash, leaf_hash};
 use crate::proto::exchange as pb;
-use crate::roster::Member;
+use crate::roster::{Member, TrustedRoster};
 use crate::tlog::{Frontier, TreeHead, VerifiedCheckpoint, proof};
 
 /// How far beyond its leaf a receipt's tree may reach: acts are committed in groups.
@@ -50,6 +50,8 @@ pub(super) struct Work<'a> {
     cosigned: Option<Signed>,
     /// The first leaf beyond that one that is too old to stand there.
     late: Option<(u64, Fault)>,
+    /// The roster in force at the leaf that is read, if this reading has met it.
+    in_force: Option<Arc<TrustedRoster>>,
     /// Whether the leaves have the root that covers them.
     root_holds: bool,
 }
@@ -84,6 +86,7 @@ impl<'a> Work<'a> {
             newest: None,
             cosigned: None,
             late: None,
+            in_force: None,
             root_holds: false,
         }
     }
@@ -122,6 +125,7 @@ impl<'a> Work<'a> {
         self.check_signed().await;
         self.check_consistency().await;
         self.found.last = self.to_remember();
+        self.found.complete = self.root_holds;
         if self.root_holds {
             self.found.tree = Some(self.tree);
         }
@@ -432,6 +436,7 @@ impl<'a> Work<'a> {
     fn insight(&mut self, index: u64, entry: &Entry, reply: pb::ReadEvidenceResponse) -> Insight {
         let leaf = behind::Leaf {
             rosters: &self.rosters,
+            in_force: self.in_force.as_deref(),
             owner: self.member,
             index,
             entry,
@@ -445,6 +450,7 @@ impl<'a> Work<'a> {
         }
         if let Some(roster) = &insight.roster {
             self.rosters.learn(Arc::clone(roster));
+            self.in_force = Some(Arc::clone(roster));
         }
         if let Some(reported) = &insight.reported {
             self.found.report(reported);
@@ -657,6 +663,8 @@ pub(in crate::audit) async fn read_on(
     let Some(mut tree) = found.tree.take() else {
         return;
     };
+    // Of a reading that breaks off here nothing can be said to be missing: the other logs go on.
+    found.complete = false;
     let mut run = match auditor.open_entries(member, tree.size(), None).await {
         Ok(run) => run,
         Err(error) => return found.find(place_of(&error), error.into()),
@@ -688,7 +696,10 @@ pub(in crate::audit) async fn read_on(
             found.kept.push(entry);
         }
     }
-    if found.unread == 0 && tree.frontier().root() != checkpoint.head().root {
+    let head = checkpoint.head();
+    if (tree.size(), tree.frontier().root()) == (head.size, head.root) {
+        found.complete = true;
+    } else if found.unread == 0 {
         let why = "what was added while the logs were read does not follow from it".to_owned();
         found.find(Place::Log, Fault::Root { why });
     }
