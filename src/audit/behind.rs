@@ -70,7 +70,7 @@ pub enum QuerySays {
         case_reference: String,
         /// The epoch of the coalition key that its tokens were made under.
         epoch: u32,
-        /// The subjects; nothing where one was erased or is none.
+        /// The subjects; nothing where one is none.
         subjects: Vec<Option<pb::LookupSubject>>,
     },
     /// A request for fields.
@@ -96,7 +96,7 @@ pub enum AnswerSays {
     Nothing,
     /// A batch was evaluated.
     Evaluation,
-    /// The results of a lookup, by subject; nothing where the item was erased.
+    /// The results of a lookup, by subject; nothing where one is unknown.
     Lookup(Vec<Option<pb::LookupResult>>),
     /// A disclosure.
     Disclosure {
@@ -494,11 +494,21 @@ fn lookup_query(
         "the number of subjects",
     )?;
     same_ground(leaf.entry, query.payload.purpose, query.payload.legal_basis)?;
+    none_hidden(&query.items)?;
     Ok(QuerySays::Lookup {
         subjects: subjects(&query.items),
         epoch: query.payload.epoch,
         case_reference: query.payload.case_reference,
     })
+}
+
+/// Subjects and results of lookups are tokens and grades, which no node erases: one that is said to be
+/// erased is one that the log's owner would have nobody see.
+fn none_hidden(items: &[Option<Zeroizing<Vec<u8>>>]) -> Result<(), Fault> {
+    match items.iter().position(Option::is_none) {
+        Some(position) => Err(Fault::HiddenItem { item: position + 1 }),
+        None => Ok(()),
+    }
 }
 
 fn subjects(items: &[Option<Zeroizing<Vec<u8>>>]) -> Vec<Option<pb::LookupSubject>> {
@@ -729,6 +739,7 @@ fn check_answer(
                 leaf.entry.count,
                 "the number of results",
             )?;
+            none_hidden(&answer.items)?;
             let results = answer
                 .items
                 .iter()

@@ -59,20 +59,82 @@ fn sound_evidence_holds_and_says_what_it_says() {
     assert_eq!(insight.outcome.unwrap().subjects.len(), 1);
 }
 
+/// Leaves of a message's first item its hash alone.
+fn erase(message: &mut Option<pb::SignedMessage>) {
+    let item = first_item(message);
+    if let Some(pb::item::Form::Full(full)) = &item.form {
+        let hash = ItemEvidence::full(full.clone()).leaf_hash();
+        item.form = Some(pb::item::Form::Erased(hash.to_vec()));
+    }
+}
+
 #[test]
-fn erased_items_leave_the_evidence_whole() {
-    let erase = |message: &mut Option<pb::SignedMessage>| {
-        let item = first_item(message);
-        if let Some(pb::item::Form::Full(full)) = &item.form {
-            let hash = ItemEvidence::full(full.clone()).leaf_hash();
-            item.form = Some(pb::item::Form::Erased(hash.to_vec()));
-        }
+fn erased_values_leave_the_evidence_of_a_disclosure_whole() {
+    let sample = Sample::new();
+    let fields = vec!["current_place".to_owned()];
+    let mask = Some(prost_types::FieldMask {
+        paths: fields.clone(),
+    });
+    let ask = pb::DisclosureQuery {
+        purpose: pb::Purpose::FamilyTracing.into(),
+        legal_basis: pb::LegalBasis::Consent.into(),
+        lead_id: vec![5; 16],
+        fields: mask.clone(),
+        ..pb::DisclosureQuery::default()
     };
+    let query = sample.query("ua", "pl", "ua", ask, &[b"the family asks"]);
+    let told = pb::DisclosureAnswer {
+        granted: mask,
+        ..pb::DisclosureAnswer::default()
+    };
+    let receipt = receipt("pl", LEAF, SIZE);
+    let (answer, root) = sample.answer("pl", "ua", &query, told, &[b"a place"], receipt);
+    let outcome = pb::Outcome {
+        subjects: vec![pb::SubjectOutcome {
+            subject: vec![9; 16],
+            lead_id: vec![5; 16],
+            ..pb::SubjectOutcome::default()
+        }],
+    };
+    let act = pb::Act::DisclosureAnswered;
+    let (leaf, opening) = crate::exchange::leaf::Leaf::new(act, &sample.ambient, &outcome)
+        .set(|entry| {
+            entry.peer = "ua".to_owned();
+            entry.message_id = query.message_id.to_vec();
+            entry.query_digest = query.digest.to_vec();
+            entry.answer_digest = root.to_vec();
+            entry.purpose = pb::Purpose::FamilyTracing.into();
+            entry.legal_basis = pb::LegalBasis::Consent.into();
+            entry.count = 1;
+            entry.subject = vec![9; 16];
+            entry.reference = "current_place".to_owned();
+        })
+        .finish();
+    let mut lookup = Lookup {
+        entry: pb::LogEntry::decode(leaf.as_slice()).unwrap(),
+        reply: pb::ReadEvidenceResponse {
+            leaf_index: LEAF,
+            query: Some(query.message),
+            answer: Some(answer),
+            opening,
+            ..pb::ReadEvidenceResponse::default()
+        },
+    };
+    erase(&mut lookup.reply.query);
+    erase(&mut lookup.reply.answer);
+    assert_eq!(lookup.check(&sample), []);
+}
+
+#[test]
+fn an_erased_item_of_a_lookup_is_a_hidden_one() {
     let faults = found(|_, lookup| {
         erase(&mut lookup.reply.query);
         erase(&mut lookup.reply.answer);
     });
-    assert_eq!(faults, []);
+    assert_eq!(
+        faults,
+        [("query", "ITEM_HIDDEN"), ("answer", "ITEM_HIDDEN")]
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
 use crate::proto::exchange as pb;
-use crate::roster::{MemberId, RosterError, Timestamp};
+use crate::roster::{Bytes32, MemberId, RosterError, Timestamp};
 
 pub use check::{Anchors, CheckedBundle, CheckedLog, check};
 pub use gather::{Choice, gather};
@@ -48,7 +48,18 @@ pub struct LogPart {
     whole: bool,
     /// The checkpoint that all proofs lead to, then others of the same log that were seen.
     checkpoints: Vec<String>,
+    /// Of chosen leaves: that the first checkpoint extends the smaller ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    growth: Vec<Growth>,
     leaves: Vec<LeafPart>,
+}
+
+/// A proof that a log only grew, from this many leaves to its first checkpoint in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Growth {
+    from: u64,
+    proof: Vec<Bytes32>,
 }
 
 /// One leaf with what stands behind it. Octets are in base64.

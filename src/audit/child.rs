@@ -393,9 +393,15 @@ pub async fn child(
             }
         }
     }
-    for (leaf, epoch) in denials.leaves {
-        if !records.is_empty() || whole.contains(&epoch) {
-            verification.find(Place::Leaf(leaf), Fault::DeniedChild);
+    for (leaf, epoch, denial) in denials.leaves {
+        match denial {
+            Denial::NoMatch if !records.is_empty() || whole.contains(&epoch) => {
+                verification.find(Place::Leaf(leaf), Fault::DeniedChild);
+            }
+            Denial::OtherRecord if !records.is_empty() => {
+                verification.find(Place::Leaf(leaf), Fault::OtherRecordNamed);
+            }
+            Denial::NoMatch | Denial::OtherRecord => {}
         }
     }
     let mut events: Vec<Event> = scans.into_iter().flat_map(Scan::into_events).collect();
@@ -490,13 +496,18 @@ impl Sightings<'_> {
                     .and_then(|result| u32::try_from(result.as_ref()?.grade).ok()),
                 _ => None,
             };
-            let denied = entry.act == pb::Act::LookupAnswered
+            let certain = entry.act == pb::Act::LookupAnswered
                 && agreement.same
                 && agreement.grade == Grade::Match
-                && answered.is_some_and(|grade| grade <= pb::Grade::NoMatch as u32)
                 && !may_be_named(self.named, number, insight);
-            if denied {
-                self.denials.denied(index, *epoch, entry.time_ms);
+            if let (true, Some(grade)) = (certain, answered) {
+                let denial = if grade <= pb::Grade::NoMatch as u32 {
+                    Denial::NoMatch
+                } else {
+                    Denial::OtherRecord
+                };
+                let leaf = (index, *epoch, denial);
+                self.denials.denied(leaf, entry.time_ms);
             }
             self.found.push(Sighting {
                 leaf_index: index,
@@ -533,7 +544,17 @@ struct Denials {
     changed_ms: Option<u64>,
     changed_leaf: Option<u64>,
     /// The leaves, with the epoch of the query.
-    leaves: Vec<(u64, u32)>,
+    leaves: Vec<(u64, u32, Denial)>,
+}
+
+/// How a child was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denial {
+    /// Nothing was said to be found.
+    NoMatch,
+    /// Something was, and the outcome, which has a line for each record that is touched, does not name
+    /// the child's.
+    OtherRecord,
 }
 
 impl Denials {
@@ -543,30 +564,131 @@ impl Denials {
         self.leaves.clear();
     }
 
-    fn denied(&mut self, leaf: u64, epoch: u32, time_ms: u64) {
+    fn denied(&mut self, leaf: (u64, u32, Denial), time_ms: u64) {
         let settled = self
             .changed_ms
             .is_some_and(|changed| time_ms.saturating_sub(changed) > SETTLES_MS);
         if settled {
-            self.leaves.push((leaf, epoch));
+            self.leaves.push(leaf);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample::{NOW_MS, entry, id};
     use super::*;
+    use crate::ambient::Ambient;
+    use crate::linkage::{Attributes, Date};
+    use crate::oprf::CoalitionToken;
+
+    /// Ukraine asked Poland about a child with all its tokens, and Poland has this outcome on record.
+    fn answered(grade: pb::Grade, outcome: Option<[u8; 16]>) -> Insight {
+        let (rules, under) = child_of_one_key();
+        let subject = under.tokens.for_holder(rules, 1, "pl", &Ambient::system());
+        let line = |subject: [u8; 16]| pb::SubjectOutcome {
+            subject: subject.to_vec(),
+            grade: grade as u32,
+            ..pb::SubjectOutcome::default()
+        };
+        Insight {
+            outcome: Some(pb::Outcome {
+                subjects: outcome.into_iter().map(line).collect(),
+            }),
+            query: QuerySays::Lookup {
+                case_reference: "CASE-1".to_owned(),
+                epoch: 1,
+                subjects: vec![Some(subject)],
+            },
+            answer: AnswerSays::Lookup(vec![Some(pb::LookupResult {
+                grade: grade.into(),
+                ..pb::LookupResult::default()
+            })]),
+            ..Insight::default()
+        }
+    }
+
+    /// A child of whom one rule suffices for a match.
+    fn child_of_one_key() -> (&'static RuleTable, Under) {
+        let rules = RuleTable::shipped().unwrap();
+        let derived = rules.derive(&Attributes {
+            family_name: Some("Tryndulenko"),
+            given_name: Some("Zenoviia"),
+            patronymic: Some("Bohdanivna"),
+            date_of_birth: Date::new(2017, Some(3), Some(4)),
+            place_of_birth: Some("Kherson"),
+            mother_family_name: Some("Tryndulenko"),
+            ..Attributes::default()
+        });
+        let tokens = derived.keys.iter().zip(1..);
+        let tokens =
+            tokens.map(|(key, number)| (key.rule, CoalitionToken::from_bytes(&[number; 64])));
+        let tokens = SubjectTokens {
+            presence: derived.presence,
+            tokens: tokens.collect(),
+        };
+        (rules, Under { epoch: 1, tokens })
+    }
+
+    #[test]
+    fn an_outcome_has_to_name_the_child_s_record_whatever_was_answered() {
+        const RECORD: [u8; 16] = [9; 16];
+        const OTHER: [u8; 16] = [8; 16];
+        let denied = |insight: &Insight, named: &[[u8; 16]]| {
+            let (rules, under) = child_of_one_key();
+            let sought = SoughtChild {
+                rules,
+                under: vec![under],
+                missed: Vec::new(),
+            };
+            let named: BTreeSet<[u8; 16]> = named.iter().copied().collect();
+            let mut sightings = Sightings {
+                sought: &sought,
+                member: &id("pl"),
+                named: &named,
+                tokens: HashMap::new(),
+                found: Vec::new(),
+                denials: Denials::default(),
+                untold: 0,
+            };
+            let published = entry(pb::Act::RecordsPublished, "", 0);
+            sightings.take(0, &published, &Insight::default());
+            let asked = Entry {
+                time_ms: NOW_MS + SETTLES_MS + 1,
+                ..entry(pb::Act::LookupAnswered, "ua", 1)
+            };
+            sightings.take(1, &asked, insight);
+            assert_eq!(sightings.found[0].agrees, Grade::Match);
+            let denials = sightings.denials.leaves.iter();
+            denials.map(|(_, _, denial)| *denial).collect::<Vec<_>>()
+        };
+        use pb::Grade::{Match, NoMatch};
+        assert_eq!(denied(&answered(Match, Some(RECORD)), &[RECORD]), []);
+        assert_eq!(
+            denied(&answered(Match, Some(OTHER)), &[RECORD]),
+            [Denial::OtherRecord]
+        );
+        assert_eq!(
+            denied(&answered(NoMatch, None), &[RECORD]),
+            [Denial::NoMatch]
+        );
+        // A match that was withheld is on record all the same.
+        assert_eq!(denied(&answered(NoMatch, Some(RECORD)), &[RECORD]), []);
+        // Where the node names no record of the child, the one on record may be it.
+        assert_eq!(denied(&answered(Match, Some(OTHER)), &[]), []);
+    }
 
     #[test]
     fn a_denial_is_certain_only_if_the_register_stands_still() {
+        let denied = |leaf: u64| (leaf, 1, Denial::NoMatch);
         let mut denials = Denials::default();
-        denials.denied(1, 1, SETTLES_MS * 2);
+        denials.denied(denied(1), SETTLES_MS * 2);
         assert!(denials.leaves.is_empty(), "nothing was ever published");
         denials.register_changed(2, 1_000);
-        denials.denied(3, 1, 1_000 + SETTLES_MS);
+        denials.denied(denied(3), 1_000 + SETTLES_MS);
         assert!(denials.leaves.is_empty(), "it may have been weighed before");
-        denials.denied(4, 1, 1_001 + SETTLES_MS);
-        assert_eq!(denials.leaves, [(4, 1)]);
+        denials.denied(denied(4), 1_001 + SETTLES_MS);
+        assert_eq!(denials.leaves, [denied(4)]);
         denials.register_changed(5, 900_000);
         assert!(denials.leaves.is_empty(), "the record may have come since");
     }

@@ -259,6 +259,14 @@ pub enum Fault {
         /// Why not.
         why: String,
     },
+    /// An item that is said to be erased, of a message from which nothing is ever erased.
+    #[error(
+        "its item {item} is kept back as if it had been erased, and of lookups nothing is ever erased: the node hides it"
+    )]
+    HiddenItem {
+        /// Its position, from 1.
+        item: usize,
+    },
     /// An answer to something else.
     #[error("it answers another query than the one kept with it")]
     OtherQuery,
@@ -345,6 +353,11 @@ pub enum Fault {
         "this query carried the tokens of a child whose record the node holds, it was answered with no match, and the leaf's outcome does not name the record"
     )]
     DeniedChild,
+    /// A record was found, and the outcome on record names another.
+    #[error(
+        "this query carried the tokens of a child whose record the node holds, it was answered with a record, and the leaf's outcome names other records alone"
+    )]
+    OtherRecordNamed,
     /// Another member holds two checkpoints against this log.
     #[error(
         "{by} holds two checkpoints that this log signed (leaf {leaf} there), {what}",
@@ -477,6 +490,7 @@ impl Fault {
             Self::OtherRoster { .. } => "OTHER_ROSTER",
             Self::OtherMessage { .. } => "OTHER_MESSAGE",
             Self::Items { .. } => "BAD_ITEMS",
+            Self::HiddenItem { .. } => "ITEM_HIDDEN",
             Self::OtherQuery => "OTHER_QUERY",
             Self::Receipt { .. } => "BAD_RECEIPT",
             Self::Commitment => "BAD_OPENING",
@@ -491,6 +505,7 @@ impl Fault {
             Self::NotAsked => "NOT_ASKED",
             Self::BrokenPromise { .. } => "BROKEN_PROMISE",
             Self::DeniedChild => "DENIED_CHILD",
+            Self::OtherRecordNamed => "OTHER_RECORD_NAMED",
             Self::Reported { proved: true, .. } => "SPLIT_VIEW",
             Self::Reported { .. } => "REPORTED",
             Self::WrongAnswer { .. } => "WRONG_ANSWER",

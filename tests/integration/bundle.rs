@@ -491,6 +491,32 @@ async fn a_denied_query_a_rollback_and_a_fork_show_without_any_node() {
     let object = forked.object();
     let proof = object["logs"][0]["findings"][0]["proof"].as_array();
     assert_eq!(proof.map(Vec::len), Some(2), "{object:#}");
+
+    // A single leaf of it as well, which says nothing of the others.
+    let one = Bundle::make(&coalition, &[HOLDER, "--leaf", "1"]).await;
+    assert_found(&one.verify(|_| {}).await, "FORKED", None);
+    let without = one
+        .verify(|bundle| bundle["logs"][0]["growth"] = json!([]))
+        .await;
+    assert_found(&without, "BAD_PROOF", None);
+    // Where the file does not speak of what the reader has seen, the reader is told so.
+    let silent = one
+        .verify_in(&ombudsman, &[], |bundle| {
+            bundle["logs"][0]["growth"] = json!([]);
+            let checkpoints = bundle["logs"][0]["checkpoints"].as_array_mut().unwrap();
+            checkpoints.truncate(1);
+        })
+        .await;
+    assert_eq!(silent.code, Some(0), "{silent:?}");
+    assert_eq!(silent.object()["logs"][0]["unheld"], true);
+    // Two parts of one log could tell two histories.
+    let doubled = one
+        .verify(|bundle| {
+            let again = bundle["logs"][0].clone();
+            bundle["logs"].as_array_mut().unwrap().push(again);
+        })
+        .await;
+    assert_eq!(doubled.object()["error"]["code"], "BUNDLE_UNREADABLE");
 }
 
 fn part_of<'a>(bundle: &'a mut Value, member: &str) -> &'a mut Value {

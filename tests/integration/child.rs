@@ -11,6 +11,7 @@ use wayhome::roster::OmbudsmanScope;
 
 use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::forge::LateClock;
 use crate::process::{PATIENCE, Said, run};
 
 /// The child of the exchange, as its family writes it; no reference of any register is known.
@@ -207,6 +208,98 @@ async fn alter(coalition: &Coalition, id: &str, sql: &'static str) {
     let changed = sqlx::query(sql).execute(&mut database).await.unwrap();
     assert!(changed.rows_affected() > 0, "{sql}");
     database.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_is_not_hidden_by_what_looks_like_erasing() {
+    let mut coalition = Coalition::start().await;
+    coalition.import("ua", &[AT_HOME]).await;
+    coalition.import("pl", &[ABROAD]).await;
+    search(&coalition, "ua", "UA-1").await;
+    let leaves = coalition.leaves("pl", 0).await;
+    let asked = leaves
+        .iter()
+        .position(|leaf| leaf.act() == Act::LookupAnswered);
+    let asked = asked.unwrap() as u64;
+    coalition.stop_node("pl").await;
+    alter(
+        &coalition,
+        "pl",
+        "UPDATE evidence_items SET data_key = NULL, sealed = NULL WHERE part = 0",
+    )
+    .await;
+    coalition.start_node("pl").await;
+    let file = described(&coalition, &as_at_home());
+    let said = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let object = said.object();
+    let findings = told(&object, "pl")["log"]["findings"].as_array().unwrap();
+    let hidden = findings
+        .iter()
+        .filter(|finding| finding["code"] == "ITEM_HIDDEN");
+    let places: Vec<_> = hidden
+        .map(|finding| finding["leaf_index"].as_u64())
+        .collect();
+    assert_eq!(places, [Some(asked)], "{object:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_is_denied_though_its_record_stands_in_the_index_is_found() {
+    // Longer than a node may still answer by what it held before its register changed.
+    let (clock, ambient) = LateClock::behind_ms(6 * 60_000);
+    let mut coalition = Coalition::start_at(ambient, |_| {}).await;
+    coalition.import("pl", &[ABROAD]).await;
+    clock.catch_up();
+    // Ukraine describes the child as Poland does, so that the query touches all that Poland has.
+    let same: Vec<(&str, &str)> = ABROAD
+        .iter()
+        .map(|(name, value)| match *name {
+            "record_ref" => ("record_ref", "UA-1"),
+            _ => (*name, *value),
+        })
+        .collect();
+    coalition.import("ua", &[&same]).await;
+    // While the query comes nothing in the index can be found, and afterwards all of it again.
+    coalition.stop_node("pl").await;
+    alter(
+        &coalition,
+        "pl",
+        "CREATE TABLE put_away AS SELECT * FROM lookup_index",
+    )
+    .await;
+    alter(
+        &coalition,
+        "pl",
+        "UPDATE lookup_index SET row_tag = zeroblob(8)",
+    )
+    .await;
+    coalition.start_node("pl").await;
+    let answers = search(&coalition, "ua", "UA-1").await;
+    assert_eq!(answers[1].results[0].leads.len(), 0);
+    coalition.stop_node("pl").await;
+    alter(
+        &coalition,
+        "pl",
+        "UPDATE lookup_index SET row_tag =
+             (SELECT put_away.row_tag FROM put_away
+              WHERE put_away.token = lookup_index.token AND put_away.rule = lookup_index.rule
+                  AND put_away.record_id = lookup_index.record_id)",
+    )
+    .await;
+    alter(&coalition, "pl", "DROP TABLE put_away").await;
+    coalition.start_node("pl").await;
+    let file = described(&coalition, &as_abroad());
+    let said = child(&coalition, &file, &["pl"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let object = said.object();
+    let finding = &told(&object, "pl")["log"]["findings"][0];
+    assert_eq!(finding["code"], "DENIED_CHILD", "{object:#}");
+    let at = finding["leaf_index"].as_u64().unwrap();
+    let leaf = coalition.leaves("pl", at).await.remove(0);
+    assert_eq!(
+        (leaf.act(), leaf.peer.as_str()),
+        (Act::LookupAnswered, "ua")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

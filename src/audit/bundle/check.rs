@@ -16,7 +16,8 @@ use crate::audit::witnesses;
 use crate::envelope::NoteKey;
 use crate::envelope::merkle::{Hash, leaf_hash};
 use crate::roster::{Member, MemberId, Timestamp, TrustStore, TrustedRoot, TrustedRoster};
-use crate::tlog::{LogPolicy, ProofBundle, ProofBundleError, VerifiedCheckpoint};
+use crate::tlog::proof::verify_consistency;
+use crate::tlog::{LogPolicy, ProofBundle, ProofBundleError, TreeHead, VerifiedCheckpoint};
 
 /// Most leaves that are named as missing, one by one.
 const MOST_MISSING: u64 = 64;
@@ -53,6 +54,9 @@ pub struct CheckedBundle {
 pub struct CheckedLog {
     /// Whether it is the whole log.
     pub whole: bool,
+    /// Whether what was verified of the log before could not be held against it: chosen leaves alone do
+    /// not show it, and the file has no proof from there on.
+    pub unheld: bool,
     /// The acts in it that could be read, with their places.
     pub acts: Vec<(u64, Entry, Insight)>,
     /// What was found.
@@ -79,8 +83,17 @@ pub fn check(bytes: &[u8], anchors: &Anchors<'_>) -> Result<CheckedBundle, Bundl
     let (rosters, roster) = rosters(&bundle, anchors.root)?;
     let mut logs = Vec::new();
     let mut proofs = Proofs::default();
+    let mut members = BTreeSet::new();
     for part in &bundle.logs {
         bounded(part)?;
+        if !members.insert(&part.member) {
+            let member = &part.member;
+            return Err(BundleError::Form {
+                why: format!(
+                    "it holds two parts of the log of {member}, and nothing holds one against the other"
+                ),
+            });
+        }
         let member = rosters
             .member(part.member.as_str())
             .filter(|member| member.log.is_some())
@@ -236,9 +249,10 @@ impl<'a> Work<'a> {
             );
         }
         self.cosigned(&seen, anchors);
-        self.trees(seen.into_iter().flatten(), anchors);
+        let unheld = self.trees(seen.into_iter().flatten(), anchors);
         CheckedLog {
             whole: self.part.whole,
+            unheld,
             acts: self.acts,
             log: self.found,
         }
@@ -464,10 +478,15 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Holds the log against every tree that its node is known to have signed.
-    fn trees(&mut self, seen: impl Iterator<Item = VerifiedCheckpoint>, anchors: &Anchors<'_>) {
+    /// Holds the log against every tree that its node is known to have signed. Gives whether there is
+    /// nothing to hold what was verified before against.
+    fn trees(
+        &mut self,
+        seen: impl Iterator<Item = VerifiedCheckpoint>,
+        anchors: &Anchors<'_>,
+    ) -> bool {
         let Some(checkpoint) = self.found.checkpoint.clone() else {
-            return;
+            return false;
         };
         let (head, shown) = (checkpoint.head(), checkpoint.signed().to_string());
         let mut signed: Vec<_> = seen
@@ -480,6 +499,36 @@ impl<'a> Work<'a> {
             })
             .collect();
         let last = (anchors.last)(self.member);
+        let mut unheld = false;
+        if !self.part.whole {
+            let of_file = signed.iter().map(|(tree, note, _)| (*tree, note.clone()));
+            let mut trees: Vec<_> = of_file.map(|tree| (tree, true)).collect();
+            let of_reader = last.iter().map(|last| (last.head, last.checkpoint.clone()));
+            trees.extend(of_reader.map(|tree| (tree, false)));
+            for ((tree, signed), of_file) in trees {
+                match self.grown(&tree, &head) {
+                    Grown::Shown => {}
+                    Grown::Not => {
+                        let size = tree.size;
+                        let shown = shown.clone();
+                        let fault = Fault::Forked {
+                            size,
+                            signed,
+                            shown,
+                        };
+                        self.find(Place::Log, fault);
+                    }
+                    Grown::Unproved if of_file => {
+                        let (from, to) = (tree.size, head.size);
+                        let why = format!(
+                            "the file has another checkpoint of {from} leaves, and no proof that the log of {to} leaves extends it"
+                        );
+                        self.find(Place::Log, Fault::Proof { why });
+                    }
+                    Grown::Unproved => unheld = true,
+                }
+            }
+        }
         signed.extend(last.map(|last| (last.head, last.checkpoint, Place::Log)));
         let before = signed.iter().map(|(tree, ..)| tree.size).max().unwrap_or(0);
         signed.extend(self.own_promises.drain(..).map(|(index, promise)| {
@@ -507,5 +556,37 @@ impl<'a> Work<'a> {
                 self.find(place, fault);
             }
         }
+        unheld
     }
+
+    /// Whether the file proves that the log of its first checkpoint extends a smaller tree.
+    fn grown(&self, from: &TreeHead, to: &TreeHead) -> Grown {
+        if from.size == 0 || from.size >= to.size {
+            // Nothing was signed, or it is held against the checkpoint itself.
+            return Grown::Shown;
+        }
+        let mut of_size = self
+            .part
+            .growth
+            .iter()
+            .filter(|growth| growth.from == from.size);
+        let Some(growth) = of_size.next() else {
+            return Grown::Unproved;
+        };
+        let proof: Vec<Hash> = growth.proof.iter().map(|hash| *hash.as_bytes()).collect();
+        match verify_consistency(from.size, to.size, &proof, &from.root, &to.root) {
+            Ok(()) => Grown::Shown,
+            Err(_) => Grown::Not,
+        }
+    }
+}
+
+/// What a file shows of a smaller tree.
+enum Grown {
+    /// The log extends it.
+    Shown,
+    /// It is no tree of this log.
+    Not,
+    /// Nothing.
+    Unproved,
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Bundle, FORMAT, LeafPart, LogPart, MOST_LEAVES};
+use super::{Bundle, FORMAT, Growth, LeafPart, LogPart, MOST_LEAVES};
 use crate::audit::auditor::{AuditError, Auditor};
 use crate::audit::entry::Entry;
 use crate::audit::in_force::adopts;
 use crate::audit::last::{LastVerified, verify_checkpoint};
 use crate::envelope::merkle::{Hash, leaf_hash};
 use crate::proto::exchange as pb;
-use crate::roster::{Member, Timestamp};
+use crate::roster::{Bytes32, Member, Timestamp};
 use crate::tlog::{Frontier, NodeId, ProofBundle, SignedCheckpoint, TreeHead, proof};
 
 /// What a bundle is to hold of a log.
@@ -53,6 +53,9 @@ pub async fn gather(
                 part.checkpoints.push(note);
             }
         }
+        if !part.whole {
+            part.growth = growth(auditor, member, &part.checkpoints).await;
+        }
         parts.push(part);
     }
     Ok(Bundle {
@@ -67,6 +70,26 @@ pub async fn gather(
             .collect(),
         logs: parts,
     })
+}
+
+/// That the first of these checkpoints extends the smaller ones. A node that does not prove it is not
+/// asked again: without a proof the file does not hold.
+async fn growth(auditor: &Auditor, member: &Member, checkpoints: &[String]) -> Vec<Growth> {
+    let mut sizes = checkpoints
+        .iter()
+        .filter_map(|note| Some(verify_checkpoint(member, note).ok()?.head().size));
+    let Some(to) = sizes.next() else {
+        return Vec::new();
+    };
+    let sizes: BTreeSet<u64> = sizes.filter(|from| (1..to).contains(from)).collect();
+    let mut growth = Vec::with_capacity(sizes.len());
+    for from in sizes {
+        if let Ok(proof) = auditor.prove_consistency(member, from, to).await {
+            let proof = proof.into_iter().map(Bytes32::new).collect();
+            growth.push(Growth { from, proof });
+        }
+    }
+    growth
 }
 
 #[derive(Clone)]
@@ -110,6 +133,7 @@ async fn some(
         member: member.id.clone(),
         whole: false,
         checkpoints: vec![newest.note.clone()],
+        growth: Vec::new(),
         leaves: Vec::new(),
     };
     let size = newest.head.size;
@@ -207,6 +231,7 @@ async fn whole(auditor: &Auditor, member: &Member) -> Result<LogPart, AuditError
         member: member.id.clone(),
         whole: true,
         checkpoints: vec![newest.note.clone()],
+        growth: Vec::new(),
         leaves: Vec::with_capacity(leaves.len()),
     };
     for (index, (leaf, behind)) in (0..).zip(leaves) {

@@ -87,7 +87,12 @@ pub(super) fn verify(
         checked.rosters
     ));
     for checked_log in &checked.logs {
-        let CheckedLog { whole, acts, log } = checked_log;
+        let CheckedLog {
+            whole,
+            unheld,
+            acts,
+            log,
+        } = checked_log;
         let Some(member) = checked.roster.member(log.member.as_str()) else {
             continue;
         };
@@ -101,6 +106,11 @@ pub(super) fn verify(
                 log.size()
             ));
             say_reported(output, log);
+        }
+        if *unheld {
+            output.say(format_args!(
+                "  What was verified of this log before could not be held against it: the file has no proof from there on."
+            ));
         }
         if !*whole {
             for (index, entry, _) in acts {
@@ -140,6 +150,7 @@ pub(super) fn verify(
             }
             if let Some(object) = object.as_object_mut() {
                 object.insert("in_force".to_owned(), found.to_json());
+                object.insert("unheld".to_owned(), checked.unheld.into());
             }
             object
         }),
