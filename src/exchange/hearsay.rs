@@ -43,13 +43,26 @@ struct Inner {
     told: BTreeMap<(MemberId, String), Told>,
     /// Whose checkpoint was told last.
     turn: Option<MemberId>,
-    /// Whose log was shown to have two histories: nothing more needs to be looked at.
-    split: BTreeSet<MemberId>,
+    /// The logs that were shown to have two histories: nothing more needs to be looked at.
+    split: BTreeSet<String>,
 }
 
+#[derive(Clone)]
 struct Seen {
     head: TreeHead,
     note: String,
+}
+
+impl Seen {
+    /// Whether it is of the log that a note is of.
+    fn is_of(&self, note: &str) -> bool {
+        origin(&self.note) == origin(note)
+    }
+}
+
+/// The name of the log that a checkpoint says it is of.
+fn origin(note: &str) -> &str {
+    note.lines().next().unwrap_or_default()
 }
 
 #[derive(Clone)]
@@ -72,13 +85,14 @@ impl Hearsay {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a checkpoint of a party's log whose signature was verified.
+    /// Notes a checkpoint of the log that the roster states for a party, whose signature was verified. A
+    /// log that the party had before counts no more.
     pub fn saw(&self, member: &MemberId, head: TreeHead, note: &str) {
         let mut inner = self.inner();
         let larger = inner
             .seen
             .get(member)
-            .is_none_or(|seen| seen.head.size < head.size);
+            .is_none_or(|seen| seen.head.size < head.size || !seen.is_of(note));
         if larger && note.len() <= FIELD / MOST_TOLD {
             let note = note.to_owned();
             inner.seen.insert(member.clone(), Seen { head, note });
@@ -125,8 +139,7 @@ impl Hearsay {
             if inner.seen.values().any(known) {
                 continue;
             }
-            let origin = note.lines().next().unwrap_or_default().to_owned();
-            let slot = (by.clone(), origin);
+            let slot = (by.clone(), origin(note).to_owned());
             if inner.told.len() >= MOST_WAITING && !inner.told.contains_key(&slot) {
                 continue;
             }
@@ -138,10 +151,12 @@ impl Hearsay {
         }
     }
 
-    fn head(&self, member: &MemberId) -> Option<(TreeHead, String)> {
+    /// What was seen of the log that the roster states for a party.
+    fn seen(&self, member: &Member) -> Option<Seen> {
         let inner = self.inner();
-        let seen = inner.seen.get(member)?;
-        Some((seen.head, seen.note.clone()))
+        let seen = inner.seen.get(&member.id)?;
+        let log = member.log.as_ref()?;
+        (origin(&seen.note) == log.origin).then(|| seen.clone())
     }
 
     /// What is to be looked at again, before anything that the same party has told since.
@@ -195,11 +210,13 @@ pub async fn check(party: &Party) -> Result<Outcome, StoreError> {
         let Some(owner) = roster.member(owner.as_str()) else {
             continue;
         };
-        if hearsay.inner().split.contains(&owner.id) {
+        let log = owner.log.as_ref().map(|log| log.origin.clone());
+        let log = log.unwrap_or_default();
+        if hearsay.inner().split.contains(&log) {
             continue;
         }
         if let Some(alert) = look_at(party, owner, claims).await {
-            hearsay.inner().split.insert(owner.id.clone());
+            hearsay.inner().split.insert(log);
             outcome.alerts.push(alert);
         }
     }
@@ -234,7 +251,7 @@ fn signed<'a>(roster: &'a TrustedRoster, note: &str) -> Option<(&'a Member, Veri
 /// Holds what was told of one log against what was seen of it, and against what it shows now.
 async fn look_at(party: &Party, owner: &Member, claims: Vec<Claim>) -> Option<LogFinding> {
     let hearsay = party.hearsay();
-    if let Some((head, note)) = hearsay.head(&owner.id) {
+    if let Some(Seen { head, note }) = hearsay.seen(owner) {
         for claim in &claims {
             let claimed = claim.checkpoint.head();
             if claimed.size == head.size && claimed.root != head.root {
@@ -324,22 +341,34 @@ mod tests {
         let hearsay = Hearsay::default();
         assert_eq!(hearsay.to_tell(&id("de")), [0; FIELD]);
         for member in ["de", "pl", "ua"] {
-            hearsay.saw(&id(member), head(7), &format!("{member} 7"));
+            hearsay.saw(&id(member), head(7), &format!("{member}\n7"));
         }
         let told = |audience: &str| {
             let field = String::from_utf8(hearsay.to_tell(&id(audience))).unwrap();
             assert_eq!(field.len(), FIELD, "the size would tell what was seen");
             field.trim_end_matches('\0').to_owned()
         };
-        assert_eq!(told("de"), "de 7\0pl 7");
-        assert_eq!(told("de"), "de 7\0ua 7");
-        assert_eq!(told("de"), "de 7\0pl 7");
+        assert_eq!(told("de"), "de\n7\0pl\n7");
+        assert_eq!(told("de"), "de\n7\0ua\n7");
+        assert_eq!(told("de"), "de\n7\0pl\n7");
         // To a party without a log, such as an ombudsman.
-        assert_eq!(told("om"), "ua 7");
+        assert_eq!(told("om"), "ua\n7");
         // Only what is larger takes the place of what was seen.
-        hearsay.saw(&id("pl"), head(6), "pl 6");
-        hearsay.saw(&id("pl"), head(8), "pl 8");
-        assert!(told("pl").starts_with("pl 8\0"));
+        hearsay.saw(&id("pl"), head(6), "pl\n6");
+        hearsay.saw(&id("pl"), head(8), "pl\n8");
+        assert!(told("pl").starts_with("pl\n8\0"));
+    }
+
+    #[test]
+    fn a_new_log_takes_the_place_of_the_one_that_was_given_up() {
+        let hearsay = Hearsay::default();
+        let pl = id("pl");
+        hearsay.saw(&pl, head(9), "pl/log\n9");
+        hearsay.saw(&pl, head(2), "pl/log/2\n2");
+        let seen = || hearsay.inner().seen[&pl].note.clone();
+        assert_eq!(seen(), "pl/log/2\n2", "whatever their sizes");
+        hearsay.saw(&pl, head(1), "pl/log/2\n1");
+        assert_eq!(seen(), "pl/log/2\n2");
     }
 
     #[test]

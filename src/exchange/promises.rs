@@ -53,6 +53,7 @@ pub async fn check(party: &Party) -> Result<Outcome, StoreError> {
             .store()
             .open_receipts(member.id.as_str(), AT_ONCE)
             .await?;
+        let open = of_this_log(party, member, open).await?;
         if open.is_empty() {
             continue;
         }
@@ -66,6 +67,29 @@ pub async fn check(party: &Party) -> Result<Outcome, StoreError> {
         }
     }
     Ok(outcome)
+}
+
+/// Those that are of the log which the roster states for the peer. The others are of one that it has
+/// given up, as the coalition has signed since: no log is left that could keep or break them.
+async fn of_this_log(
+    party: &Party,
+    member: &Member,
+    open: Vec<OpenReceipt>,
+) -> Result<Vec<OpenReceipt>, StoreError> {
+    let origin = member.log.as_ref().map(|log| log.origin.as_str());
+    let (open, given_up): (Vec<_>, Vec<_>) = open
+        .into_iter()
+        .partition(|open| open.receipt.checkpoint.lines().next() == origin);
+    if !given_up.is_empty() {
+        let ids: Vec<i64> = given_up.iter().map(|open| open.receipt_id).collect();
+        party.store().receipts_superseded(&ids).await?;
+        tracing::info!(
+            peer = member.id.as_str(),
+            receipts = ids.len(),
+            "promises of a log that was given up are set aside"
+        );
+    }
+    Ok(open)
 }
 
 /// How many promises of one peer are settled; the inner error says that nothing could be seen.

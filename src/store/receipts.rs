@@ -38,6 +38,8 @@ const AT_ONCE: usize = 500;
 
 const OPEN: i64 = 0;
 const BROKEN: i64 = 1;
+/// Of a log that its party has given up since: the new one cannot hold it.
+const SUPERSEDED: i64 = 2;
 
 /// Rows of promises.
 pub(super) static RECEIPTS: Table = Table::new(
@@ -105,7 +107,8 @@ impl Store {
         for row in &rows {
             match row.int(0)? {
                 OPEN => counts.0 = row.uint(1)?,
-                _ => counts.1 = row.uint(1)?,
+                BROKEN => counts.1 = row.uint(1)?,
+                _ => {}
             }
         }
         Ok(counts)
@@ -122,6 +125,20 @@ impl Store {
             );
             tx.run_built(sql, some.iter().map(|id| (*id).into()).collect())
                 .await?;
+        }
+        tx.commit().await
+    }
+
+    /// Sets promises aside that are of a log which its party has given up since; they are kept as
+    /// evidence, and not looked at again.
+    pub async fn receipts_superseded(&self, receipt_ids: &[i64]) -> Result<(), StoreError> {
+        let mut tx = self.db.begin("receipts-superseded").await?;
+        for receipt_id in receipt_ids {
+            tx.run(
+                "UPDATE receipts SET state = $1 WHERE receipt_id = $2",
+                values![SUPERSEDED, *receipt_id],
+            )
+            .await?;
         }
         tx.commit().await
     }

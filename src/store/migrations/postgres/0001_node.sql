@@ -222,7 +222,7 @@ CREATE TABLE receipts (
     checkpoint   TEXT    NOT NULL,
     query_digest BYTEA    NOT NULL,
     received_ms  BIGINT NOT NULL,
-    state        BIGINT NOT NULL         -- 0 open, 1 broken
+    state        BIGINT NOT NULL         -- 0 open, 1 broken, 2 of a log that was given up
 );
 CREATE INDEX receipts_by_member ON receipts (state, member, receipt_id);
 

@@ -225,7 +225,7 @@ CREATE TABLE receipts (
     checkpoint   TEXT    NOT NULL,
     query_digest BLOB    NOT NULL,
     received_ms  INTEGER NOT NULL,
-    state        INTEGER NOT NULL         -- 0 open, 1 broken
+    state        INTEGER NOT NULL         -- 0 open, 1 broken, 2 of a log that was given up
 );
 CREATE INDEX receipts_by_member ON receipts (state, member, receipt_id);
 
