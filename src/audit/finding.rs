@@ -195,6 +195,28 @@ pub enum Fault {
     /// The first leaf does not begin a log.
     #[error("the log's first leaf does not state the node's pseudonym key")]
     NoBeginning,
+    /// A log that continues less than there was.
+    #[error(
+        "its first leaf says that it continues a log of {stated} leaves, and the node had signed another history of that log, of {verified} leaves, which was verified here: what came after was given up"
+    )]
+    GivenUpShort {
+        /// Leaves of the old log, as the new one says.
+        stated: u64,
+        /// Leaves of it that were verified.
+        verified: u64,
+        /// The checkpoint of those, a signed note.
+        signed: String,
+    },
+    /// A log that continues none, where another was verified.
+    #[error(
+        "another log of this node was verified here before, of {verified} leaves, and the first leaf of this one does not say that it continues it"
+    )]
+    NotContinued {
+        /// Leaves of the old log that were verified.
+        verified: u64,
+        /// The checkpoint of those, a signed note.
+        signed: String,
+    },
     /// A beginning in the middle.
     #[error("a second beginning stands in the middle of the log")]
     SecondBeginning,
@@ -444,6 +466,9 @@ impl Fault {
             Self::Forked { signed, shown, .. } | Self::Reported { signed, shown, .. } => {
                 vec![signed.clone(), shown.clone()]
             }
+            Self::GivenUpShort { signed, .. } | Self::NotContinued { signed, .. } => {
+                vec![signed.clone()]
+            }
             Self::Pseudonym { answer, .. }
             | Self::OtherIndex { answer, .. }
             | Self::WrongAnswer { answer, .. }
@@ -478,6 +503,8 @@ impl Fault {
             Self::MoreLeaves { .. } => "MORE_LEAVES",
             Self::MalformedLeaf { .. } => "MALFORMED_LEAF",
             Self::NoBeginning => "NO_BEGINNING",
+            Self::GivenUpShort { .. } => "GIVEN_UP_SHORT",
+            Self::NotContinued { .. } => "NOT_CONTINUED",
             Self::SecondBeginning => "SECOND_BEGINNING",
             Self::BackInTime { .. } => "BACK_IN_TIME",
             Self::AuditNotRecorded => "AUDIT_NOT_RECORDED",

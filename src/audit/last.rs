@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::{Shape, ShapeText};
+use super::finding::Fault;
+use super::rosters::Rosters;
+use super::shape::{Continued, Shape, ShapeText};
 use crate::roster::{Bytes32, Member, MemberId, Timestamp};
 use crate::tlog::{Frontier, SignedCheckpoint, TreeHead, VerifiedCheckpoint};
 
@@ -66,6 +68,45 @@ struct ResumeText {
 }
 
 impl LastVerified {
+    /// The name of the log that it is of.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.checkpoint.lines().next().unwrap_or_default()
+    }
+
+    /// Whether it is of the log that the roster states for a member: else it is of one that the member
+    /// had before.
+    #[must_use]
+    pub fn is_of(&self, member: &Member) -> bool {
+        let log = member.log.as_ref();
+        log.is_some_and(|log| log.origin == self.origin())
+    }
+
+    /// Holds what was verified of a log that was given up against what the one that follows it says of
+    /// it in its first leaf. Of a log of before that one, which a roster knows, it can say nothing.
+    pub(super) fn given_up(
+        &self,
+        rosters: &Rosters,
+        continued: Option<&Continued>,
+    ) -> Option<Fault> {
+        let (verified, signed) = (self.head.size, self.checkpoint.clone());
+        let short = |stated: u64| Fault::GivenUpShort {
+            stated,
+            verified,
+            signed: signed.clone(),
+        };
+        match continued {
+            Some(continued) if continued.origin == self.origin() => {
+                let stated = continued.head;
+                let less = stated.size < verified
+                    || (stated.size == verified && stated.root != self.head.root);
+                less.then(|| short(stated.size))
+            }
+            Some(continued) if rosters.had_log(&self.member, &continued.origin) => None,
+            _ => Some(Fault::NotContinued { verified, signed }),
+        }
+    }
+
     /// Leaves that need not be read again.
     #[must_use]
     pub fn resume_at(&self) -> u64 {
@@ -96,6 +137,24 @@ impl LastVerified {
         };
         // Texts and numbers alone: nothing here can fail to serialise.
         serde_json::to_string_pretty(&text).unwrap_or_default() + "\n"
+    }
+
+    /// As [`LastVerified::parse`], of the log that a member has now or had by an earlier roster.
+    ///
+    /// # Errors
+    /// [`RecordError`] says what is wrong.
+    pub fn parse_any(rosters: &Rosters, member: &Member, text: &str) -> Result<Self, RecordError> {
+        let error = match Self::parse(member, text) {
+            Ok(last) => return Ok(last),
+            Err(error) => error,
+        };
+        let mut before = rosters
+            .all()
+            .filter_map(|roster| roster.member(member.id.as_str()))
+            .filter(|before| before.log != member.log);
+        before
+            .find_map(|before| Self::parse(before, text).ok())
+            .ok_or(error)
     }
 
     /// Reads a record. The checkpoints' signatures are checked again, and that size and frontier

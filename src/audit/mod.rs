@@ -52,3 +52,4 @@ pub use index::Mark;
 pub use last::{LastVerified, RecordError};
 pub use rosters::Rosters;
 pub use server::{AuditServer, may_read};
+pub use shape::Continued;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::envelope::{KeyId, NoteKey, VerifyingKey};
-use crate::roster::{Member, PeerRefusal, TrustedRoot, TrustedRoster};
+use crate::roster::{Member, MemberId, PeerRefusal, TrustedRoot, TrustedRoster};
 
 /// The roster in force and those before it, as far as they are at hand.
 #[derive(Clone)]
@@ -93,6 +93,15 @@ impl Rosters {
     #[must_use]
     pub fn member(&self, id: &str) -> Option<&Member> {
         self.all().find_map(|roster| roster.member(id))
+    }
+
+    /// Whether some roster states this log for a party.
+    #[must_use]
+    pub fn had_log(&self, party: &MemberId, origin: &str) -> bool {
+        let mut listed = self
+            .all()
+            .filter_map(|roster| roster.member(party.as_str()));
+        listed.any(|member| member.log.as_ref().is_some_and(|log| log.origin == origin))
     }
 
     /// Keys of the witnesses that the rosters name.

@@ -19,6 +19,7 @@ use crate::exchange::message::{CLOCK_SKEW_MS, MAX_LIFETIME_MS};
 use crate::oprf::pseudonym::PseudonymPublicKey;
 use crate::proto::exchange as pb;
 use crate::roster::{Bytes32, MemberId};
+use crate::tlog::TreeHead;
 
 /// How far a leaf's time may lie before that of the leaf before it: acts are timed before they are
 /// put in order.
@@ -236,6 +237,37 @@ impl Shape {
     fn may_be_of_before(&self, entry: &Entry) -> bool {
         self.continued_ms
             .is_some_and(|began| entry.time_ms <= began.saturating_add(LEAD_MS))
+    }
+}
+
+/// A log that was given up, as the first leaf of the one that continues it states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Continued {
+    /// Its name.
+    pub origin: String,
+    /// Its leaves and their root, as far as the node knew them.
+    pub head: TreeHead,
+}
+
+impl Continued {
+    /// What a log's first leaf says of the log that it continues; nothing if it continues none.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
+        if !continues(entry) {
+            return None;
+        }
+        let value = |name: &str| {
+            let mut words = entry.reference.split(' ').skip(1);
+            words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        };
+        let mut root = [0; 32];
+        hex::decode_to_slice(value("root")?, &mut root).ok()?;
+        Some(Self {
+            origin: value("after")?.to_owned(),
+            head: TreeHead {
+                size: value("size")?.parse().ok()?,
+                root,
+            },
+        })
     }
 }
 

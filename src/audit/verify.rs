@@ -18,6 +18,7 @@ use super::entry::Entry;
 use super::finding::{Fault, Finding, Place};
 use super::last::LastVerified;
 use super::locate::Tree;
+use super::shape::Continued;
 use crate::envelope::NoteKey;
 use crate::envelope::merkle::Hash;
 use crate::oprf::pseudonym::PseudonymPublicKey;
@@ -38,7 +39,7 @@ pub type Visit<'a> = &'a mut (dyn FnMut(u64, &Entry, &Insight) + Send);
 /// How a log is to be read.
 #[derive(Clone, Copy, Default)]
 pub struct Reading<'a> {
-    /// What was verified the last time.
+    /// What was verified the last time, of this log or of the one that it continues.
     pub last: Option<&'a LastVerified>,
     /// Whether to go on where everything held the last time.
     pub only_new: bool,
@@ -68,6 +69,8 @@ pub struct Verification {
     pub findings: Vec<Finding>,
     /// What this log holds against the logs of others, with two signed checkpoints each.
     pub reported: Vec<Finding>,
+    /// The log that was given up and that this one continues, as its first leaf says.
+    pub continued: Option<Continued>,
     /// What to remember of this reading, if the log's root holds and contradicts nothing before.
     pub last: Option<LastVerified>,
     pseudonym_key: Option<PseudonymPublicKey>,
@@ -93,6 +96,7 @@ impl Verification {
             evidence: 0,
             findings: Vec::new(),
             reported: Vec::new(),
+            continued: None,
             last: None,
             pseudonym_key: None,
             unread: 0,
@@ -141,6 +145,7 @@ impl Verification {
             evidence: 0,
             findings: Vec::new(),
             reported: Vec::new(),
+            continued: None,
             last: None,
             pseudonym_key: None,
             tree: None,

@@ -623,7 +623,7 @@ async fn no_damage_to_the_file_is_a_crash() {
         root: &root,
         witnesses: &[],
         quorum: 0,
-        last: &|_| None,
+        last: &|_, _| Ok(None),
     };
     let sound = bundle.sound.to_string().into_bytes();
     assert!(check(&sound, &anchors).is_ok_and(|checked| checked.findings() == 0));

@@ -9,6 +9,7 @@ use prost::Message as _;
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tonic::codegen::http::Method;
 use tonic::transport::Channel;
 use wayhome::envelope::merkle::leaf_hash;
@@ -24,7 +25,7 @@ use wayhome::tlog::{AddCheckpoint, Checkpoint, LogPolicy, SignedCheckpoint};
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
 use crate::forge::{Sent as _, lookup, refusal};
-use crate::process::run;
+use crate::process::{Said, run};
 
 async fn get(channel: &Channel, path: &str) -> Fetched {
     send(channel, Method::GET, path, Vec::new(), 1 << 20)
@@ -415,6 +416,8 @@ async fn after_a_real_loss_a_new_log_begins_and_names_the_broken_one() {
     let before = database(&coalition, "pl");
     coalition.start_node("pl").await;
     answers(&coalition, "pl").await.unwrap();
+    let verified = audited(&coalition, "pl").await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
     command(&coalition, "pl", &["log", "check"]).await;
     let lost = coalition.log_size("pl").await;
     let witness = coalition.channel("ua", "de").await;
@@ -443,21 +446,17 @@ async fn after_a_real_loss_a_new_log_begins_and_names_the_broken_one() {
     assert_eq!(begun["broken_origin"], "pl.wayhome.internal/log");
     assert_eq!(begun["broken_size"], lost);
 
-    // The secretariat states the new log.
-    let now = coalition.ambient.now();
-    for member in &mut coalition.roster.members {
-        if member.id.as_str() == "pl" {
-            let log = member.log.as_mut().unwrap();
-            log.origin = begun["origin"].as_str().unwrap().to_owned();
-            log.vkey = begun["vkey"].as_str().unwrap().to_owned();
-        }
-    }
-    coalition.roster.version += 1;
-    coalition.roster.issued = Timestamp::from_unix(now);
-    coalition.publish_roster();
-    for peer in ["ua", "de"] {
-        coalition.roster_in_force(peer, 2).await;
-    }
+    // Ukraine holds a receipt of the old log that it had no time to look at.
+    let receipt = sqlx::query(
+        "INSERT INTO receipts (member, leaf_index, leaf_hash, size, root, checkpoint, query_digest,
+             received_ms, state)
+         VALUES ('pl', 1, zeroblob(32), $1, zeroblob(32), $2, zeroblob(32), 0, 0)",
+    )
+    .bind(lost as i64)
+    .bind(std::fs::read_to_string(&file).unwrap());
+    let mut database = opened(&coalition, "ua").await;
+    receipt.execute(&mut database).await.unwrap();
+    state_new_log(&mut coalition, &begun).await;
     coalition.start_node("pl").await;
     answers(&coalition, "pl").await.unwrap();
     let leaves = coalition.leaves("pl", 0).await;
@@ -470,13 +469,101 @@ async fn after_a_real_loss_a_new_log_begins_and_names_the_broken_one() {
     );
     let checked = command(&coalition, "pl", &["log", "check"]).await;
     assert_eq!(checked["cosignatures"], 2);
-    // The ombudsman reads the new log as any other.
-    let said = run(
-        &coalition.path(OMBUDSMAN),
-        &["--json", "audit", "verify", "pl"],
-    )
-    .await;
-    assert_eq!(said.code, Some(0), "{said:?}");
+    // No receipt of the old log is held against the new one: nobody has broken anything.
+    let checked = command(&coalition, "ua", &["log", "check"]).await;
+    assert_eq!(
+        (&checked["broken"], &checked["open"]),
+        (&0.into(), &0.into()),
+        "{checked}"
+    );
+    let shown = command(&coalition, "ua", &["log", "show"]).await;
+    assert_eq!(shown["broken_receipts"], 0, "{shown}");
+    assert_eq!(shown["findings"], Value::Array(Vec::new()));
+    let aside = sqlx::query("SELECT state FROM receipts WHERE received_ms = 0")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(aside.get::<i64, _>(0), 2);
+    database.close().await.unwrap();
+    // The ombudsman reads the new log as any other, and that it continues what was verified before;
+    // twice, for the first time leaves the old record aside.
+    for _ in 0..2 {
+        let said = audited(&coalition, "pl").await;
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
+    let audit = coalition.path(OMBUDSMAN).join("audit");
+    let aside = std::fs::read_to_string(audit.join("pl.1.json")).unwrap();
+    assert!(aside.contains("pl.wayhome.internal/log\\n"), "{aside}");
+    assert!(!audit.join("pl.2.json").exists());
+    let all = ["--json", "audit", "verify", "--all", "pl"];
+    let said = run(&coalition.path(OMBUDSMAN), &all).await.object();
+    let continues = &said["logs"][0]["continues"];
+    assert_eq!(
+        (&continues["origin"], &continues["size"]),
+        (&"pl.wayhome.internal/log".into(), &lost.into())
+    );
+}
+
+async fn audited(coalition: &Coalition, member: &str) -> Said {
+    let arguments = ["--json", "audit", "verify", member];
+    run(&coalition.path(OMBUDSMAN), &arguments).await
+}
+
+async fn opened(coalition: &Coalition, id: &str) -> SqliteConnection {
+    let path = coalition.path(id).join("wayhome.db");
+    SqliteConnection::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap()
+}
+
+/// Has the secretariat state the log that Poland has begun, and the others take its roster.
+async fn state_new_log(coalition: &mut Coalition, begun: &Value) {
+    coalition.roster.issued = Timestamp::from_unix(coalition.ambient.now());
+    let version = coalition.change_roster(|roster| {
+        let mut members = roster.members.iter_mut();
+        let pl = members.find(|member| member.id.as_str() == "pl").unwrap();
+        let log = pl.log.as_mut().unwrap();
+        log.origin = begun["origin"].as_str().unwrap().to_owned();
+        log.vkey = begun["vkey"].as_str().unwrap().to_owned();
+    });
+    for peer in ["ua", "de"] {
+        coalition.roster_in_force(peer, version).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_log_that_continues_less_than_was_verified_is_found_out() {
+    let mut coalition = Coalition::start().await;
+    answers(&coalition, "pl").await.unwrap();
+    coalition.stop_node("pl").await;
+    let before = database(&coalition, "pl");
+    coalition.start_node("pl").await;
+    answers(&coalition, "pl").await.unwrap();
+    assert_eq!(audited(&coalition, "pl").await.code, Some(0));
+    // It gives up what the ombudsman has seen, and tells nobody that there was more.
+    coalition.stop_node("pl").await;
+    restore(&coalition.path("pl"), &before);
+    coalition.let_lie("pl");
+    let begun = command(&coalition, "pl", &["log", "new-origin", "--yes"]).await;
+    state_new_log(&mut coalition, &begun).await;
+    coalition.start_node("pl").await;
+    // It stays found: nothing of such a log is remembered as verified.
+    for _ in 0..2 {
+        let said = audited(&coalition, "pl").await;
+        assert_eq!(said.code, Some(1), "{said:?}");
+        let object = said.object();
+        let finding = &object["logs"][0]["findings"][0];
+        assert_eq!(
+            (&finding["code"], &finding["leaf_index"]),
+            (&"GIVEN_UP_SHORT".into(), &0.into()),
+            "{object:#}"
+        );
+        // What proves it is signed by the log that was given up.
+        let proof = finding["proof"][0].as_str().unwrap();
+        assert!(proof.starts_with("pl.wayhome.internal/log\n"), "{proof}");
+    }
+    // The others are read all the same.
+    assert_eq!(audited(&coalition, "de").await.code, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,10 +7,10 @@ use super::{Bundle, BundleError, LeafPart, LogPart, MOST_LEAVES};
 use crate::audit::behind::{self, Insight, PromiseOf};
 use crate::audit::entry::Entry;
 use crate::audit::finding::{Fault, Part, Place};
-use crate::audit::last::{LastVerified, verify_checkpoint};
+use crate::audit::last::{LastVerified, RecordError, verify_checkpoint};
 use crate::audit::reconcile::{Proofs, Readings, Reconciliation, compare};
 use crate::audit::rosters::Rosters;
-use crate::audit::shape::Shape;
+use crate::audit::shape::{Continued, Shape};
 use crate::audit::verify::Verification;
 use crate::audit::witnesses;
 use crate::envelope::NoteKey;
@@ -30,8 +30,8 @@ pub struct Anchors<'a> {
     pub witnesses: &'a [NoteKey],
     /// How many of them must have cosigned.
     pub quorum: usize,
-    /// Reads what was verified of a member's log before.
-    pub last: &'a dyn Fn(&Member) -> Option<LastVerified>,
+    /// Reads what was verified of a member's log before, by the rosters of the bundle.
+    pub last: &'a dyn Fn(&Rosters, &Member) -> Result<Option<LastVerified>, RecordError>,
 }
 
 /// A bundle that was checked.
@@ -498,8 +498,13 @@ impl<'a> Work<'a> {
                 )
             })
             .collect();
-        let last = (anchors.last)(self.member);
-        let mut unheld = false;
+        // What was verified by a roster that is not in the bundle cannot be held against it.
+        let (last, mut unheld) = match (anchors.last)(&self.rosters, self.member) {
+            Ok(Some(last)) if last.is_of(self.member) => (Some(last), false),
+            Ok(Some(given_up)) => (None, self.hold_given_up(&given_up)),
+            Ok(None) => (None, false),
+            Err(_) => (None, true),
+        };
         if !self.part.whole {
             let of_file = signed.iter().map(|(tree, note, _)| (*tree, note.clone()));
             let mut trees: Vec<_> = of_file.map(|tree| (tree, true)).collect();
@@ -557,6 +562,19 @@ impl<'a> Work<'a> {
             }
         }
         unheld
+    }
+
+    /// Holds what was verified of a log that was given up against the first leaf of this one. Gives
+    /// whether that leaf is not there.
+    fn hold_given_up(&mut self, last: &LastVerified) -> bool {
+        let Some((first, _)) = self.entries.get(&0) else {
+            return true;
+        };
+        self.found.continued = Continued::of(first);
+        if let Some(fault) = last.given_up(&self.rosters, self.found.continued.as_ref()) {
+            self.find(Place::Leaf(0), fault);
+        }
+        false
     }
 
     /// Whether the file proves that the log of its first checkpoint extends a smaller tree.

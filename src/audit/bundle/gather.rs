@@ -31,6 +31,7 @@ pub async fn gather(
 ) -> Result<Bundle, AuditError> {
     let mut parts = Vec::with_capacity(logs.len());
     for (member, choice, last) in logs {
+        let last = last.as_ref().filter(|last| last.is_of(member));
         let mut newest = newest(auditor, member).await?;
         let cosigned = newest.cosigned.take();
         let mut part = match choice {

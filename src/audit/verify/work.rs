@@ -11,7 +11,7 @@ use crate::audit::finding::{Fault, Part, Place};
 use crate::audit::last::{LastVerified, Resume, verify_checkpoint};
 use crate::audit::locate::{self, Located, Tree, hash_of_leaf, locate};
 use crate::audit::rosters::Rosters;
-use crate::audit::shape::Shape;
+use crate::audit::shape::{Continued, Shape};
 use crate::audit::witnesses;
 use crate::envelope::merkle::{Hash, leaf_hash};
 use crate::proto::exchange as pb;
@@ -37,6 +37,8 @@ pub(super) struct Work<'a> {
     rosters: Rosters,
     member: &'a Member,
     reading: Reading<'a>,
+    /// What was verified of the log that this one continues.
+    given_up: Option<&'a LastVerified>,
     found: Verification,
     tree: Tree,
     shape: Shape,
@@ -65,6 +67,11 @@ struct Chunk {
 
 impl<'a> Work<'a> {
     pub(super) fn begin(auditor: &'a Auditor, member: &'a Member, reading: Reading<'a>) -> Self {
+        let given_up = reading.last.filter(|last| !last.is_of(member));
+        let reading = Reading {
+            last: reading.last.filter(|last| last.is_of(member)),
+            ..reading
+        };
         let resume = reading
             .last
             .and_then(|last| last.resume.as_ref())
@@ -78,6 +85,7 @@ impl<'a> Work<'a> {
             rosters: auditor.rosters.clone(),
             member,
             reading,
+            given_up,
             found: Verification::new(member, base.size()),
             tree: Tree::on(base),
             shape,
@@ -365,6 +373,15 @@ impl<'a> Work<'a> {
                 for (place, fault) in self.shape.leaf(index, &entry) {
                     self.find(place, fault);
                 }
+                if index == 0 {
+                    self.found.continued = Continued::of(&entry);
+                    let continued = self.found.continued.as_ref();
+                    let given_up = self.given_up;
+                    let fault = given_up.and_then(|last| last.given_up(&self.rosters, continued));
+                    if let Some(fault) = fault {
+                        self.find(Place::Leaf(0), fault);
+                    }
+                }
                 Some(entry)
             }
             Err(error) => {
@@ -626,7 +643,11 @@ impl<'a> Work<'a> {
         let contradicts = self.found.findings.iter().any(|finding| {
             matches!(
                 finding.fault,
-                Fault::Forked { .. } | Fault::CutBack { .. } | Fault::Rewritten { .. }
+                Fault::Forked { .. }
+                    | Fault::CutBack { .. }
+                    | Fault::Rewritten { .. }
+                    | Fault::GivenUpShort { .. }
+                    | Fault::NotContinued { .. }
             )
         });
         if !self.root_holds || contradicts {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::office::{Office, last_of, witness_keys};
+use super::office::{Office, record_of, witness_keys};
 use super::read::{log_object, say_log, say_reported, say_story, story_object};
 use super::{Policy, faults, list, verdict};
 use crate::audit::bundle::{Anchors, CheckedLog, Choice, check, gather};
@@ -75,7 +75,7 @@ pub(super) fn verify(
             root: &root,
             witnesses: &witnesses,
             quorum: policy.quorum,
-            last: &|member| last_of(context, member).ok().flatten(),
+            last: &|rosters, member| record_of(context, rosters, member),
         },
     )
     .map_err(|error| CliError::failed(error.code(), &error))?;

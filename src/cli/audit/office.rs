@@ -40,15 +40,16 @@ impl<'a> Office<'a> {
         let office = |trust: &crate::roster::TrustStore| {
             let (roots, earlier) = trust::earlier(context, trust)?;
             let roster = Arc::clone(trust.roster_in_force(context.ambient.now())?);
+            let rosters = Rosters::new(roots, Arc::clone(&roster), earlier);
             let auditor = Auditor {
                 id: config.member.clone(),
                 signing_key: identity.signing.clone(),
-                rosters: Rosters::new(roots, Arc::clone(&roster), earlier),
+                rosters: rosters.clone(),
                 peers: Arc::new(PinnedPeers::new(
                     Arc::clone(&identity),
                     context.ambient.clone(),
                 )),
-                hearsay: Arc::new(verified(context, &roster)),
+                hearsay: Arc::new(verified(context, &rosters, &roster)),
                 ambient: context.ambient.clone(),
             };
             Ok::<_, CliError>(Self {
@@ -153,38 +154,61 @@ impl<'a> Office<'a> {
 
     /// What was verified of a log the last time.
     pub fn last(&self, member: &Member) -> Result<Option<LastVerified>, CliError> {
-        last_of(self.context, member)
+        last_of(self.context, &self.auditor.rosters, member)
     }
 
-    /// Remembers a log that was read.
+    /// Remembers a log that was read. What was verified of a log that was given up is put aside, as
+    /// `audit/pl.1.json`.
     pub fn remember(&self, log: &Verification) -> Result<(), CliError> {
-        if let Some(last) = &log.last {
-            let name = record_name(&log.member);
-            self.context.directory.write(&name, &last.to_text())?;
+        let Some(last) = &log.last else {
+            return Ok(());
+        };
+        let directory = &self.context.directory;
+        let name = record_name(&log.member);
+        if let Some(member) = self.roster.member(log.member.as_str())
+            && let Some(before) = self.last(member)?
+            && before.origin() != last.origin()
+        {
+            let mut number = 1;
+            let aside = loop {
+                let aside = format!("audit/{}.{number}.json", log.member);
+                if directory.read_if_there(&aside)?.is_none() {
+                    break aside;
+                }
+                number += 1;
+            };
+            directory.write(&aside, &before.to_text())?;
         }
+        directory.write(&name, &last.to_text())?;
         Ok(())
     }
 }
 
 /// What was verified of the logs before, to be told to nodes. A record that cannot be used is told of
 /// when its log is read.
-fn verified(context: &Context, roster: &TrustedRoster) -> Hearsay {
+fn verified(context: &Context, rosters: &Rosters, roster: &TrustedRoster) -> Hearsay {
     let hearsay = Hearsay::default();
     for member in &roster.roster().members {
-        if let (Some(_), Ok(Some(last))) = (&member.log, last_of(context, member)) {
+        if let Ok(Some(last)) = last_of(context, rosters, member)
+            && last.is_of(member)
+        {
             hearsay.saw(&member.id, last.head, &last.checkpoint);
         }
     }
     hearsay
 }
 
-/// What the directory remembers of a log.
-pub fn last_of(context: &Context, member: &Member) -> Result<Option<LastVerified>, CliError> {
+/// What the directory remembers of a log, or of the one that the member had before.
+pub fn last_of(
+    context: &Context,
+    rosters: &Rosters,
+    member: &Member,
+) -> Result<Option<LastVerified>, CliError> {
     let name = record_name(&member.id);
     let Some(text) = context.directory.read_if_there(&name)? else {
         return Ok(None);
     };
-    LastVerified::parse(member, &text)
+    LastVerified::parse_any(rosters, member, &text)
         .map(Some)
         .map_err(|error| CliError::failed("OWN_RECORD", format!("{name}: {error}")))
 }

@@ -205,6 +205,11 @@ pub fn log_object(log: &Verification) -> Value {
         "cosigned_leaves": log.cosigned_size,
         "root": log.checkpoint.as_ref().map(|checkpoint| hex::encode(checkpoint.checkpoint().root())),
         "checkpoint": log.checkpoint.as_ref().map(|checkpoint| checkpoint.signed().to_string()),
+        "continues": log.continued.as_ref().map(|continued| json!({
+            "origin": continued.origin,
+            "size": continued.head.size,
+            "root": hex::encode(continued.head.root),
+        })),
         "findings": list(&log.findings, Finding::to_json),
         "reported": list(&log.reported, Finding::to_json),
     })
@@ -242,6 +247,12 @@ pub fn say_log(output: Output, member: &Member, log: &Verification) {
         for finding in &log.findings {
             output.say(format_args!("  {finding}"));
         }
+    }
+    if let Some(continued) = &log.continued {
+        output.say(format_args!(
+            "  This log continues {}, which was given up with {} leaves.",
+            continued.origin, continued.head.size
+        ));
     }
     say_reported(output, log);
 }

@@ -39,15 +39,32 @@ pub(super) async fn run(context: &Context, args: Args, policy: &Policy) -> Resul
     let mut raised = BTreeSet::new();
     let mut alarms = 0;
     let mut round = 0;
+    // A watch that ends at the first trouble watches nothing: once it has begun, what goes wrong is
+    // told, and the next round is another try.
+    let mut failed;
     loop {
         round += 1;
-        let fresh = one_round(context, &args, policy, &mut raised).await?;
+        failed = None;
+        let (fresh, mut errors) = match one_round(context, &args, policy, &mut raised).await {
+            Err(error) if round == 1 => return Err(error),
+            Err(error) => (Vec::new(), vec![error]),
+            Ok(read) => read,
+        };
         if !fresh.is_empty() {
             alarms += fresh.len();
-            raise(context, &args, round, &fresh).await?;
-            if args.exit_on_alarm {
-                break;
-            }
+            errors.extend(raise(context, &args, round, &fresh).await.err());
+        }
+        for error in errors {
+            let told = error.to_json();
+            let why = told["message"].as_str().unwrap_or_default();
+            context.output.say(format_args!("Round {round}: {why}"));
+            context
+                .output
+                .object(&json!({"failed": told, "round": round}));
+            failed = Some(error);
+        }
+        if !fresh.is_empty() && args.exit_on_alarm {
+            break;
         }
         if args.rounds.is_some_and(|rounds| round >= rounds) {
             break;
@@ -58,26 +75,35 @@ pub(super) async fn run(context: &Context, args: Args, policy: &Policy) -> Resul
         }
     }
     context.output.object(&json!({
-        "ok": alarms == 0,
+        "ok": alarms == 0 && failed.is_none(),
         "rounds": round,
         "findings": alarms,
     }));
-    super::verdict(alarms)
+    match failed {
+        Some(error) if alarms == 0 => Err(error.told()),
+        _ => super::verdict(alarms),
+    }
 }
 
-/// Reads what is new at every member. Gives what was not known before: a finding that stands is
-/// told once.
+/// Reads what is new at every member. Gives what was not known before, since a finding that stands is
+/// told once, and why what could not be read was not.
 async fn one_round(
     context: &Context,
     args: &Args,
     policy: &Policy,
     raised: &mut BTreeSet<String>,
-) -> Result<Vec<Finding>, CliError> {
+) -> Result<(Vec<Finding>, Vec<CliError>), CliError> {
     // Opened anew each round: rosters change, and so do those in scope.
     let office = Office::open(context, policy).await?;
-    let mut fresh = Vec::new();
+    let (mut fresh, mut errors) = (Vec::new(), Vec::new());
     for member in office.members(&args.members)? {
-        let log = office.read(member, false, &mut |_, _, _| {}).await?;
+        let log = match office.read(member, false, &mut |_, _, _| {}).await {
+            Ok(log) => log,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
         let known = |finding: &Finding| {
             // A fork's text grows with the log; its code and place do not.
             format!(
@@ -93,7 +119,7 @@ async fn one_round(
             }
         }
     }
-    Ok(fresh)
+    Ok((fresh, errors))
 }
 
 async fn raise(

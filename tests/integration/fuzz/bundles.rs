@@ -29,7 +29,7 @@ fn judged(bytes: &[u8], answer: &mut Answer) {
         root: &SOUND.root,
         witnesses: &[],
         quorum: 0,
-        last: &|_| None,
+        last: &|_, _| Ok(None),
     };
     let checked = check(bytes, &anchors);
     answer.result(&checked);
@@ -146,7 +146,7 @@ fn the_sound_bundle_is_sound() {
         root: &SOUND.root,
         witnesses: &[],
         quorum: 0,
-        last: &|_| None,
+        last: &|_, _| Ok(None),
     };
     let checked = check(SOUND.bundle.to_string().as_bytes(), &anchors).unwrap();
     assert_eq!(checked.findings(), 0);
