@@ -229,6 +229,9 @@ pub(super) fn check(
     let damaged = damaged_parts(leaf.index, &reply, &mut faults);
     let is_damaged = |part: Part| damaged.contains_key(&part);
     let place = |part: Part| Place::Evidence(leaf.index, part);
+    let reports = leaf.entry.act == pb::Act::WrongAnswer;
+    let query = reply.query.as_ref().filter(|_| reports);
+    let asked_under = query.and_then(|query| stated_roster(leaf, query));
 
     match reply.query {
         Some(message) if !is_damaged(Part::Query) => {
@@ -243,8 +246,9 @@ pub(super) fn check(
         _ => {}
     }
     match reply.answer {
-        Some(message) if leaf.entry.act == pb::Act::WrongAnswer && !is_damaged(Part::Answer) => {
-            match wrong_answer(leaf, message) {
+        Some(message) if reports && !is_damaged(Part::Answer) => {
+            let judged_by = asked_under.filter(|_| insight.query_held);
+            match wrong_answer(leaf, judged_by, message) {
                 Ok(reported) => insight.reported = Some(reported),
                 Err(fault) => faults.push((place(Part::Answer), fault)),
             }
@@ -588,10 +592,7 @@ fn may_read(leaf: &Leaf<'_>, header: &pb::Header) -> bool {
             None => false,
         }
     };
-    let stated = leaf.rosters.all().filter(|roster| {
-        u64::from(roster.version()) == header.roster_version
-            && roster.digest().as_bytes() == header.roster_digest.as_slice()
-    });
+    let stated = leaf.rosters.all().filter(|roster| states(header, roster));
     let mut of_then = stated.chain(leaf.in_force).peekable();
     if of_then.peek().is_some() {
         of_then.any(permits)
@@ -630,24 +631,85 @@ fn kind_of(message: &pb::SignedMessage) -> String {
         .unwrap_or_default()
 }
 
-/// An answer that the log's owner could not use: whatever is wrong with it, the peer signed it.
-fn wrong_answer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<Reported, Fault> {
+/// An answer that the log's owner could not use: the peer signed it, and what is wrong with it is the
+/// owner's word, but for its receipt, which is judged here again.
+fn wrong_answer(
+    leaf: &Leaf<'_>,
+    judged_by: Option<&TrustedRoster>,
+    message: pb::SignedMessage,
+) -> Result<Reported, Fault> {
     let answer = message.encode_to_vec();
+    let receipt = receipt_of(&message);
     if Some(digest_by_peer(leaf, message)?) != leaf.entry.answer_digest {
         return Err(Fault::OtherMessage { what: "its digest" });
     }
     let member = leaf.entry.peer.clone().ok_or(Fault::OtherMessage {
         what: "the other party",
     })?;
+    let why = leaf.entry.reference.to_string();
+    let mut proved = false;
+    if why == BAD_RECEIPT {
+        let holds = |roster: &TrustedRoster, receipt: &pb::Receipt| {
+            let holder = roster.member(member.as_str());
+            holder.is_some_and(|holder| check_receipt(holder, receipt).is_ok())
+        };
+        let Some(receipt) = receipt else {
+            return Err(Fault::OtherKind);
+        };
+        // The owner judged by the roster that its question states; by another one the receipt may well
+        // hold.
+        if judged_by.is_some_and(|roster| holds(roster, &receipt)) {
+            return Err(Fault::FalseReport { peer: member, why });
+        }
+        proved = !leaf.rosters.all().any(|roster| holds(roster, &receipt));
+    }
     Ok(Reported {
         member,
         fault: Fault::WrongAnswer {
             by: leaf.owner.id.clone(),
             leaf: leaf.index,
-            why: leaf.entry.reference.to_string(),
+            why,
+            proved,
             answer,
         },
     })
+}
+
+/// The roster at hand that a question says it was asked under.
+fn stated_roster<'a>(leaf: &Leaf<'a>, query: &pb::SignedMessage) -> Option<&'a TrustedRoster> {
+    let envelope = query.envelope.as_ref()?;
+    let payload = envelope.payload.as_slice();
+    let header = match envelope.payload_type.as_str() {
+        pb::EvaluationQuery::TYPE => pb::EvaluationQuery::decode(payload).ok()?.header,
+        pb::LookupQuery::TYPE => pb::LookupQuery::decode(payload).ok()?.header,
+        pb::DisclosureQuery::TYPE => pb::DisclosureQuery::decode(payload).ok()?.header,
+        pb::DisclosureNotice::TYPE => pb::DisclosureNotice::decode(payload).ok()?.header,
+        _ => None,
+    }?;
+    leaf.rosters.all().find(|roster| states(&header, roster))
+}
+
+/// Whether a message says that it was made under a roster.
+fn states(header: &pb::Header, roster: &TrustedRoster) -> bool {
+    u64::from(roster.version()) == header.roster_version
+        && roster.digest().as_bytes() == header.roster_digest.as_slice()
+}
+
+/// The code of a receipt that does not hold.
+const BAD_RECEIPT: &str = "BAD_RECEIPT";
+
+/// The receipt in an answer of any kind, an empty one where there is none; nothing if it is no answer.
+fn receipt_of(message: &pb::SignedMessage) -> Option<pb::Receipt> {
+    let envelope = message.envelope.as_ref()?;
+    let payload = envelope.payload.as_slice();
+    let receipt = match envelope.payload_type.as_str() {
+        pb::EvaluationAnswer::TYPE => pb::EvaluationAnswer::decode(payload).ok()?.receipt,
+        pb::LookupAnswer::TYPE => pb::LookupAnswer::decode(payload).ok()?.receipt,
+        pb::DisclosureAnswer::TYPE => pb::DisclosureAnswer::decode(payload).ok()?.receipt,
+        pb::NoticeAnswer::TYPE => pb::NoticeAnswer::decode(payload).ok()?.receipt,
+        _ => return None,
+    };
+    Some(receipt.unwrap_or_default())
 }
 
 fn signed_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<(), Fault> {

@@ -632,6 +632,25 @@ fn a_wrong_answer_accuses_a_party_only_if_it_signed_it() {
         (reported.member.as_str(), reported.fault.code()),
         ("ua", "WRONG_ANSWER")
     );
+    assert!(matches!(
+        reported.fault,
+        Fault::WrongAnswer { proved: true, .. }
+    ));
+    // An answer that holds, by the very roster that the question states, accuses the reporter.
+    let (sound, _) = sample.answer(
+        "ua",
+        "pl",
+        &query,
+        pb::LookupAnswer::default(),
+        &[b"no result"],
+        receipt("ua", LEAF, SIZE),
+    );
+    let sound_digest = take_apart(sound.clone()).unwrap().0.digest();
+    let (reported, faults) = at(&sound, Some(sound_digest));
+    assert!(
+        reported.is_none() && faults == ["FALSE_REPORT"],
+        "{faults:?}"
+    );
     // Another digest than the leaf's, and an answer that somebody else signed.
     let (reported, faults) = at(&answer, Some([1; 32]));
     assert!(reported.is_none() && faults == ["OTHER_MESSAGE"]);

@@ -403,7 +403,12 @@ pub enum Fault {
     },
     /// Another member holds an answer of this one that does not hold.
     #[error(
-        "{by} holds an answer that this member signed and that does not hold (leaf {leaf} there): {why}"
+        "{by} holds an answer that this member signed (leaf {leaf} there), {what}: {why}",
+        what = if *proved {
+            "which holds under no roster"
+        } else {
+            "and says that it does not hold, which the answer alone does not prove"
+        }
     )]
     WrongAnswer {
         /// Who says so.
@@ -412,8 +417,20 @@ pub enum Fault {
         leaf: u64,
         /// What is wrong, as a code.
         why: String,
+        /// Whether the answer itself proves it.
+        proved: bool,
         /// The signed answer, a serialised SignedMessage.
         answer: Vec<u8>,
+    },
+    /// An answer was reported as wrong that is right.
+    #[error(
+        "it reports an answer of {peer} as wrong ({why}) that holds under the very roster by which it asked"
+    )]
+    FalseReport {
+        /// Whose answer.
+        peer: MemberId,
+        /// What is said to be wrong, as a code.
+        why: String,
     },
     /// The index that the node shows is none that it logged.
     #[error("the index that the node shows is not the one that its log states: {why}")]
@@ -536,6 +553,7 @@ impl Fault {
             Self::Reported { proved: true, .. } => "SPLIT_VIEW",
             Self::Reported { .. } => "REPORTED",
             Self::WrongAnswer { .. } => "WRONG_ANSWER",
+            Self::FalseReport { .. } => "FALSE_REPORT",
             Self::OtherIndex { .. } => "OTHER_INDEX",
             Self::RecordHidden { .. } => "RECORD_HIDDEN",
             Self::Pseudonym { .. } => "BAD_PSEUDONYM",

@@ -48,6 +48,17 @@ pub struct RecordError {
     why: String,
 }
 
+impl RecordError {
+    /// A member's record, and what is wrong with it.
+    #[must_use]
+    pub fn new(member: &MemberId, why: &dyn std::fmt::Display) -> Self {
+        Self {
+            member: member.clone(),
+            why: why.to_string(),
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Text {
@@ -163,10 +174,7 @@ impl LastVerified {
     /// # Errors
     /// [`RecordError`] says what is wrong.
     pub fn parse(member: &Member, text: &str) -> Result<Self, RecordError> {
-        let wrong = |why: &str| RecordError {
-            member: member.id.clone(),
-            why: why.to_owned(),
-        };
+        let wrong = |why: &str| RecordError::new(&member.id, &why);
         let text: Text = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
         if text.format != FORMAT || text.member != member.id {
             return Err(wrong("it is of another format or member"));

@@ -55,19 +55,19 @@ impl Rosters {
             .map(Arc::as_ref)
     }
 
-    /// Takes an earlier roster that was learned of; whether it was not at hand before.
-    pub fn learn(&mut self, roster: Arc<TrustedRoster>) -> bool {
-        let new = roster.place() < self.newest.place()
-            && self
-                .earlier
-                .iter()
-                .all(|known| known.place() != roster.place());
-        if new {
-            self.earlier.push(roster);
-            self.earlier
-                .sort_by_key(|roster| std::cmp::Reverse(roster.place()));
+    /// Takes a verified roster that was learned of; whether it was not at hand before. One that is later
+    /// than the newest takes its place.
+    pub fn learn(&mut self, mut roster: Arc<TrustedRoster>) -> bool {
+        if self.all().any(|known| known.place() == roster.place()) {
+            return false;
         }
-        new
+        if roster.place() > self.newest.place() {
+            std::mem::swap(&mut self.newest, &mut roster);
+        }
+        self.earlier.push(roster);
+        self.earlier
+            .sort_by_key(|roster| std::cmp::Reverse(roster.place()));
+        true
     }
 
     /// The roster in force.
@@ -192,6 +192,19 @@ mod tests {
         assert!(rosters.may_state(2, new.digest().as_bytes()));
         assert!(rosters.may_state(2, twin.digest().as_bytes()));
         assert!(!rosters.may_state(2, old.digest().as_bytes()));
+    }
+
+    /// A node may have taken a roster that the ombudsman has not been given yet.
+    #[test]
+    fn a_later_roster_that_was_learned_of_is_the_newest() {
+        let of = |version: u32| Arc::new(Sample::with(|roster| roster.version = version).roster);
+        let mut rosters = Rosters::new(Vec::new(), of(2), vec![of(1)]);
+        assert!(rosters.learn(of(4)));
+        assert!(rosters.learn(of(3)));
+        assert!(!rosters.learn(of(4)));
+        assert_eq!(rosters.newest().version(), 4);
+        let versions: Vec<u32> = rosters.all().map(TrustedRoster::version).collect();
+        assert_eq!(versions, [4, 3, 2, 1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::super::behind::AnswerSays;
-use super::super::sample::{LEAD, NOW_MS, RECORD, entry, outcome};
+use super::super::last::{LastVerified, verify_checkpoint};
+use super::super::sample::{LEAD, NOW_MS, RECORD, Sample, entry, id, outcome, receipt};
 use super::*;
 
 fn beginning() -> Entry {
@@ -174,6 +175,47 @@ fn a_log_that_continues_another_may_tell_on_leads_of_that_one() {
         told(&mut shape, "de", LEAD, RECORD, 1),
         Some("UNKNOWN_LEAD")
     );
+}
+
+#[test]
+fn a_log_has_to_continue_all_that_was_verified_of_the_one_before() {
+    let sample = Sample::new();
+    let rosters = sample.rosters();
+    let note = receipt("pl", 0, 5).checkpoint;
+    let head = verify_checkpoint(sample.member("pl"), &note)
+        .unwrap()
+        .head();
+    let last = LastVerified {
+        member: id("pl"),
+        verified_at: NOW_MS / 1000,
+        checkpoint: note,
+        head,
+        resume: None,
+    };
+    assert!(last.is_of(sample.member("pl")) && !last.is_of(sample.member("ua")));
+    let fault = |continues: &str| {
+        let mut first = beginning();
+        first.reference = format!("{}{continues}", first.reference).into();
+        let fault = last.given_up(&rosters, Continued::of(&first).as_ref());
+        fault.map(|fault| fault.code())
+    };
+    let stated = |size: u64, root: [u8; 32]| {
+        fault(&format!(
+            " after=pl.example/log size={size} root={}",
+            hex::encode(root)
+        ))
+    };
+    assert_eq!(stated(5, head.root), None);
+    assert_eq!(stated(9, [7; 32]), None);
+    assert_eq!(stated(4, head.root), Some("GIVEN_UP_SHORT"));
+    assert_eq!(stated(5, [7; 32]), Some("GIVEN_UP_SHORT"));
+    for none in [
+        "",
+        " after=other.example/log size=9 root=00",
+        " after=pl.example/log size=9 root=00",
+    ] {
+        assert_eq!(fault(none), Some("NOT_CONTINUED"), "{none}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::finding::{Fault, Place};
 use super::verify::{Progress, Reading, Verification, verify};
 use super::words;
 use crate::locale::{Arg, Lang};
-use crate::oprf::pseudonym::{Pseudonym, PseudonymProof, verify_pseudonym};
+use crate::oprf::pseudonym::{Pseudonym, PseudonymProof, PseudonymPublicKey, verify_pseudonym};
 use crate::oprf::{EvaluatedElement, Proof};
 use crate::proto::exchange as pb;
 use crate::roster::{LegalBasis, Member, MemberId, Purpose, TrustedRoster};
@@ -177,6 +177,16 @@ pub(super) fn prove(
     let key = verification
         .pseudonym_key()
         .ok_or("its log does not state the key")?;
+    prove_under(&key, record_ref, subject, proof)
+}
+
+/// Checks the proof of a pseudonym under a node's key: the evaluated element, then its proof.
+fn prove_under(
+    key: &PseudonymPublicKey,
+    record_ref: &str,
+    subject: &[u8; 16],
+    proof: &[u8],
+) -> Result<(), &'static str> {
     let (element, proof) = proof
         .split_first_chunk::<32>()
         .ok_or("its proof is too short")?;
@@ -188,7 +198,7 @@ pub(super) fn prove(
         proof: Proof::new(proof),
     };
     verify_pseudonym(
-        &key,
+        key,
         record_ref.as_bytes(),
         &Pseudonym::new(*subject),
         &proof,

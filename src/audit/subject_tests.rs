@@ -1,5 +1,7 @@
 use super::super::sample::{RECORD, Sample, entry, id, outcome};
 use super::*;
+use crate::ambient::Ambient;
+use crate::oprf::pseudonym::PseudonymKey;
 
 fn events(act: pb::Act, subject: Option<[u8; 16]>, reference: &str) -> Vec<Event> {
     let peer = if act == pb::Act::SilentChecked {
@@ -76,4 +78,41 @@ fn a_lookup_that_met_the_record_while_it_was_silent_is_listed() {
     };
     other.take(4, &entry(pb::Act::SilentChecked, "", 1), &insight);
     assert!(other.events.is_empty());
+}
+
+#[test]
+fn a_pseudonym_is_proved_by_nothing_but_its_own_proof() {
+    let ambient = Ambient::system();
+    let key = PseudonymKey::generate(&mut ambient.rng());
+    let of = |key: &PseudonymKey, record_ref: &str| {
+        let subject = *key.pseudonym(record_ref.as_bytes()).unwrap().as_bytes();
+        let proof = key.prove(record_ref.as_bytes()).unwrap();
+        let proof = [proof.element.as_bytes().as_slice(), proof.proof.as_bytes()].concat();
+        (subject, proof)
+    };
+    let public = key.public();
+    let (subject, proof) = of(&key, "PL-1");
+    let (other_subject, other_proof) = of(&key, "PL-2");
+    assert_eq!(prove_under(&public, "PL-1", &subject, &proof), Ok(()));
+    let stranger = PseudonymKey::generate(&mut ambient.rng());
+    let (strange_subject, strange_proof) = of(&stranger, "PL-1");
+    for (subject, proof) in [
+        (subject, other_proof.as_slice()),
+        (other_subject, &other_proof),
+        (other_subject, &proof),
+        (strange_subject, &strange_proof),
+        (subject, &proof[..95]),
+        (subject, &[proof.as_slice(), &[0]].concat()),
+        (subject, &[]),
+    ] {
+        assert!(prove_under(&public, "PL-1", &subject, proof).is_err());
+    }
+    assert!(prove_under(&stranger.public(), "PL-1", &subject, &proof).is_err());
+    // A log that states no key proves none.
+    let sample = Sample::new();
+    let log = Verification::new(sample.member("pl"), 0);
+    assert!(prove(&log, "PL-1", &subject, &proof).is_err());
+    let answer = vec![1];
+    let why = "its proof does not hold".to_owned();
+    assert_eq!(Fault::Pseudonym { why, answer }.code(), "BAD_PSEUDONYM");
 }

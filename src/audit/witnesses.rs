@@ -2,10 +2,12 @@
 
 use super::finding::Fault;
 use crate::envelope::NoteKey;
+use crate::exchange::message::CLOCK_SKEW_MS;
 use crate::tlog::VerifiedCheckpoint;
 
-/// How old a leaf may be that no witness has seen: they are shown the log every few seconds.
-const LATE_MS: u64 = 3 * 60_000;
+/// How old a leaf may be that no witness has seen: they are shown the log every few seconds. The clock
+/// that judges may be ahead of the one that timed the leaf.
+const LATE_MS: u64 = 3 * 60_000 + CLOCK_SKEW_MS;
 
 /// What is wrong with a leaf that stands beyond the `size` leaves that were cosigned.
 pub(super) fn late(size: u64, time_ms: u64, now_ms: u64) -> Option<Fault> {

@@ -53,7 +53,7 @@ struct Cli {
     json: bool,
     /// Where your session is kept between commands; `WAYHOME_SESSION`, or `operator.session` in the
     /// directory, if not given.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     session: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

@@ -13,7 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, left_out};
 
 /// Chromium, if it is installed.
 pub fn program() -> Option<PathBuf> {
@@ -164,7 +164,10 @@ impl Browser {
         let axe = match axe().await {
             Some(file) => Some(std::fs::read_to_string(file).unwrap()),
             None => {
-                println!("left out: axe-core could not be fetched, so no page was looked at by it");
+                left_out(
+                    "axe",
+                    "axe-core could not be fetched, so no page was looked at by it",
+                );
                 None
             }
         };

@@ -202,12 +202,17 @@ fn as_abroad() -> Vec<(&'static str, &'static str)> {
 
 /// Changes the database of a stopped node.
 async fn alter(coalition: &Coalition, id: &str, sql: &'static str) {
+    assert!(run_sql(coalition, id, sql).await > 0, "{sql}");
+}
+
+/// Runs a statement on the database of a stopped node. Gives how many rows it changed.
+async fn run_sql(coalition: &Coalition, id: &str, sql: &'static str) -> u64 {
     let path = coalition.path(id).join("wayhome.db");
     let address = format!("sqlite:{}", path.display());
     let mut database = SqliteConnection::connect(&address).await.unwrap();
     let changed = sqlx::query(sql).execute(&mut database).await.unwrap();
-    assert!(changed.rows_affected() > 0, "{sql}");
     database.close().await.unwrap();
+    changed.rows_affected()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,7 +266,7 @@ async fn a_child_that_is_denied_though_its_record_stands_in_the_index_is_found()
     coalition.import("ua", &[&same]).await;
     // While the query comes nothing in the index can be found, and afterwards all of it again.
     coalition.stop_node("pl").await;
-    alter(
+    run_sql(
         &coalition,
         "pl",
         "CREATE TABLE put_away AS SELECT * FROM lookup_index",
@@ -286,7 +291,7 @@ async fn a_child_that_is_denied_though_its_record_stands_in_the_index_is_found()
                   AND put_away.record_id = lookup_index.record_id)",
     )
     .await;
-    alter(&coalition, "pl", "DROP TABLE put_away").await;
+    run_sql(&coalition, "pl", "DROP TABLE put_away").await;
     coalition.start_node("pl").await;
     let file = described(&coalition, &as_abroad());
     let said = child(&coalition, &file, &["pl"]).await;

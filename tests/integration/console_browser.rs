@@ -10,6 +10,7 @@ use crate::browser::{Browser, Tab};
 use crate::coalition::{Coalition, MEMBERS};
 use crate::forge::standing_clock;
 use crate::office::{Office, PASSWORD, code};
+use crate::process::left_out;
 
 /// A register as a ministry has it: its own column names, one row that cannot be read.
 const REGISTER: &str = "record_ref;Прізвище;given_name;date_of_birth;Місце народження;mother_given_name;clerk\r\n\
@@ -27,7 +28,10 @@ impl Stage {
     /// Two members with consoles; none if there is no browser here.
     async fn set() -> Option<Self> {
         let Some(browser) = Browser::start().await else {
-            println!("left out: no Chromium here, so the console was not looked at in a browser");
+            left_out(
+                "chromium",
+                "no Chromium here, so the console was not looked at in a browser",
+            );
             return None;
         };
         let (clock, ambient) = standing_clock();

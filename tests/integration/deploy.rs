@@ -5,7 +5,7 @@ use std::process::Command;
 
 use wayhome::node::{Config, Directory};
 
-use crate::process;
+use crate::process::{self, left_out};
 
 /// Highest exposure that the unit may have, as `systemd-analyze security` counts it, in tenths.
 const EXPOSURE: &str = "--threshold=15";
@@ -17,7 +17,7 @@ fn outcome(program: &str, arguments: &[&str]) -> Option<(bool, String)> {
     let output = match Command::new(program).args(arguments).output() {
         Ok(output) => output,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("left out: {program} is not installed here");
+            left_out(program, &format!("{program} is not installed here"));
             return None;
         }
         Err(error) => panic!("{program}: {error}"),

@@ -15,7 +15,7 @@ use wayhome::tlog::{SignedCheckpoint, TreeHead};
 
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::forge::{Sent as _, lookup};
-use crate::process::run;
+use crate::process::{left_out, run};
 
 const HOLDER: &str = "pl";
 
@@ -199,8 +199,9 @@ const GO_SOURCES: &str = "/usr/share/gocode";
 async fn go_reads_and_verifies_the_served_log_unchanged() {
     let installed = Path::new(GO_SOURCES).join("src/golang.org/x/mod/sumdb/tlog");
     if Command::new("go").arg("version").output().is_err() || !installed.exists() {
-        eprintln!(
-            "left out: Go is not installed here (packages golang-go and golang-golang-x-mod-dev)"
+        left_out(
+            "go",
+            "Go is not installed here (packages golang-go and golang-golang-x-mod-dev)",
         );
         return;
     }

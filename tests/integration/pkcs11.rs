@@ -15,7 +15,7 @@ use wayhome::node::{Config, Directory};
 use wayhome::vault::{DataKey, KeyWrapper as _, Pkcs11Keys, Place, TokenKeys, VaultError};
 
 use crate::coalition::Coalition;
-use crate::process::{self, NodeProcess};
+use crate::process::{self, NodeProcess, left_out};
 
 const PIN: &str = "4711-0815";
 const TOKEN: &str = "wayhome-test";
@@ -45,7 +45,10 @@ fn with_a_token_of_its_own(test: &str) -> bool {
         return true;
     }
     if module().is_none() {
-        eprintln!("pkcs11::{test} is left out: SoftHSM is not installed (package softhsm2)");
+        left_out(
+            "softhsm2-util",
+            &format!("SoftHSM is not installed (package softhsm2), for pkcs11::{test}"),
+        );
         return false;
     }
     let home = tempfile::tempdir().unwrap();

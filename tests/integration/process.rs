@@ -11,6 +11,18 @@ use tokio::process::{Child, Command};
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Says that a test, or a part of one, is left out because `tool` is missing here. Where the run promises
+/// that the tool is there, by `WAYHOME_TESTS_WHOLE`, that is a failure.
+pub fn left_out(tool: &str, why: &str) {
+    let promised = std::env::var("WAYHOME_TESTS_WHOLE").unwrap_or_default();
+    let promised = promised.split_whitespace().any(|promised| promised == tool);
+    assert!(
+        !promised,
+        "{tool} was found when the tests began, and now: {why}"
+    );
+    println!("left out: {why}");
+}
+
 /// A command of the program in a party's directory.
 pub fn wayhome(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wayhome"));

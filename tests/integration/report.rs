@@ -11,7 +11,7 @@ use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient
 use crate::browser;
 use crate::coalition::{Coalition, OMBUDSMAN};
 use crate::exchange::{ABROAD, AT_HOME, search};
-use crate::process::{PATIENCE, Said, run};
+use crate::process::{PATIENCE, Said, left_out, run};
 
 async fn after_an_exchange() -> Coalition {
     let coalition = Coalition::start().await;
@@ -113,11 +113,17 @@ async fn reports_are_signed_in_both_languages_and_free_of_barriers() {
 /// Has axe look at a page in Chromium, wide and narrow. Where either cannot be had, says so.
 async fn assert_no_barriers(page: &Path) {
     let Some(browser) = browser::program() else {
-        println!("left out: no Chromium here, so the report was not looked at by axe");
+        left_out(
+            "chromium",
+            "no Chromium here, so the report was not looked at by axe",
+        );
         return;
     };
     let Some(axe) = browser::axe().await else {
-        println!("left out: axe-core could not be fetched, so the report was not looked at by it");
+        left_out(
+            "axe",
+            "axe-core could not be fetched, so the report was not looked at by it",
+        );
         return;
     };
     let home = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bars::Bars;
 use super::{Policy, trust};
 use crate::audit::verify::{Reading, Verification, Visit, verify};
-use crate::audit::{Auditor, LastVerified, Rosters};
+use crate::audit::{Auditor, LastVerified, RecordError, Rosters};
 use crate::cli::{CliError, Context};
 use crate::envelope::NoteKey;
 use crate::exchange::hearsay::Hearsay;
@@ -204,13 +204,23 @@ pub fn last_of(
     rosters: &Rosters,
     member: &Member,
 ) -> Result<Option<LastVerified>, CliError> {
-    let name = record_name(&member.id);
-    let Some(text) = context.directory.read_if_there(&name)? else {
-        return Ok(None);
-    };
-    LastVerified::parse_any(rosters, member, &text)
-        .map(Some)
-        .map_err(|error| CliError::failed("OWN_RECORD", format!("{name}: {error}")))
+    record_of(context, rosters, member).map_err(|error| {
+        let name = record_name(&member.id);
+        CliError::failed("OWN_RECORD", format!("{name}: {error}"))
+    })
+}
+
+/// The same, for whoever can do without.
+pub(super) fn record_of(
+    context: &Context,
+    rosters: &Rosters,
+    member: &Member,
+) -> Result<Option<LastVerified>, RecordError> {
+    match context.directory.read_if_there(&record_name(&member.id)) {
+        Ok(Some(text)) => LastVerified::parse_any(rosters, member, &text).map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(RecordError::new(&member.id, &error)),
+    }
 }
 
 fn scope_of(roster: &TrustedRoster, id: &MemberId) -> Result<OmbudsmanScope, CliError> {

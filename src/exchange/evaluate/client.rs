@@ -13,8 +13,8 @@ use crate::exchange::ask::{self, Asking, ask, client};
 use crate::exchange::message::{AnswerError, Outgoing, sign_query, to_wire};
 use crate::exchange::{Party, PeerError, Refusal};
 use crate::oprf::{
-    self, BatchSeed, CoalitionKey, CoalitionToken, EvaluatedElement, Evaluation, MAX_BATCH,
-    OprfError, Proof, Subset, VerifiedShare,
+    self, BatchSeed, CoalitionKey, CoalitionToken, EvaluatedElement, Evaluation, KeyholderFault,
+    MAX_BATCH, OprfError, Proof, Subset, VerifiedShare,
 };
 use crate::proto::exchange as pb;
 use crate::proto::exchange::token_service_client::TokenServiceClient;
@@ -212,10 +212,7 @@ async fn ask_subset(
             match verified.await? {
                 Ok(share) => Ok(share),
                 Err(error) => {
-                    // Under another roster it may well be right: shares change with the roster, and
-                    // nodes take a new one at different moments. That accuses nobody; the signed
-                    // answer stands behind the leaf of its receipt in any case.
-                    if came.same_roster {
+                    if verdict(came.same_roster, &error) == Wrong::Keep {
                         let answer = to_wire(&came.answer);
                         let query = &came.query;
                         ask::keep_wrong(party, roster, member, query, answer, ask::BAD_PROOF).await;
@@ -239,6 +236,30 @@ async fn ask_subset(
     })
     .await?
     .map_err(own)
+}
+
+/// What becomes of an answer that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// It is kept as a wrong answer, and the ombudsman is told of it.
+    Keep,
+    /// It accuses nobody, and the batch is asked anew; the signed answer stands behind the leaf of its
+    /// receipt in any case.
+    AskAnew,
+}
+
+/// Whether an evaluation that does not hold is the keyholder's own fault. Under another roster it may
+/// well be right: shares change with the roster, and nodes take a new one at different moments. Nor is
+/// it answerable for what the roster states of it.
+fn verdict(same_roster: bool, error: &OprfError) -> Wrong {
+    match error {
+        OprfError::Keyholder {
+            fault: KeyholderFault::VerifyingShare { .. },
+            ..
+        } => Wrong::AskAnew,
+        OprfError::Keyholder { .. } if same_roster => Wrong::Keep,
+        _ => Wrong::AskAnew,
+    }
 }
 
 /// What a keyholder gave, with what proves that it did.
@@ -380,4 +401,31 @@ async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         };
         (None, PeerError::Own(refusal))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oprf::ElementFault;
+
+    #[test]
+    fn a_keyholder_is_accused_only_of_what_it_made_under_the_roster_that_judges_it() {
+        let fault = |fault| OprfError::Keyholder {
+            keyholder: 2,
+            fault,
+        };
+        let too_few = fault(KeyholderFault::Count {
+            expected: 2,
+            got: 1,
+        });
+        assert_eq!(verdict(true, &too_few), Wrong::Keep);
+        assert_eq!(verdict(false, &too_few), Wrong::AskAnew);
+        // What the roster states of it, and what went wrong here.
+        let share = fault(KeyholderFault::VerifyingShare {
+            fault: ElementFault::Identity,
+        });
+        for error in [share, OprfError::Assembly, OprfError::OtherInputs] {
+            assert_eq!(verdict(true, &error), Wrong::AskAnew, "{error}");
+        }
+    }
 }
