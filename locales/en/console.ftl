@@ -491,6 +491,7 @@ record-state-enrolled = ready
 record-state-published = findable
 record-state-not_searchable = not findable
 record-state-silent = silent
+record-state-withheld = withheld until it is imported again
 record-title = Record { $reference }
 record-looked = Who looked for this child and was answered
 record-looked-none = Nobody has.

@@ -497,6 +497,7 @@ record-state-enrolled = готовий
 record-state-published = відкритий для пошуку
 record-state-not_searchable = закритий для пошуку
 record-state-silent = прихований
+record-state-withheld = утримується до повторного імпорту
 record-title = Запис { $reference }
 record-looked = Хто шукав цю дитину й отримав відповідь
 record-looked-none = Ніхто.

@@ -202,11 +202,12 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<(), CliError> 
     if restored.journal {
         output.say(format_args!(
             "From the journal: {} records erased anew, {} withdrawn until they are imported again, \
-             what others told in answer to {} questions erased anew, {} draws on quotas, {} answered \
-             queries.",
+             what others told in answer to {} questions erased anew, {} requests of others withdrawn \
+             anew, {} draws on quotas, {} answered queries.",
             replayed.erased,
             replayed.withdrawn,
             replayed.forgotten,
+            replayed.ended,
             replayed.quotas,
             replayed.seen
         ));
@@ -215,6 +216,15 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<(), CliError> 
             "warning: no journal was at hand: who was erased or withdrawn since is in the register \
              again. Erase them by your own files before you publish, and import the register anew."
         );
+    }
+    let accounts: Vec<String> = replayed.accounts.iter().map(hex::encode).collect();
+    if !accounts.is_empty() {
+        output.say(format_args!(
+            "Check these accounts: since the backup they lost a role, were closed or got new secrets, and \
+             are again as they were. Their sessions are ended; `wayhome accounts list` shows whose they \
+             are, `accounts change` and `accounts reset` mend them. {}",
+            accounts.join(" ")
+        ));
     }
     if replayed.is_older() {
         output.say(
@@ -234,6 +244,8 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<(), CliError> 
         "erased": replayed.erased,
         "withdrawn": replayed.withdrawn,
         "forgotten": replayed.forgotten,
+        "ended": replayed.ended,
+        "accounts": accounts,
         "quotas": replayed.quotas,
         "seen": replayed.seen,
         "foreign": replayed.foreign,

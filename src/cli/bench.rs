@@ -92,6 +92,12 @@ const BENCHES: &[Bench] = &[
     stream::BENCH,
 ];
 
+/// What a benchmark's figures promise, by its name: nothing if they keep it, else what is broken.
+type Promise = fn(&[Figure]) -> Option<String>;
+
+/// The benchmarks whose figures are promised, not only measured.
+const PROMISES: &[(&str, Promise)] = &[("oracle", oracle::broken)];
+
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     if let Some(file) = &args.serve_echo {
         return echo::serve(context, file).await;
@@ -100,11 +106,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let output = context.output;
     let Some(name) = &args.name else {
         let mut all = Vec::with_capacity(BENCHES.len());
+        let mut kept = Ok(());
         for bench in BENCHES {
-            all.push(measure(context, bench, &args.options, &machine).await?);
+            let (measured, promise) = measure(context, bench, &args.options, &machine).await?;
+            all.push(measured);
+            kept = kept.and(promise);
         }
-        output.object(&json!({"ok": true, "benches": all}));
-        return Ok(());
+        output.object(&json!({"ok": kept.is_ok(), "benches": all}));
+        return kept;
     };
     let bench = BENCHES
         .iter()
@@ -119,18 +128,19 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
                 ),
             )
         })?;
-    let measured = measure(context, bench, &args.options, &machine).await?;
+    let (measured, kept) = measure(context, bench, &args.options, &machine).await?;
     output.object(&measured);
-    Ok(())
+    kept
 }
 
-/// Runs one benchmark, says its figures, and gives them as the object for machines.
+/// Runs one benchmark, says its figures, and gives them as the object for machines, with whether they
+/// keep what is promised of them.
 async fn measure(
     context: &Context,
     bench: &Bench,
     options: &Options,
     machine: &Value,
-) -> Result<Value, CliError> {
+) -> Result<(Value, Result<(), CliError>), CliError> {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build; its figures say nothing of a release");
     }
@@ -142,11 +152,19 @@ async fn measure(
     }
     output.say(&measured.method);
     let figures: Vec<Value> = measured.figures.iter().map(Figure::to_json).collect();
-    Ok(json!({
+    let promise = PROMISES.iter().find(|(name, _)| *name == bench.name);
+    let broken = promise.and_then(|(_, broken)| broken(&measured.figures));
+    let object = json!({
+        "ok": broken.is_none(),
         "bench": bench.name,
         "machine": machine,
         "figures": figures,
         "method": measured.method,
         "release": !cfg!(debug_assertions),
-    }))
+    });
+    let kept = broken.map_or(Ok(()), |broken| {
+        // The figures are said already.
+        Err(CliError::failed("PROMISE_BROKEN", broken).told())
+    });
+    Ok((object, kept))
 }

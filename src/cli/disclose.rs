@@ -1,6 +1,7 @@
 //! `wayhome disclose`: asks a member for fields behind a lead, asks again, and watches.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -85,6 +86,9 @@ struct AmendArgs {
     /// Why they are needed, for the holder's people.
     #[arg(long)]
     justification: String,
+    /// Urgent: an answer is needed by this moment, as 2026-03-01T00:00:00Z; as before if not given.
+    #[arg(long, value_name = "TIME", default_value = "")]
+    urgent_by: String,
 }
 
 #[derive(clap::Args)]
@@ -93,6 +97,9 @@ struct WatchArgs {
     #[arg(value_name = "MEMBER:REQUEST")]
     request: String,
 }
+
+/// How long a watch waits for a change before it asks anyway.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 
 type Client = DisclosureServiceClient<OperatorChannel>;
 
@@ -113,6 +120,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
                 fields: args.fields,
                 justification: args.justification,
                 take_back: false,
+                answer_by: args.urgent_by,
             };
             let answer = again(&mut client, amended).await?;
             told(context, &answer);
@@ -190,16 +198,22 @@ async fn watch(context: &Context, mut client: Client, request: &str) -> Result<(
             answer.state,
             answer.waiting.join(", ")
         ));
-        loop {
-            let change = changes.message().await?.ok_or_else(|| {
-                CliError::failed(
-                    "WATCH_ENDED",
-                    "the member ended the stream: ask again with `wayhome disclose poll`",
-                )
-            })?;
-            if change.request == request {
-                break;
+        let changed = async {
+            loop {
+                let change = changes.message().await?.ok_or_else(|| {
+                    CliError::failed(
+                        "WATCH_ENDED",
+                        "the member ended the stream: ask again with `wayhome disclose poll`",
+                    )
+                })?;
+                if change.request == request {
+                    return Ok::<(), CliError>(());
+                }
             }
+        };
+        // Asked about in any case once a minute: a stream only says that it is worth asking.
+        if let Ok(changed) = tokio::time::timeout(LOOK_ANYWAY, changed).await {
+            changed?;
         }
         answer = poll(&mut client, request).await?;
     }
@@ -259,10 +273,16 @@ fn say_asked(context: &Context, asked: &Asked) {
         asked.request.clone()
     };
     context.output.say(format_args!(
-        "{request}  {}  {}  for {}{}",
+        "{request}  {}  {}  for {}, on {}{}{}",
         asked.state,
         asked.fields.join(", "),
         asked.purpose,
+        asked.legal_basis,
+        if asked.no_onward_transfer {
+            ", not to be passed on"
+        } else {
+            ""
+        },
         if asked.retain_until.is_empty() {
             String::new()
         } else {
@@ -281,6 +301,8 @@ fn asked_object(asked: &Asked) -> Value {
         "outdated": asked.outdated,
         "waiting": asked.waiting,
         "purpose": asked.purpose,
+        "legal_basis": asked.legal_basis,
+        "no_onward_transfer": asked.no_onward_transfer,
         "case": asked.case_reference,
         "retain_until": asked.retain_until,
     })

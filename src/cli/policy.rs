@@ -168,6 +168,7 @@ fn explain(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
                 .map_err(|error| wrong("--protection", &error))?,
             ground: Consent::parse(&args.ground).map_err(|error| wrong("--ground", &error))?,
             entered_by: Vec::new(),
+            family_silent: false,
         },
     };
     let columns = if args.fields.is_empty() {

@@ -240,11 +240,17 @@ async fn withdraw(
 async fn review(context: &Context, mut client: Client, args: ReviewArgs) -> Result<(), CliError> {
     let decided = client
         .review_release(ReviewReleaseRequest {
-            request: args.request,
+            request: args.request.clone(),
             upheld: args.found == "right",
         })
         .await?;
     decided_on(context, decided.into_inner().decided);
+    if args.found == "wrong" {
+        context.output.say(format_args!(
+            "What was told stays where it was told: `wayhome requests withdraw {} --yes` calls it back.",
+            args.request
+        ));
+    }
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! What time does to requests and to what was told, and telling people that something waits for them.
+//! What time does to requests and to what was told, telling those who were told something what becomes
+//! of it, and telling people that something waits for them.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -36,6 +37,16 @@ pub async fn work(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
     while pause(ROUND, &mut stopped).await {
         if let Err(error) = disclose::tick(&party).await {
             tracing::error!(%error, "requests could not be looked at");
+        }
+    }
+}
+
+/// Sends notices to those who were told something until the node stops. Beside the others: a member that
+/// does not answer holds up no deadline and no erasure here.
+pub async fn notify(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
+    while pause(ROUND, &mut stopped).await {
+        if let Err(error) = disclose::send_notices(&party).await {
+            tracing::error!(%error, "notices could not be sent");
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::pause::pause;
 use crate::exchange::{Party, PeerError, enrol};
 use crate::records::StatusCode;
+use crate::store::{StoreError, StoredRecord};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -108,7 +109,8 @@ impl Retention {
 /// Erases what is over its time. Tells how many records those were.
 ///
 /// # Errors
-/// If the store fails, or the log is not signed; the next round goes on.
+/// If the store fails, the log is not signed, or a record could not be erased: the last of those, once all
+/// others are. The next round goes on.
 pub async fn step(party: &Arc<Party>, retention: &Retention) -> Result<u64, PeerError> {
     let Some(shortest) = retention.0.iter().map(|rule| rule.days).min() else {
         return Ok(0);
@@ -116,28 +118,47 @@ pub async fn step(party: &Arc<Party>, retention: &Retention) -> Result<u64, Peer
     let now_ms = party.ambient().now_ms();
     let before = |days: u64| now_ms.saturating_sub(days.saturating_mul(DAY_MS));
     let (mut after, mut erased) = (0, 0);
+    let mut failed = None;
     loop {
         let page = party
             .store()
             .records_unchanged_since(before(shortest), after, AT_ONCE)
             .await?;
         let Some((_, last)) = page.last() else {
-            return Ok(erased);
+            return failed.map_or(Ok(erased), Err);
         };
         after = last.record_id;
         for (changed_ms, stored) in page {
-            let record = enrol::parse(&stored)?;
-            let Some(days) = retention.days(record.status.as_ref()) else {
-                continue;
-            };
-            // Changed since it was read, it is another record, with a time of its own.
-            if changed_ms <= before(days)
-                && enrol::erase_in_time(party, &stored, days).await?.is_some()
+            match erase_if_over(party, retention, &stored, |days| changed_ms <= before(days)).await
             {
-                erased += 1;
+                Ok(gone) => erased += u64::from(gone),
+                // While the log is not signed none of the others can be erased either.
+                Err(error @ PeerError::Store(StoreError::NotSigned(_))) => return Err(error),
+                // One that fails keeps none of the others.
+                Err(error) => {
+                    tracing::error!(
+                        code = error.code(),
+                        "a record over its time could not be erased"
+                    );
+                    failed = Some(error);
+                }
             }
         }
     }
+}
+
+async fn erase_if_over(
+    party: &Arc<Party>,
+    retention: &Retention,
+    stored: &StoredRecord,
+    is_over: impl Fn(u64) -> bool,
+) -> Result<bool, PeerError> {
+    let record = enrol::parse(stored)?;
+    let Some(days) = retention.days(record.status.as_ref()) else {
+        return Ok(false);
+    };
+    // Changed since it was read, it is another record, with a time of its own.
+    Ok(is_over(days) && enrol::erase_in_time(party, stored, days).await?.is_some())
 }
 
 /// Looks through the register day by day until the node stops.

@@ -463,6 +463,7 @@ pub async fn run(
         beside.spawn(replica::follow(Arc::clone(party), stopped.clone()));
     }
     beside.spawn(reminders::work(Arc::clone(party), stopped.clone()));
+    beside.spawn(reminders::notify(Arc::clone(party), stopped.clone()));
     beside.spawn(reminders::send(
         Arc::clone(party),
         config.notify.clone(),

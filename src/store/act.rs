@@ -154,6 +154,10 @@ pub enum Effect {
     NoteTold(Tag),
     /// Notes that the evidence behind this very leaf holds words of a question with this id.
     NoteAsked([u8; 16]),
+    /// Notes that a request's holder withdraws what it told: a restored database must know.
+    NoteWithdrawn([u8; 16]),
+    /// Has every request looked at that can still change, since what decides on them changes.
+    LookAtRequests,
     /// Puts a notice on its way.
     Post(NoticeRow),
     /// Takes a notice that has arrived off its way.
@@ -173,6 +177,8 @@ pub enum Effect {
         /// The version that was read.
         version: u64,
     },
+    /// Notes that an account loses a role or its secrets, or is closed: a restored database must know.
+    NoteLessened([u8; 16]),
     /// Begins a session.
     PutSession(SessionRow),
     /// Ends the session with this token.

@@ -1,8 +1,8 @@
 //! The journal: what a backup cannot know, kept outside the database.
 //!
 //! A database that comes back from a backup has forgotten what was done since: who was erased, who
-//! must be found no longer, which quotas were used, which queries were answered, and how long the
-//! log was. Each commit adds one line to a file that no backup of the database holds, and a store
+//! must be found no longer, what that was told was withdrawn, who may do less, which quotas were used,
+//! which queries were answered, and how long the log was. Each commit adds one line to a file that no backup of the database holds, and a store
 //! that finds itself older than its journal does anew what must not be lost.
 //!
 //! A line has keyed tags and numbers, nothing of a person, and a tag that vouches for it. It is
@@ -36,6 +36,10 @@ pub struct JournalEntry {
     pub withdrawn: Vec<Tag>,
     /// Ids of questions whose answers' values were erased.
     pub forgotten: Vec<[u8; 16]>,
+    /// Ids of requests of others whose holder withdrew what it had told.
+    pub ended: Vec<[u8; 16]>,
+    /// Accounts that lost a role or their secrets, or were closed.
+    pub accounts: Vec<[u8; 16]>,
     /// Draws on quotas: tag, amount and when what was used may be forgotten.
     pub used: Vec<(Tag, u64, u64)>,
     /// Queries that were answered: tag, digest, leaf and expiry.
@@ -180,9 +184,13 @@ impl Journal {
 }
 
 impl JournalEntry {
-    /// Whether it says that something was erased or withdrawn.
+    /// Whether it says that something was erased or withdrawn, or that somebody may do less.
     pub(super) fn takes_away(&self) -> bool {
-        !(self.erased.is_empty() && self.withdrawn.is_empty() && self.forgotten.is_empty())
+        !(self.erased.is_empty()
+            && self.withdrawn.is_empty()
+            && self.forgotten.is_empty()
+            && self.ended.is_empty()
+            && self.accounts.is_empty())
     }
 
     /// The state of the log after it: its origin's digest, size and root.
@@ -211,6 +219,12 @@ impl JournalEntry {
         }
         for id in &self.forgotten {
             let _ = write!(line, " f={}", hex::encode(id));
+        }
+        for id in &self.ended {
+            let _ = write!(line, " r={}", hex::encode(id));
+        }
+        for id in &self.accounts {
+            let _ = write!(line, " a={}", hex::encode(id));
         }
         for (tag, amount, expires) in &self.used {
             let _ = write!(line, " q={}:{amount}:{expires}", hex::encode(tag));
@@ -247,6 +261,8 @@ impl JournalEntry {
             match (what, parts.as_slice()) {
                 ("e", [tag]) => entry.erased.push(array(tag)?),
                 ("f", [id]) => entry.forgotten.push(array(id)?),
+                ("r", [id]) => entry.ended.push(array(id)?),
+                ("a", [id]) => entry.accounts.push(array(id)?),
                 ("w", [tag]) => entry.withdrawn.push(array(tag)?),
                 ("q", [tag, amount, expires]) => {
                     entry
@@ -364,6 +380,8 @@ mod tests {
             erased: vec![[1; 16]],
             withdrawn: vec![[2; 16], [3; 16]],
             forgotten: vec![[4; 16]],
+            ended: vec![[10; 16]],
+            accounts: vec![[11; 16], [12; 16]],
             used: vec![([5; 16], 3, u64::MAX), ([5; 16], 3, 1)],
             seen: vec![([6; 16], [8; 32], 9, 1)],
         }

@@ -185,6 +185,15 @@ pub(super) async fn carry_out(
         }
         Effect::NoteTold(ref_tag) => Store::note_told(tx, *ref_tag, leaf_index).await,
         Effect::NoteAsked(ask_id) => Store::note_values(tx, *ask_id, leaf_index).await,
+        Effect::NoteWithdrawn(request_id) => {
+            entry.ended.push(*request_id);
+            Ok(())
+        }
+        Effect::NoteLessened(account_id) => {
+            entry.accounts.push(*account_id);
+            Ok(())
+        }
+        Effect::LookAtRequests => Store::requests_are_stale(tx).await,
         Effect::Post(notice) => store.post(tx, notice).await,
         Effect::Unpost(notice_id) => Store::unpost(tx, *notice_id).await,
         Effect::PutAccount { row, .. } => store.put_account(tx, row).await,

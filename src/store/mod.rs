@@ -77,7 +77,7 @@ pub use records::{
     Findable, ImportCounts, RecordState, RecordTokens, SiblingTokens, StagedRecord, StoredRecord,
 };
 pub use register::{RegisterCounts, RegisterEntry, RegisterStep, RegisterToAsk, SentBatch};
-pub use requests::RequestRow;
+pub use requests::{EXPIRED, RequestCursor, RequestRow, WITHDRAWN};
 pub use restored::Replayed;
 pub use rewrap::{Rewrap, WrappedRows};
 pub use sequence::{KeeperFuture, SignedHead, TermKeeper, TermRefused, Unwatched};

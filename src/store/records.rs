@@ -26,6 +26,10 @@ pub enum RecordState {
     SilentPending = 4,
     /// Silent: no lookup meets it, and it is compared with lookups afterwards.
     Silent = 5,
+    /// Withheld since a backup was restored: the journal knows that it was protected, or lost its
+    /// ground, after the backup was made. Until it is imported anew nobody finds it and nothing is
+    /// told of it, whatever its own words say.
+    Withheld = 6,
 }
 
 impl RecordState {
@@ -38,6 +42,7 @@ impl RecordState {
             Self::Published => "published",
             Self::NotSearchable => "not_searchable",
             Self::SilentPending | Self::Silent => "silent",
+            Self::Withheld => "withheld",
         }
     }
 
@@ -49,6 +54,7 @@ impl RecordState {
             3 => Ok(Self::NotSearchable),
             4 => Ok(Self::SilentPending),
             5 => Ok(Self::Silent),
+            6 => Ok(Self::Withheld),
             _ => Err(StoreError::damaged("record state", "an unknown number")),
         }
     }
@@ -264,8 +270,17 @@ impl Store {
         .await?;
         // Whoever was told something of a record hears that it was corrected.
         tx.run(
-            "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag IN
+            "UPDATE disclosure_requests SET stale = stale + 1 WHERE ref_tag IN
                  (SELECT ref_tag FROM import_rows WHERE import_id = $1)",
+            values![import_id],
+        )
+        .await?;
+        // What is told of a child depends on whether its family is protected.
+        tx.run(
+            "UPDATE disclosure_requests SET stale = stale + 1 WHERE ref_tag IN
+                 (SELECT r.ref_tag FROM records r JOIN import_rows i
+                      ON i.family_tag = r.family_tag
+                  WHERE i.import_id = $1 AND i.ref_tag <> r.ref_tag)",
             values![import_id],
         )
         .await?;
@@ -683,7 +698,7 @@ impl Store {
             "DELETE FROM record_pseudonyms WHERE record_id IN
                  (SELECT record_id FROM records WHERE ref_tag = $1)",
             "DELETE FROM record_authors WHERE ref_tag = $1",
-            "UPDATE disclosure_requests SET stale = 1 WHERE ref_tag = $1",
+            "UPDATE disclosure_requests SET stale = stale + 1 WHERE ref_tag = $1",
         ] {
             tx.run(sql, values![ref_tag]).await?;
         }

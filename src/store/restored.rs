@@ -1,13 +1,14 @@
 //! A database that came back from a backup: noticing it, and doing anew what must not be lost.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::db::{Tx, values};
 use super::journal::{Journal, JournalEntry};
-use super::{Store, StoreError};
+use super::{RecordState, Store, StoreError};
 
 /// What a store found when it compared itself with its journal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Leaves of the log that are there.
     pub size: u64,
@@ -21,6 +22,11 @@ pub struct Replayed {
     pub withdrawn: u64,
     /// Questions whose answers' values were erased anew.
     pub forgotten: u64,
+    /// Requests of others that were withdrawn anew.
+    pub ended: u64,
+    /// Accounts that lost a role or their secrets, or were closed, since: their sessions are ended, and somebody has to
+    /// look at them.
+    pub accounts: BTreeSet<[u8; 16]>,
     /// Draws on quotas taken over.
     pub quotas: u64,
     /// Answered queries taken over.
@@ -38,6 +44,8 @@ impl Replayed {
         self.erased += other.erased;
         self.withdrawn += other.withdrawn;
         self.forgotten += other.forgotten;
+        self.ended += other.ended;
+        self.accounts.extend(&other.accounts);
         self.quotas += other.quotas;
         self.seen += other.seen;
         self.foreign += other.foreign;
@@ -147,7 +155,8 @@ impl Store {
     }
 
     /// Compares the database with its journal, and does anew what the database has forgotten:
-    /// erasures, withdrawals, draws on quotas, answered queries. May be repeated.
+    /// erasures, withdrawals of records and of what was told, ends of sessions, draws on quotas,
+    /// answered queries. May be repeated.
     ///
     /// Whether the log may go on is not decided here: that is the sequencer's.
     ///
@@ -241,6 +250,14 @@ impl Store {
                 )
                 .await?;
         }
+        for request_id in &entry.ended {
+            // The node tells the receiver anew as soon as it signs its log.
+            replayed.ended += u64::from(Self::end_request(tx, request_id).await?);
+        }
+        for account_id in &entry.accounts {
+            Self::end_sessions(tx, account_id).await?;
+            replayed.accounts.insert(*account_id);
+        }
         for (tag, amount, expires_ms) in &entry.used {
             tx.run(
                 "INSERT INTO quotas (quota_tag, used, expires_ms) VALUES ($1, $2, $3)
@@ -276,8 +293,12 @@ impl Store {
         // Another content tag, so that importing the same again counts as a change.
         let found = tx
             .run(
-                "UPDATE records SET state = 3, content_tag = $2 WHERE ref_tag = $1",
-                values![ref_tag, self.ambient.random::<16>()],
+                "UPDATE records SET state = $3, content_tag = $2 WHERE ref_tag = $1",
+                values![
+                    ref_tag,
+                    self.ambient.random::<16>(),
+                    RecordState::Withheld as i64
+                ],
             )
             .await?;
         if found > 0 {

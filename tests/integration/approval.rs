@@ -189,6 +189,27 @@ impl Scene {
         }
     }
 
+    /// Waits until the people of `pl` were told so often that requests wait.
+    pub async fn pressed(&self, count: usize) {
+        let look = async {
+            loop {
+                let told = self
+                    .acts("pl")
+                    .await
+                    .iter()
+                    .filter(|act| **act == "ACT_DISCLOSURE_ESCALATED")
+                    .count();
+                assert!(told <= count, "people were told {told} times");
+                if told == count {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(crate::process::PATIENCE, look)
+            .await
+            .expect("people were not told");
+    }
+
     pub async fn acts(&self, id: &str) -> Vec<&'static str> {
         self.coalition
             .leaves(id, 0)
@@ -441,7 +462,7 @@ async fn an_approval_is_of_what_was_shown_and_of_nothing_else() {
             request: answer.request.clone(),
             fields: vec!["current_carer".to_owned(), "family_name".to_owned()],
             justification: "The court asks for the name as well.".to_owned(),
-            take_back: false,
+            ..pb::AskAgainRequest::default()
         })
         .await
         .unwrap()
@@ -590,6 +611,7 @@ async fn corrections_and_withdrawals_reach_whoever_was_told() {
     let mut scene = Scene::set().await;
     let answer = scene.ask(&["current_place", "current_carer"]).await;
     let request = at_holder(&answer);
+    scene.pressed(1).await;
     for name in ["anna", "boris"] {
         scene.pl.approve(name, &request).await.unwrap();
     }
@@ -606,7 +628,9 @@ async fn corrections_and_withdrawals_reach_whoever_was_told() {
         })
         .await;
     assert_eq!(kept.asked.unwrap().outdated, ["current_place"]);
-    // The child is the same, so the place is told as before; the carer has to be approved anew.
+    // The child is the same, so the place is told as before; the carer has to be approved anew, and
+    // people are told so.
+    scene.pressed(2).await;
     let told = scene.poll(&answer.request).await;
     assert_eq!(told.granted["current_place"], "Gdynia");
     assert_eq!(told.waiting, ["current_carer"]);
@@ -772,30 +796,12 @@ async fn an_urgent_request_is_pressed_until_it_is_decided() {
         )
         .await;
     let request = at_holder(&answer);
-    let pressed = async |count: usize| {
-        let look = async {
-            loop {
-                let told = scene
-                    .acts("pl")
-                    .await
-                    .iter()
-                    .filter(|act| **act == "ACT_DISCLOSURE_ESCALATED")
-                    .count();
-                if told == count {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(crate::process::PATIENCE, look)
-            .await
-            .unwrap();
-    };
     // That it is there, that half the time has passed, that it is overdue.
-    pressed(1).await;
+    scene.pressed(1).await;
     scene.clock.advance_ms(1_800_000);
-    pressed(2).await;
+    scene.pressed(2).await;
     scene.clock.advance_ms(1_800_000);
-    pressed(3).await;
+    scene.pressed(3).await;
     scene.pass(60_000).await;
     assert!(
         scene

@@ -6,8 +6,11 @@ use tokio::process::Command;
 use wayhome::node::backup::{self, Sources};
 use wayhome::node::{self, Config, Directory};
 use wayhome::proto::operator::backup_service_client::BackupServiceClient;
+use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::record_service_client::RecordServiceClient;
-use wayhome::proto::operator::{CreateBackupRequest, EraseRecordRequest, SearchResponse};
+use wayhome::proto::operator::{
+    AskAgainRequest, CreateBackupRequest, DiscloseRequest, EraseRecordRequest, SearchResponse,
+};
 use wayhome::roster::Log;
 use wayhome::store::TagKind;
 
@@ -27,18 +30,20 @@ fn with(child: &[(&'static str, &'static str)], changes: &[(&'static str, &'stat
     child
 }
 
-/// Three children, at home and abroad, who differ in what decides.
-fn children() -> [(Child, Child); 3] {
+/// Children, at home and abroad, who differ in what decides.
+fn children() -> [(Child, Child); 4] {
     [
         ("1", "2014-05-03", "Ковальчук", "Kowalczuk"),
         ("2", "2011-02-17", "Мельник", "Melnyk"),
         ("3", "2009-11-28", "Шевченко", "Szewczenko"),
+        ("4", "2012-08-21", "Бондаренко", "Bondarenko"),
     ]
     .map(|(number, born, home, away)| {
         let (ua, pl) = match number {
             "1" => ("UA-1", "PL-1"),
             "2" => ("UA-2", "PL-2"),
-            _ => ("UA-3", "PL-3"),
+            "3" => ("UA-3", "PL-3"),
+            _ => ("UA-4", "PL-4"),
         };
         let of = |child, reference, family| {
             with(
@@ -103,9 +108,24 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
     }
     coalition.publish("ua").await;
     coalition.publish("pl").await;
-    for reference in ["UA-1", "UA-2", "UA-3"] {
+    for reference in ["UA-1", "UA-2", "UA-3", "UA-4"] {
         assert_eq!(grade(&coalition, reference).await, "MATCH");
     }
+    let lead = at_pl(&coalition, "UA-4").await.results[0].leads[0].clone();
+    let granted = DisclosureServiceClient::new(coalition.operator("ua").await)
+        .disclose(DiscloseRequest {
+            lead: lead.lead,
+            fields: vec!["current_place".to_owned()],
+            purpose: "family_tracing".to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            justification: "The family asks.".to_owned(),
+            answer_by: String::new(),
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(granted.granted["current_place"], "Lublin");
     let place = tempfile::tempdir().unwrap();
     let (data, keys) = (place.path().join("data"), place.path().join("keys"));
     let mut operator = BackupServiceClient::new(coalition.operator("pl").await);
@@ -118,7 +138,7 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(created.records, 3);
+    assert_eq!(created.records, 4);
     // A backup is never overwritten.
     assert!(operator.create_backup(request).await.is_err());
 
@@ -130,11 +150,15 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
         .await
         .unwrap();
     let withdrawn = with(&children[1].1, &[("consent", "none")]);
-    coalition.import_unpublished("pl", &[&withdrawn]).await;
+    let silent = with(&children[3].1, &[("protection", "silent")]);
+    coalition
+        .import_unpublished("pl", &[&withdrawn, &silent])
+        .await;
     for (reference, expected) in [
         ("UA-1", "NO_MATCH"),
         ("UA-2", "NO_MATCH"),
         ("UA-3", "MATCH"),
+        ("UA-4", "NO_MATCH"),
     ] {
         assert_eq!(grade(&coalition, reference).await, expected);
     }
@@ -176,7 +200,7 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
     assert_eq!(restored.replayed.known_size, size);
     assert_eq!(
         (restored.replayed.erased, restored.replayed.withdrawn),
-        (1, 1)
+        (1, 2)
     );
     assert!(restored.set_aside.unwrap().exists());
     assert_eq!(used_by_ua(&coalition).await, used);
@@ -212,14 +236,28 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
     for id in ["pl", "ua", "de"] {
         coalition.start_node(id).await;
     }
-    // The erased record is gone, the withdrawn one is found by nobody, the third is as it was.
+    // The erased record is gone, the withdrawn one and the silent one are found by nobody, the third
+    // is as it was.
     for (reference, expected) in [
         ("UA-1", "NO_MATCH"),
         ("UA-2", "NO_MATCH"),
         ("UA-3", "MATCH"),
+        ("UA-4", "NO_MATCH"),
     ] {
         assert_eq!(grade(&coalition, reference).await, expected);
     }
+    // Of the silent one nothing is told any more, although its words are those of the backup.
+    let again = DisclosureServiceClient::new(coalition.operator("ua").await)
+        .ask_again(AskAgainRequest {
+            request: granted.request,
+            ..AskAgainRequest::default()
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .answer
+        .unwrap();
+    assert_eq!((again.state.as_str(), again.granted.len()), ("refused", 0));
     // Imported again, with a ground, the withdrawn one is found again.
     coalition.import("pl", &[&children[1].1]).await;
     assert_eq!(grade(&coalition, "UA-2").await, "MATCH");

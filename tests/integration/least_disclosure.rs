@@ -36,28 +36,38 @@ enum History {
     Two,
     Denied,
     Alone,
+    /// Two approved, and the holder withdrew it.
+    Withdrawn,
+    /// Two approved, and who asked took it back.
+    TakenBack,
 }
 
-const HISTORIES: [History; 6] = [
+const HISTORIES: [History; 8] = [
     History::Nobody,
     History::One,
     History::OneTwice,
     History::Two,
     History::Denied,
     History::Alone,
+    History::Withdrawn,
+    History::TakenBack,
 ];
 
-const PURPOSES: [Purpose; 4] = [
+const PURPOSES: [Purpose; 5] = [
     Purpose::FamilyTracing,
     Purpose::Reunification,
     Purpose::IdentityVerification,
     Purpose::ChildProtection,
+    Purpose::Audit,
 ];
 
 /// How many people have to approve by the shipped policy, written down anew for this test; `None` if
 /// nobody can.
 fn people(column: Column, purpose: Purpose, protection: &str) -> Option<usize> {
-    use Purpose::{ChildProtection, FamilyTracing, IdentityVerification, Reunification};
+    use Purpose::{Audit, ChildProtection, FamilyTracing, IdentityVerification, Reunification};
+    if purpose == Audit {
+        return None;
+    }
     let tracing = matches!(purpose, FamilyTracing | Reunification);
     let needed = match (column, column.field().class) {
         (_, FieldClass::Internal) => return None,
@@ -94,6 +104,7 @@ fn granted(column: Column, purpose: Purpose, protection: &str, history: History)
         History::Two => needed <= 2,
         // Where one is enough, one alone is.
         History::Alone => needed <= 1 || alone,
+        History::Withdrawn | History::TakenBack => false,
     }
 }
 
@@ -119,9 +130,30 @@ fn marker(column: Column, protection: &str) -> Option<String> {
     })
 }
 
+/// The number of a child's document.
+fn document(number: usize) -> String {
+    format!("ZQ4711081{number}")
+}
+
+/// What identifies the children, and is in both registers: nothing of it is ever in clear but in what
+/// was told. Sexes and dates are too short to be told from chance.
+fn identities() -> Vec<String> {
+    let named = CHILDREN.iter().enumerate();
+    named
+        .flat_map(|(number, (_, family, given, _, place))| {
+            [family, given, place]
+                .map(|name| (*name).to_owned())
+                .into_iter()
+                .chain([document(number)])
+        })
+        .chain(["Olena".to_owned()])
+        .collect()
+}
+
 fn held(number: usize, silent: bool) -> Vec<(&'static str, String)> {
     let (protection, family, given, born, place) = CHILDREN[number];
     let mut fields = vec![
+        ("document_number", document(number)),
         ("family_name", family.to_owned()),
         ("given_name", given.to_owned()),
         ("date_of_birth", born.to_owned()),
@@ -158,14 +190,18 @@ fn borrowed<'a>(fields: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)>
 async fn not_one_octet_goes_out_that_was_not_granted() {
     let (logs, _guard) = Logs::capture_at(tracing::Level::TRACE);
     let (_, ambient) = standing_clock();
-    let coalition = Coalition::start_at(ambient, |roster| {
+    let mut coalition = Coalition::found_at(ambient, |roster| {
         for member in &mut roster.members {
             if member.roles.member {
                 member.purposes = PURPOSES.to_vec();
             }
         }
-    })
-    .await;
+    });
+    let hook = coalition.path("pl").join("told");
+    tell_people(&coalition, &hook);
+    for member in ["ua", "pl", "de"] {
+        coalition.start_node(member).await;
+    }
     let register: Vec<Vec<(&str, String)>> = (0..CHILDREN.len()).map(|n| held(n, false)).collect();
     let register: Vec<Vec<(&str, &str)>> = register.iter().map(|fields| borrowed(fields)).collect();
     let asked: Vec<Vec<(&str, &str)>> = CHILDREN
@@ -235,6 +271,9 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
         })
         .collect();
     let finder = Finder::new(markers.iter().map(|(_, _, value)| value.as_str()));
+    let identities = identities();
+    let identities = Finder::new(identities.iter().map(String::as_str));
+    let nowhere = [&finder, &identities];
     let mut seen = Seen::default();
     let mut combinations = 0;
     let mut told_in_all = BTreeSet::new();
@@ -267,7 +306,7 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
                         );
                     }
                 }
-                seen.look_through(&logs, &finder);
+                seen.look_through(&logs, &nowhere);
                 let last: BTreeSet<Column> = told(answers.last().unwrap())
                     .into_iter()
                     .map(|(column, _)| column)
@@ -298,14 +337,14 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
     // Nothing of it is in what the nodes and the libraries under them log or trace, in any leaf, or,
     // sealed as they are, in the databases, their journals and their backups.
     let backup = back_up(&coalition, "pl").await;
-    seen.look_through(&logs, &finder);
+    seen.look_through(&logs, &nowhere);
     assert!(seen.alerts, "nothing was captured");
     assert!(seen.traces > 100, "{} lines of traces", seen.traces);
     for member in ["ua", "pl"] {
         let store = coalition.store(member).await;
         let mut kept = BTreeSet::new();
         for (index, leaf) in (0..).zip(store.leaves(0, 1_000_000).await.unwrap()) {
-            assert_eq!(finder.find(&leaf), [], "leaf {index} of {member}");
+            is_clean(&nowhere, &leaf, &format!("leaf {index} of {member}"));
             for part in [
                 EvidencePart::Query,
                 EvidencePart::Answer,
@@ -314,14 +353,22 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
                 let Some(evidence) = store.evidence(index, part).await.unwrap() else {
                     continue;
                 };
-                assert_eq!(
-                    finder.find(&evidence.envelope),
-                    [],
-                    "evidence {index} of {member}"
-                );
+                let at = format!("evidence {index} of {member}");
+                is_clean(&nowhere, &evidence.envelope, &at);
+                let granted = granted_in(&evidence);
                 for item in &evidence.items {
-                    if let ItemEvidence::Full(item) = item {
-                        kept.extend(finder.find(item).into_iter().map(|(_, found, _)| found));
+                    let ItemEvidence::Full(item) = item else {
+                        continue;
+                    };
+                    for (_, found, _) in finder.find(item) {
+                        let (column, ..) = &markers[found];
+                        // Of this very answer, and not only of some other.
+                        assert!(
+                            part == EvidencePart::Answer && granted.contains(column.name()),
+                            "{at} keeps {}",
+                            column.name()
+                        );
+                        kept.insert(found);
                     }
                 }
             }
@@ -338,21 +385,32 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
         store.close().await;
         for file in ["wayhome.db", "wayhome.db-wal"] {
             if let Ok(bytes) = std::fs::read(coalition.path(member).join(file)) {
-                assert_eq!(finder.find(&bytes), [], "{file} of {member}");
+                is_clean(&nowhere, &bytes, &format!("{file} of {member}"));
             }
         }
         for file in std::fs::read_dir(coalition.path(member).join("journal")).unwrap() {
             let path = file.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
             assert!(!bytes.is_empty(), "{}", path.display());
-            assert_eq!(finder.find(&bytes), [], "{}", path.display());
+            is_clean(&nowhere, &bytes, &path.display().to_string());
         }
     }
     // Neither sealed, nor opened with the backup key, nor put together again.
     for path in files_under(backup.path()) {
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!(finder.find(&bytes), [], "{}", path.display());
+        is_clean(&nowhere, &bytes, &path.display().to_string());
     }
+    // What people are told of requests says nothing of whom they are about.
+    let told = async {
+        while std::fs::read(&hook).is_ok_and(|told| told.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::process::PATIENCE, told)
+        .await
+        .expect("people were told nothing");
+    is_clean(&nowhere, &std::fs::read(&hook).unwrap(), "the hook");
+    by_role(&pl, &nowhere).await;
     let again = wayhome::store::Store::look_at(&backup.path().join("again/wayhome.db"))
         .await
         .unwrap();
@@ -367,16 +425,114 @@ struct Seen {
 }
 
 impl Seen {
-    fn look_through(&mut self, logs: &Logs, finder: &Finder) {
+    fn look_through(&mut self, logs: &Logs, finders: &[&Finder]) {
         let lines = logs.take();
         self.alerts |= lines.iter().any(|line| line.contains("break_glass"));
         self.traces += lines.iter().filter(|line| line.contains("TRACE")).count();
         let all = lines.join("\n");
-        if let Some((at, found, form)) = finder.find(all.as_bytes()).into_iter().next() {
+        let mut found = finders
+            .iter()
+            .flat_map(|finder| finder.find(all.as_bytes()));
+        if let Some((at, found, form)) = found.next() {
             let from = all[..at].rfind('\n').map_or(0, |end| end + 1);
             let line = all[from..].lines().next().unwrap_or_default();
             panic!("value {found} as {form:?} in: {line}");
         }
+    }
+}
+
+fn is_clean(finders: &[&Finder], bytes: &[u8], place: &str) {
+    for finder in finders {
+        assert_eq!(finder.find(bytes), [], "{place}");
+    }
+}
+
+/// Has a node that does not run yet write what people are told into a file.
+fn tell_people(coalition: &Coalition, file: &std::path::Path) {
+    use wayhome::node::{Config, Directory};
+    let directory = Directory::new(coalition.path("pl"));
+    let mut config = Config::load(&directory).unwrap();
+    let script = format!("cat >> '{}'", file.display());
+    config.notify.command = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    directory.write("node.toml", &config.to_text()).unwrap();
+    std::fs::write(file, "").unwrap();
+}
+
+/// The fields that an answer grants, as its signed part says; none for anything else.
+fn granted_in(evidence: &wayhome::store::Evidence) -> BTreeSet<String> {
+    let message = wayhome::exchange::message::to_wire(evidence);
+    let Some(envelope) = message.envelope else {
+        return BTreeSet::new();
+    };
+    if envelope.payload_type != <xpb::DisclosureAnswer as wayhome::exchange::message::Payload>::TYPE
+    {
+        return BTreeSet::new();
+    }
+    let answer = xpb::DisclosureAnswer::decode(envelope.payload.as_slice()).unwrap();
+    answer
+        .granted
+        .unwrap_or_default()
+        .paths
+        .into_iter()
+        .collect()
+}
+
+/// Whoever has no business with values is refused them, or is shown none.
+async fn by_role(pl: &Office, finders: &[&Finder]) {
+    use wayhome::proto::operator as opb;
+    let listed = pl
+        .requests("auditor")
+        .await
+        .list_requests(opb::ListRequestsRequest {
+            state: "all".to_owned(),
+            limit: 1_000,
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!listed.requests.is_empty());
+    is_clean(finders, &listed.encode_to_vec(), "the auditor's list");
+    let request = listed.requests[0].request.clone();
+    let got = pl
+        .requests("auditor")
+        .await
+        .get_request(opb::GetRequestRequest {
+            request: request.clone(),
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    is_clean(finders, &got.encode_to_vec(), "the auditor's request");
+    for person in ["worker", "steward", ADMINISTRATOR] {
+        let mut requests = pl.requests(person).await;
+        let listed = requests.list_requests(opb::ListRequestsRequest::default());
+        assert_eq!(reason(listed.await), "ROLE_MISSING", "{person}");
+        let got = requests.get_request(opb::GetRequestRequest {
+            request: request.clone(),
+        });
+        assert_eq!(reason(got.await), "ROLE_MISSING", "{person}");
+    }
+    for person in ["worker", "steward", ADMINISTRATOR, "auditor"] {
+        let mut requests = pl.requests(person).await;
+        let shown = requests.show_request(opb::ShowRequestRequest {
+            request: request.clone(),
+        });
+        assert_eq!(reason(shown.await), "ROLE_MISSING", "{person}");
+    }
+    for person in ["anna", "steward", ADMINISTRATOR, "auditor"] {
+        let mut asked = pl.disclosures(person).await;
+        let shown = asked.show_asked(opb::ShowAskedRequest {
+            request: format!("ua:{request}"),
+        });
+        assert_eq!(reason(shown.await), "ROLE_MISSING", "{person}");
+    }
+    for person in ["anna", ADMINISTRATOR, "auditor"] {
+        let mut records = pl.records(person).await;
+        let record = records.get_record(opb::GetRecordRequest {
+            record_ref: "Zq none record ref qZ".to_owned(),
+            ..opb::GetRecordRequest::default()
+        });
+        assert_eq!(reason(record.await), "ROLE_MISSING", "{person}");
     }
 }
 
@@ -448,10 +604,11 @@ async fn play(
     let answered = xpb::DisclosureAnswer::decode(payload.as_slice()).unwrap();
     let waits = !answered.waiting.unwrap().paths.is_empty();
     let request = hex::encode(&answered.request_id);
-    let poll = async || {
+    let poll = async |take_back: bool| {
         let mut payload = None;
         let _ = draft().payload(|query| {
             query.request_id.clone_from(&answered.request_id);
+            query.take_back = take_back;
             payload = Some(query.clone());
         });
         let nothing: [Vec<u8>; 0] = [];
@@ -468,7 +625,7 @@ async fn play(
             let tried = pl.approve_seen(person, &request, &digest, &[], false).await;
             assert_eq!(reason(tried), "ROLE_MISSING", "{person}");
         }
-        answers.push(poll().await);
+        answers.push(poll(false).await);
         match history {
             History::Nobody => {}
             History::One => {
@@ -478,7 +635,7 @@ async fn play(
                 pl.approve("anna", &request).await.unwrap();
                 let _ = pl.approve("anna", &request).await;
             }
-            History::Two => {
+            History::Two | History::Withdrawn | History::TakenBack => {
                 pl.approve("anna", &request).await.unwrap();
                 // What one was enough for is settled.
                 let _ = pl.approve("boris", &request).await;
@@ -499,7 +656,16 @@ async fn play(
             }
         }
     }
-    answers.push(poll().await);
+    if history == History::Withdrawn {
+        pl.requests("anna")
+            .await
+            .withdraw_request(wayhome::proto::operator::WithdrawRequestRequest {
+                request: request.clone(),
+            })
+            .await
+            .unwrap();
+    }
+    answers.push(poll(history == History::TakenBack).await);
     answers
 }
 

@@ -45,22 +45,27 @@ impl Office {
         office.claim(ADMINISTRATOR, &code).await.unwrap();
         office.sign_in(coalition, ADMINISTRATOR).await.unwrap();
         for (name, roles) in people {
-            let made = office
-                .accounts(ADMINISTRATOR)
-                .await
-                .add_account(pb::AddAccountRequest {
-                    name: (*name).to_owned(),
-                    roles: roles.iter().map(|&role| role.to_owned()).collect(),
-                })
-                .await
-                .unwrap()
-                .into_inner()
-                .code
-                .unwrap();
-            office.claim(name, &made.code).await.unwrap();
-            office.sign_in(coalition, name).await.unwrap();
+            office.hire(coalition, name, roles).await;
         }
         office
+    }
+
+    /// Makes an account for one more person, who claims it and signs in.
+    pub async fn hire(&mut self, coalition: &Coalition, name: &str, roles: &[&str]) {
+        let made = self
+            .accounts(ADMINISTRATOR)
+            .await
+            .add_account(pb::AddAccountRequest {
+                name: name.to_owned(),
+                roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            })
+            .await
+            .unwrap()
+            .into_inner()
+            .code
+            .unwrap();
+        self.claim(name, &made.code).await.unwrap();
+        self.sign_in(coalition, name).await.unwrap();
     }
 
     /// Claims an account.

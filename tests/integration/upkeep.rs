@@ -430,3 +430,41 @@ async fn people_are_told_by_every_way_even_if_the_node_dies_or_a_way_is_closed_a
 fn has_line(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.contains('\n'))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_erases_by_itself_what_is_over_its_time() {
+    // Imported three days ago, by a node of that time.
+    let now_ms = wayhome::ambient::Ambient::system().now_ms();
+    let clock = wayhome::ambient::ManualClock::at_ms(now_ms - 3 * 86_400_000);
+    let then = wayhome::ambient::Ambient::new(clock, wayhome::ambient::SystemRandomness);
+    let mut coalition = Coalition::found_at(then, |_| {});
+    coalition.start_node("pl").await;
+    let of_status = |reference, status| {
+        let mut record = ABROAD.to_vec();
+        record.retain(|(name, _)| *name != "record_ref");
+        record.extend([("record_ref", reference), ("status", status)]);
+        record
+    };
+    let (over, kept) = (of_status("PL-1", "reunified"), of_status("PL-2", "located"));
+    coalition.import_unpublished("pl", &[&over, &kept]).await;
+    coalition.stop_node("pl").await;
+    let directory = Directory::new(coalition.path("pl"));
+    let mut config = Config::load(&directory).unwrap();
+    config.retention = toml::from_str::<Rules>("[[retention]]\nstatus = \"reunified\"\ndays = 2\n")
+        .unwrap()
+        .retention;
+    directory.write("node.toml", &config.to_text()).unwrap();
+    let node = NodeProcess::start(&coalition.path("pl")).await;
+    comes("the leaf of the erasure", async || {
+        let leaves = coalition.leaves("pl", 0).await;
+        leaves
+            .iter()
+            .any(|leaf| leaf.act() == Act::RecordErased && leaf.reference == "retention=2")
+    })
+    .await;
+    assert!(node.stop().await.success());
+    let store = coalition.store("pl").await;
+    assert!(store.record_by_ref("PL-1").await.unwrap().is_none());
+    assert!(store.record_by_ref("PL-2").await.unwrap().is_some());
+    store.close().await;
+}

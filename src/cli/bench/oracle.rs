@@ -6,10 +6,11 @@
 //! and children whom nobody holds (misses), in one random order, several queries under way at
 //! once. What is timed is the call: from the query on the wire to the whole answer.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{self, AtomicUsize};
 
 use futures_util::future::try_join_all;
 use prost::Message as _;
@@ -50,7 +51,7 @@ const EPOCH: u32 = 1;
 /// The members that ask. Each has a daily quota of its own.
 const ASKERS: [&str; 2] = ["pl", "ua"];
 
-/// How many lookups are measured unless told otherwise.
+/// How many lookups are measured unless told otherwise, a third of them of each kind.
 const COUNT: u64 = 100_000;
 
 /// How many queries are under way at once.
@@ -300,7 +301,7 @@ async fn ask_all(
     let workers = (0..AT_ONCE).map(|_| async {
         let mut samples = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
+            let number = next.fetch_add(1, atomic::Ordering::Relaxed);
             let Some(&kind) = schedule.get(number) else {
                 return Ok::<_, CliError>(samples);
             };
@@ -352,6 +353,27 @@ fn below(limit: usize, ambient: &Ambient) -> usize {
     (ambient.rng().next_u64() % limit.max(1) as u64) as usize
 }
 
+/// Largest |t| at which times do not tell the two apart.
+const LIMIT: f64 = 4.5;
+
+/// What is broken of the promise that nobody can tell a silent record from a miss.
+pub(super) fn broken(figures: &[Figure]) -> Option<String> {
+    let figure = |name: &str| figures.iter().find(|figure| figure.name == name);
+    let t = figure("welch_t").map_or(f64::INFINITY, |figure| figure.value);
+    // What is no number at all is not below the limit either.
+    if !matches!(t.abs().partial_cmp(&LIMIT), Some(Ordering::Less)) {
+        return Some(format!(
+            "welch_t is {t:.2}: the time of an answer tells a silent record from a miss"
+        ));
+    }
+    let sizes = figure("largest_answer_bytes");
+    let spread = sizes.and_then(|sizes| Some(sizes.value - sizes.reference?.1));
+    if spread.is_none_or(|spread| spread >= 1.0) {
+        return Some("answers are not all of one size: a size tells what was found".to_owned());
+    }
+    None
+}
+
 fn report(samples: &[Sample]) -> Measured {
     let times = |kind| -> Vec<f64> {
         samples
@@ -367,8 +389,8 @@ fn report(samples: &[Sample]) -> Measured {
     let mean = |times: &[f64]| mean_and_variance(times).0;
     Measured {
         figures: vec![
-            Figure::new("welch_t", welch_t(&miss, &silent), "").against("limit", 4.5),
-            Figure::new("welch_t_hit", welch_t(&miss, &hit), "").against("limit", 4.5),
+            Figure::new("welch_t", welch_t(&miss, &silent), "").against("limit", LIMIT),
+            Figure::new("welch_t_hit", welch_t(&miss, &hit), "").against("limit", LIMIT),
             Figure::new("lookups", samples.len() as f64, ""),
             Figure::new("miss_mean_ms", mean(&miss), "ms"),
             Figure::new("silent_mean_ms", mean(&silent), "ms"),
@@ -379,8 +401,8 @@ fn report(samples: &[Sample]) -> Measured {
             Figure::new("largest_answer_bytes", largest, "B").against("smallest", smallest),
         ],
         method: format!(
-            "{} lookups of one child each, misses, silent hits and hits in equal parts and one \
-             random order, {AT_ONCE} under way at once, over mutual TLS to a node in another \
+            "{} lookups of one child each, a third of them misses, a third silent hits and a third \
+             hits, in one random order, {AT_ONCE} under way at once, over mutual TLS to a node in another \
              process; welch_t is between misses and silent hits, welch_t_hit between misses and \
              hits; sizes are of whole answers.",
             samples.len()
@@ -413,4 +435,45 @@ pub(super) fn synthetic_register() -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lookups that take 25 ms and some noise, those of one kind longer by `shift_ms`, and that answer in
+    /// `octets` octets, those of one kind in one more.
+    fn samples(shifted: Kind, shift_ms: f64, octets: usize, larger: bool) -> Vec<Sample> {
+        let mut state = 1_u32;
+        let mut noise = || {
+            // A linear congruential generator: the same numbers each time.
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state >> 8) / f64::from(1 << 24) * 10.0
+        };
+        KINDS
+            .into_iter()
+            .cycle()
+            .take(3_000)
+            .map(|kind| Sample {
+                kind,
+                ms: 25.0 + noise() + if kind == shifted { shift_ms } else { 0.0 },
+                octets: octets + usize::from(larger && kind == shifted),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn two_milliseconds_or_one_octet_break_the_promise_and_noise_does_not() {
+        let judged = |samples: &[Sample]| broken(&report(samples).figures);
+        assert_eq!(judged(&samples(Kind::Silent, 0.0, 900, false)), None);
+        for kind in [Kind::Silent, Kind::Miss] {
+            let said = judged(&samples(kind, 2.0, 900, false)).unwrap();
+            assert!(said.contains("time"), "{said}");
+        }
+        for kind in KINDS {
+            let said = judged(&samples(kind, 0.0, 900, true)).unwrap();
+            assert!(said.contains("size"), "{said}");
+        }
+        assert!(broken(&[]).is_some());
+    }
 }

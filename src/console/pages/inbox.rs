@@ -23,29 +23,19 @@ pub struct AllRequests;
 /// Most requests of one page.
 const PAGE: u32 = 1_000;
 
-/// What people have to look at, nearest deadline first: by its state, so that it is found however
-/// many requests are done, and releases that are to be reviewed.
+/// What people have to look at, nearest deadline first: what waits, and releases that are to be
+/// reviewed.
 ///
 /// # Errors
 /// What the node says.
 pub async fn open(visit: &Visit) -> Result<Vec<pb::RequestSummary>, Problem> {
-    let mut requests: Vec<pb::RequestSummary> = Vec::new();
-    for state in ["waiting", "partly_granted", ""] {
-        for request in list(visit, state, if state.is_empty() { 200 } else { PAGE }).await? {
-            if !requests
-                .iter()
-                .any(|known| known.request == request.request)
-            {
-                requests.push(request);
-            }
-        }
-    }
+    let mut requests = list(visit, "", PAGE).await?;
     sort(&mut requests);
     Ok(requests)
 }
 
 async fn list(visit: &Visit, state: &str, limit: u32) -> Result<Vec<pb::RequestSummary>, Problem> {
-    let mut requests = RequestServiceClient::new(visit.api())
+    let requests = RequestServiceClient::new(visit.api())
         .list_requests(pb::ListRequestsRequest {
             state: state.to_owned(),
             limit,
@@ -53,7 +43,6 @@ async fn list(visit: &Visit, state: &str, limit: u32) -> Result<Vec<pb::RequestS
         .await?
         .into_inner()
         .requests;
-    sort(&mut requests);
     Ok(requests)
 }
 
@@ -157,10 +146,13 @@ impl FormPage for RequestPage {
             return whole(visit, at, sent).await;
         }
         // An auditor sees what was asked and decided, and no value.
-        let request = list(visit, "all", PAGE)
+        let request = RequestServiceClient::new(visit.api())
+            .get_request(pb::GetRequestRequest {
+                request: at.get("request").to_owned(),
+            })
             .await?
-            .into_iter()
-            .find(|request| request.request == at.get("request"))
+            .into_inner()
+            .summary
             .ok_or(Problem::NotFound)?;
         let page = Page::new("inbox", title(visit, &request))
             .back("/inbox", visit.text("nav-inbox"))

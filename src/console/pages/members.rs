@@ -157,6 +157,7 @@ fn explained(visit: &Visit, policy: &Policy) -> Block {
             protection: Protection::None,
             ground: Consent::Tracing,
             entered_by: Vec::new(),
+            family_silent: false,
         },
     };
     let cell = |column, certain| {

@@ -44,6 +44,9 @@ pub struct Asked {
     pub retain_until_ms: Option<u64>,
     /// When it was asked, in milliseconds since 1970.
     pub asked_ms: u64,
+    /// Whether the holder told it on the condition that it is not passed on.
+    #[serde(default)]
+    pub no_onward_transfer: bool,
 }
 
 impl Asked {

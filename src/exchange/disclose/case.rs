@@ -231,6 +231,9 @@ pub struct Case {
     pub review: Option<Review>,
     /// Whether nothing waits for people any more.
     pub settled: bool,
+    /// Whether its end is known from its row alone, since it came back from a backup made before.
+    #[serde(skip)]
+    pub end_unwritten: bool,
 }
 
 /// Where one field of a request stands.
@@ -595,6 +598,33 @@ impl Case {
             }
             _ => Err(DecisionError::NoReview),
         }
+    }
+
+    /// Whether a release by one person is still to be reviewed.
+    #[must_use]
+    pub fn review_due(&self) -> bool {
+        let review = self.review.as_ref();
+        review.is_some_and(|review| review.by.is_none())
+    }
+
+    /// Drops the approvals of another state of the record than this one. Tells whether there were any.
+    pub fn drop_lapsed(&mut self, ground: &Ground) -> bool {
+        let before = self.approvals.len();
+        self.approvals
+            .retain(|approval| approval.record_id == ground.record_id);
+        self.approvals.len() < before
+    }
+
+    /// Begins the wait anew if it waits again: it was settled, or approvals that counted have lapsed.
+    /// Its people are told as of a new request, and it has a new request's time. Tells whether it does.
+    pub fn reopen(&mut self, waits: bool, lapsed: bool, now_ms: u64) -> bool {
+        let again = self.end.is_none() && waits && (self.settled || lapsed);
+        if again {
+            self.settled = false;
+            self.told = Told::Nothing;
+            self.expires_ms = now_ms + super::REQUEST_LIFETIME_MS;
+        }
+        again
     }
 
     fn denies(&self, column: Column) -> bool {

@@ -38,8 +38,18 @@ pub struct AskAgain {
     pub request_id: [u8; 16],
     /// Takes it back.
     pub take_back: bool,
-    /// Puts other fields, with a justification of their own, in its place.
-    pub instead: Option<(Vec<Column>, PersonalText)>,
+    /// Puts another request in its place.
+    pub instead: Option<Instead>,
+}
+
+/// What is put in the place of a request.
+pub struct Instead {
+    /// The fields.
+    pub fields: Vec<Column>,
+    /// Why these are needed.
+    pub justification: PersonalText,
+    /// By when an answer is needed, in milliseconds since 1970; as before if not stated.
+    pub answer_by_ms: Option<u64>,
 }
 
 /// What came back.
@@ -89,6 +99,7 @@ pub async fn disclose(
         waiting: Vec::new(),
         retain_until_ms: None,
         asked_ms: party.ambient().now_ms(),
+        no_onward_transfer: false,
     };
     let payload = pb::DisclosureQuery {
         answer_by: asked.answer_by_ms.map(timestamp),
@@ -120,15 +131,17 @@ pub async fn ask_again(
         .await?
         .ok_or(Refusal::RequestUnknown)?;
     let mut known = Asked::read(&row)?;
-    let mut justification = None;
-    if let Some((fields, why)) = again.instead {
-        check(&fields, &why)?;
-        known.fields = fields;
-        justification = Some(why);
+    let (mut justification, mut answer_by) = (None, None);
+    if let Some(instead) = again.instead {
+        check(&instead.fields, &instead.justification)?;
+        known.fields = instead.fields;
+        justification = Some(instead.justification);
+        answer_by = instead.answer_by_ms.map(timestamp);
     }
     let payload = pb::DisclosureQuery {
         request_id: again.request_id.to_vec(),
         take_back: again.take_back,
+        answer_by,
         ..query(&known)
     };
     send(
@@ -340,6 +353,7 @@ impl OnAnswer<pb::DisclosureAnswer> for Keep {
             }
         }
         if !told.is_empty() {
+            known.no_onward_transfer |= disclosed.no_onward_transfer;
             known.retain_until_ms = Some(
                 known
                     .retain_until_ms
@@ -457,6 +471,7 @@ mod tests {
             waiting: Vec::new(),
             retain_until_ms: None,
             asked_ms: 0,
+            no_onward_transfer: false,
         };
         Keep {
             ask_id: [1; 16],

@@ -5,11 +5,14 @@
 //! that made it: two decisions at once, or a role that is taken away at the same moment, and the act
 //! is not done but made anew on what holds then.
 
+use std::collections::BTreeSet;
+
 use super::case::{AccountId, Case, Decision, DecisionError, End, FieldState, Ground, State};
 use super::server::{Newest, newest};
-use super::{notice, read_case, row};
+use super::{notice, read_case, reminder, row};
 use crate::ambient::fault;
 use crate::exchange::leaf::Leaf;
+use crate::exchange::policy::{self, Policy, PolicyInForce};
 use crate::exchange::{Party, legal_basis_to, purpose_to};
 use crate::proto::exchange as pb;
 use crate::records::Column;
@@ -19,6 +22,9 @@ use crate::vault::PersonalText;
 /// How often a decision is made anew because something changed under it.
 const ATTEMPTS: u32 = 5;
 
+/// Most requests that are read at a time to find those that wait.
+const PAGE: u64 = 200;
+
 /// Who decides.
 #[derive(Debug, Clone)]
 pub struct Actor {
@@ -26,8 +32,16 @@ pub struct Actor {
     pub account: AccountId,
     /// Its version when its roles were read.
     pub version: u64,
-    /// Every account that may approve today.
-    pub approvers: Vec<AccountId>,
+    /// Every account that may approve today, each with its version when that was read.
+    pub approvers: Vec<(AccountId, u64)>,
+}
+
+impl Actor {
+    /// The version of an account that may approve today.
+    fn approves(&self, account: &AccountId) -> Option<u64> {
+        let found = self.approvers.iter().find(|(id, _)| id == account);
+        found.map(|(_, version)| *version)
+    }
 }
 
 /// Why a decision was not made.
@@ -109,8 +123,8 @@ pub struct Decided {
     pub leaf_index: u64,
 }
 
-/// Requests in a state, or all that people have to look at: those that wait, and releases to be
-/// reviewed.
+/// Requests in a state, all of them with the newest change first, or what people have to look at: those
+/// that wait, and releases to be reviewed, the oldest change first.
 ///
 /// # Errors
 /// If the store fails.
@@ -120,23 +134,32 @@ pub async fn list(
     all: bool,
     limit: u64,
 ) -> Result<Vec<Shown>, StoreError> {
-    let rows = match (state, all) {
-        (Some(state), _) => party.store().requests(Some(state as u8), limit).await?,
-        (None, _) => party.store().requests(None, limit).await?,
-    };
     let mut shown = Vec::new();
-    for row in rows {
-        let one = shown_of(party, &row).await?;
-        let needs_people = matches!(one.state, State::Waiting | State::PartlyGranted)
-            || one.review_due()
-            || one
+    if all || state.is_some() {
+        let state = state.map(|state| state as u8);
+        for row in party.store().requests(state, limit).await? {
+            shown.push(shown_of(party, &row).await?);
+        }
+        return Ok(shown);
+    }
+    // Read by pages, since some of those that may wait do not by now.
+    let mut after = None;
+    while (shown.len() as u64) < limit {
+        let rows = party.store().requests_open(after, PAGE).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some((last.updated_ms, last.request_id));
+        for row in &rows {
+            let one = shown_of(party, row).await?;
+            let waits = one
                 .fields
                 .iter()
                 .any(|field| matches!(field.state, FieldState::Waiting { .. }));
-        if all || state.is_some() || needs_people {
-            shown.push(one);
+            if waits || one.review_due() {
+                shown.push(one);
+            }
         }
     }
+    shown.truncate(limit as usize);
     Ok(shown)
 }
 
@@ -157,10 +180,7 @@ impl Shown {
     /// Whether a release by one person is still to be reviewed.
     #[must_use]
     pub fn review_due(&self) -> bool {
-        self.case
-            .review
-            .as_ref()
-            .is_some_and(|review| review.by.is_none())
+        self.case.review_due()
     }
 }
 
@@ -262,18 +282,24 @@ pub async fn approve(
     } else {
         pb::Act::DisclosureApproved
     };
-    let decided = change(party, actor, request_id, act, |case, newest, now_ms| {
-        let newest = newest.ok_or(DecideError::RecordGone)?;
-        let decision = Decision {
-            account: actor.account,
-            fields,
-            digest,
-            break_glass,
-            now_ms,
-        };
-        let still = |account: &AccountId| actor.approvers.contains(account);
-        Ok(case.approve(&party.policy(), &newest.ground, &decision, still)?)
-    })
+    let decided = change(
+        party,
+        actor,
+        request_id,
+        act,
+        |case, newest, policy, now_ms| {
+            let newest = newest.ok_or(DecideError::RecordGone)?;
+            let decision = Decision {
+                account: actor.account,
+                fields,
+                digest,
+                break_glass,
+                now_ms,
+            };
+            let still = |account: &AccountId| actor.approves(account).is_some();
+            Ok(case.approve(policy, &newest.ground, &decision, still)?)
+        },
+    )
     .await?;
     if break_glass {
         tracing::error!(
@@ -300,17 +326,23 @@ pub async fn deny(
     fields: &[Column],
 ) -> Result<Decided, DecideError> {
     let act = pb::Act::DisclosureDenied;
-    change(party, actor, request_id, act, |case, newest, now_ms| {
-        let newest = newest.ok_or(DecideError::RecordGone)?;
-        let decision = Decision {
-            account: actor.account,
-            fields,
-            digest,
-            break_glass: false,
-            now_ms,
-        };
-        Ok(case.deny(&party.policy(), &newest.ground, &decision)?)
-    })
+    change(
+        party,
+        actor,
+        request_id,
+        act,
+        |case, newest, policy, now_ms| {
+            let newest = newest.ok_or(DecideError::RecordGone)?;
+            let decision = Decision {
+                account: actor.account,
+                fields,
+                digest,
+                break_glass: false,
+                now_ms,
+            };
+            Ok(case.deny(policy, &newest.ground, &decision)?)
+        },
+    )
     .await
 }
 
@@ -324,7 +356,7 @@ pub async fn withdraw(
     request_id: &[u8; 16],
 ) -> Result<Decided, DecideError> {
     let act = pb::Act::DisclosureWithdrawn;
-    change(party, actor, request_id, act, |case, _, _| {
+    change(party, actor, request_id, act, |case, _, _, _| {
         match case.end {
             None | Some(End::Expired | End::TakenBack) => {}
             Some(End::Withdrawn | End::Erased) => {
@@ -351,7 +383,7 @@ pub async fn review(
     upheld: bool,
 ) -> Result<Decided, DecideError> {
     let act = pb::Act::BreakGlassReviewed;
-    change(party, actor, request_id, act, |case, _, _| {
+    change(party, actor, request_id, act, |case, _, _, _| {
         case.review(actor.account, upheld)?;
         Ok(Vec::new())
     })
@@ -364,7 +396,7 @@ async fn change(
     actor: &Actor,
     request_id: &[u8; 16],
     act: pb::Act,
-    decide: impl Fn(&mut Case, Option<&Newest>, u64) -> Result<Vec<Column>, DecideError>,
+    decide: impl Fn(&mut Case, Option<&Newest>, &Policy, u64) -> Result<Vec<Column>, DecideError>,
 ) -> Result<Decided, DecideError> {
     for _ in 0..ATTEMPTS {
         let found = party
@@ -378,35 +410,51 @@ async fn change(
         if case.end.is_none() && now_ms >= case.expires_ms {
             case.end = Some(End::Expired);
         }
-        let columns = decide(&mut case, newest.as_ref(), now_ms)?;
-        let committed = commit(party, actor, act, case, &found, newest, &columns).await?;
+        let approvals = case.approvals.clone();
+        let in_force = party.policy_in_force();
+        let columns = decide(&mut case, newest.as_ref(), &in_force.policy, now_ms)?;
+        // What counted and counts no more: its person has lost the role, or the record has changed.
+        let lapsed = approvals
+            .iter()
+            .any(|approval| !case.approvals.contains(approval));
+        let committed = commit(
+            party, actor, act, case, lapsed, &in_force, &found, newest, &columns,
+        )
+        .await?;
         if let Committed::Done { position, .. } = committed {
             return Ok(Decided {
                 shown: show(party, request_id).await?,
                 leaf_index: position.leaf_index,
             });
         }
+        policy::follow(party).await?;
     }
     Err(DecideError::Changed)
 }
 
+#[allow(clippy::too_many_arguments, reason = "what a decision was made on")]
 async fn commit(
     party: &Party,
     actor: &Actor,
     act: pb::Act,
     mut case: Case,
+    mut lapsed: bool,
+    in_force: &PolicyInForce,
     found: &RequestRow,
     newest: Option<Newest>,
     columns: &[Column],
 ) -> Result<Committed, StoreError> {
-    let policy = party.policy();
-    let assessed = case.assess(&policy, newest.as_ref().map(|newest| &newest.ground));
-    let waits = assessed
-        .iter()
-        .any(|(_, state)| matches!(state, FieldState::Waiting { .. }));
+    let now_ms = party.ambient().now_ms();
+    if let Some(newest) = &newest {
+        lapsed |= case.drop_lapsed(&newest.ground);
+    }
+    let policy = &in_force.policy;
+    let assessed = case.assess(policy, newest.as_ref().map(|newest| &newest.ground));
+    let waits = super::waits(&assessed);
+    case.reopen(waits, lapsed, now_ms);
     if !waits && !case.settled {
         case.settled = true;
-        case.expires_ms = party.ambient().now_ms() + super::GRANT_LIFETIME_MS;
+        case.expires_ms = now_ms + super::GRANT_LIFETIME_MS;
     }
     let has = |column: Column| {
         newest
@@ -424,20 +472,46 @@ async fn commit(
             &case,
             found.ref_tag,
             state,
+            &assessed,
             found.version + 1,
         )?))
         .with(Effect::AccountIs {
             account_id: actor.account,
             version: actor.version,
         });
+    act_to_do.effects.extend(in_force.guard());
+    if act == pb::Act::DisclosureApproved {
+        // Whoever approved before counts only if the role is theirs at this very moment.
+        let earlier = case.approvals.iter().map(|approval| approval.account);
+        let earlier: BTreeSet<_> = earlier.filter(|id| *id != actor.account).collect();
+        for account_id in earlier {
+            if let Some(version) = actor.approves(&account_id) {
+                act_to_do = act_to_do.with(Effect::AccountIs {
+                    account_id,
+                    version,
+                });
+            }
+        }
+    }
     if act == pb::Act::DisclosureApproved || act == pb::Act::BreakGlass {
         // What was approved is the record as it was seen.
         if let Some(newest) = &newest {
             act_to_do = act_to_do.with(Effect::StillHeld(newest.ground.record_id));
         }
     }
-    if act == pb::Act::DisclosureWithdrawn && !case.delivered.is_empty() {
-        act_to_do = act_to_do.with(Effect::Post(notice::withdrawn(party, &case)?));
+    act_to_do.effects.extend(super::owed(party, &case)?);
+    if act == pb::Act::DisclosureWithdrawn {
+        act_to_do = act_to_do.with(Effect::NoteWithdrawn(case.request_id));
+        if !case.delivered.is_empty() {
+            act_to_do = act_to_do.with(Effect::Post(notice::withdrawn(party, &case)?));
+        }
+    }
+    if act == pb::Act::BreakGlass {
+        // Said in the act itself: no crash lies between a release and its alert.
+        act_to_do = act_to_do.with(Effect::Alert);
+        act_to_do
+            .effects
+            .extend(reminder::posts(party, &case, "break_glass")?);
     }
     fault::point("decision.ready");
     let committed = party.ledger().commit(act_to_do).await?;

@@ -10,7 +10,7 @@ pub enum Floor {
     Open,
     /// A person has to look first, whatever the policy says: the candidate only may be the child,
     /// or agrees in nothing but names and dates, or the record was changed since it was found and
-    /// may be another child's by now, or it is protected so.
+    /// may be another child's by now, or it is protected so, or one of its family is silent.
     Person,
     /// Nothing is told, whoever approves: the record answers as if it did not exist.
     Closed,
@@ -32,11 +32,16 @@ impl Floor {
     /// The floor of what a policy is asked about.
     #[must_use]
     pub fn of_question(question: &Question) -> Self {
-        Self::of(
+        let floor = Self::of(
             question.record.protection,
             question.record.ground,
             question.certain,
-        )
+        );
+        if question.record.family_silent {
+            floor.max(Self::Person)
+        } else {
+            floor
+        }
     }
 
     /// What a field needs once the floor is counted in.

@@ -21,10 +21,10 @@ pub use case::{
     AccountId, Approval, Case, Decision, DecisionError, Delivered, Denial, End, FieldState, Ground,
     NEVER, Review, State, Told,
 };
-pub use client::{AskAgain, Disclosed, DisclosureAsked, ask_again, disclose};
+pub use client::{AskAgain, Disclosed, DisclosureAsked, Instead, ask_again, disclose};
 pub use decide::{Actor, DecideError, Decided, Shown, approve, deny, list, review, show, withdraw};
 pub use floor::Floor;
-pub use notice::answer_notice;
+pub use notice::{answer_notice, send_due as send_notices};
 pub use reminder::{Reminder, Waiting, Way, reminders_due};
 pub use server::answer;
 pub use watch::{Change, STREAMS, Watchers, change, watch, watch_at};
@@ -32,10 +32,10 @@ pub use work::tick;
 
 use zeroize::Zeroizing;
 
-use super::Party;
 use super::policy::RecordFacts;
-use crate::records::{Column, FIELDS, FieldClass, Record};
-use crate::store::{RequestRow, StoreError, Tag, TagKind};
+use super::{Party, enrol};
+use crate::records::{Column, FIELDS, FieldClass, Protection, Record};
+use crate::store::{EXPIRED, Effect, RecordState, RequestRow, StoreError, Tag, TagKind, WITHDRAWN};
 
 /// How long a receiver may keep what it is told, in milliseconds: 180 days.
 pub const RETENTION_MS: u64 = 180 * 86_400_000;
@@ -57,10 +57,27 @@ pub const MAX_FIELDS: usize = 32;
 
 /// A case as it was kept.
 fn read_case(row: &RequestRow) -> Result<Case, StoreError> {
-    Case::from_bytes(&row.plaintext).map_err(|error| StoreError::Damaged {
+    let mut case = Case::from_bytes(&row.plaintext).map_err(|error| StoreError::Damaged {
         what: "disclosure request".to_owned(),
         reason: error.to_string(),
-    })
+    })?;
+    if row.state == WITHDRAWN && case.end.is_none() {
+        // Only the journal knew of it when the database came back from a backup.
+        case.end = Some(End::Withdrawn);
+        case.end_unwritten = true;
+    }
+    Ok(case)
+}
+
+const _: () = assert!(State::Withdrawn as u8 == WITHDRAWN && State::Expired as u8 == EXPIRED);
+
+/// What a withdrawal that only the journal knew of still owes, once its case is written with it: the
+/// receiver hears of it.
+fn owed(party: &Party, case: &Case) -> Result<Vec<Effect>, StoreError> {
+    if case.end_unwritten && !case.delivered.is_empty() {
+        return Ok(vec![Effect::Post(notice::withdrawn(party, case)?)]);
+    }
+    Ok(Vec::new())
 }
 
 /// A case as it is to be kept.
@@ -69,6 +86,7 @@ fn row(
     case: &Case,
     ref_tag: Tag,
     state: State,
+    fields: &[(Column, FieldState)],
     version: u64,
 ) -> Result<RequestRow, StoreError> {
     let plaintext = case.to_bytes().map_err(|error| StoreError::Damaged {
@@ -82,9 +100,18 @@ fn row(
         plaintext,
         state: state as u8,
         version,
+        waits: waits(fields) || case.review_due(),
+        stale: 0,
         due_ms: case.due_ms(),
         updated_ms: party.ambient().now_ms(),
     })
+}
+
+/// Whether any field waits for people.
+fn waits(fields: &[(Column, FieldState)]) -> bool {
+    fields
+        .iter()
+        .any(|(_, state)| matches!(state, FieldState::Waiting { .. }))
 }
 
 /// What decisions about a record rest on.
@@ -101,11 +128,31 @@ async fn ground_of(
         .iter()
         .map(hex::encode)
         .collect();
+    let mut facts = RecordFacts::of(record, entered_by);
+    facts.family_silent = family_is_silent(party, record).await?;
     Ok(Ground {
         record_id,
         identity: identity_of(party, record),
-        facts: RecordFacts::of(record, entered_by),
+        facts,
     })
+}
+
+/// Whether anybody of the record's family is silent: what is told of a child tells where its
+/// brothers and sisters may be.
+async fn family_is_silent(party: &Party, record: &Record) -> Result<bool, StoreError> {
+    let Some(family) = &record.family_ref else {
+        return Ok(false);
+    };
+    let store = party.store();
+    let family = store.tag(TagKind::Family, &[family.as_str().as_bytes()]);
+    for stored in store.family(family).await? {
+        if stored.state == RecordState::Withheld
+            || enrol::parse(&stored)?.protection == Protection::Silent
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Keyed tag of who the child is, by what identifies it: the same as long as a record speaks of the

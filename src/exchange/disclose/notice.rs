@@ -1,7 +1,9 @@
 //! Notices: a holder tells a receiver that what it was told is withdrawn or has changed, again and
 //! again until the receiver acknowledges; and the receiver acts on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -24,6 +26,15 @@ const GIVE_UP_MS: u64 = super::RETENTION_MS;
 
 /// Longest time between two attempts, in milliseconds: six hours.
 const MAX_PAUSE_MS: u64 = 6 * 3_600_000;
+
+/// Most notices that one round sends.
+const AT_ONCE: u64 = 100;
+
+/// How long a receiver is given for one notice: less than for an answer that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is said of a receiver that did not answer in time.
+const LATE: &str = "LATE";
 
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,44 +102,84 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
     }
 }
 
-/// Sends the notices that are due, each once; what does not get through is put off.
+/// Sends the notices that are due, each once; what does not get through is put off. Receivers are told
+/// beside each other: one that does not answer holds up its own notices alone.
 ///
 /// # Errors
-/// If the store fails.
-pub(super) async fn send_due(party: &Arc<Party>, limit: u64) -> Result<(), StoreError> {
+/// The last one, if the store fails.
+pub async fn send_due(party: &Arc<Party>) -> Result<(), StoreError> {
     let now_ms = party.ambient().now_ms();
-    for row in party
+    let rows = party
         .store()
-        .notices_due(Mail::Notice, now_ms, limit)
-        .await?
-    {
-        let notice: Notice =
-            serde_json::from_slice(&row.plaintext).map_err(|error| damaged(&error))?;
-        match send(party, &row, &notice).await {
-            Ok(()) => {}
-            Err(PeerError::Store(error)) => return Err(error),
+        .notices_due(Mail::Notice, now_ms, AT_ONCE)
+        .await?;
+    let mut by_receiver: BTreeMap<String, Vec<(NoticeRow, Notice)>> = BTreeMap::new();
+    let mut outcome = Ok(());
+    for row in rows {
+        match serde_json::from_slice::<Notice>(&row.plaintext) {
+            Ok(notice) => by_receiver
+                .entry(notice.member.clone())
+                .or_default()
+                .push((row, notice)),
             Err(error) => {
-                let attempts = row.attempts + 1;
-                let given_up = now_ms.saturating_sub(notice.since_ms) > GIVE_UP_MS;
-                let pause = (1_000_u64 << attempts.min(15)).min(MAX_PAUSE_MS);
-                let due_ms = if given_up {
-                    super::NEVER
-                } else {
-                    now_ms + pause
-                };
-                tracing::warn!(
-                    peer = notice.member,
-                    code = error.code(),
-                    attempts,
-                    given_up,
-                    "a notice of withdrawal or correction did not get through"
-                );
-                party
+                let error = damaged(&error);
+                tracing::error!(%error, "a notice that cannot be read is sent no more");
+                let put_off = party
                     .store()
-                    .put_off(row.notice_id, attempts, due_ms)
-                    .await?;
+                    .put_off(row.notice_id, row.attempts, super::NEVER);
+                outcome = put_off.await.and(Err(error));
             }
         }
+    }
+    let sent = by_receiver
+        .into_values()
+        .map(|notices| send_to_one(party, notices, now_ms));
+    for sent in futures_util::future::join_all(sent).await {
+        outcome = outcome.and(sent);
+    }
+    outcome
+}
+
+async fn send_to_one(
+    party: &Arc<Party>,
+    notices: Vec<(NoticeRow, Notice)>,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let mut silent = false;
+    for (row, notice) in notices {
+        let code = if silent {
+            // The one before was not answered either.
+            LATE.to_owned()
+        } else {
+            match tokio::time::timeout(PATIENCE, send(party, &row, &notice)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(PeerError::Store(error))) => return Err(error),
+                Ok(Err(error)) => error.code().to_owned(),
+                Err(_) => {
+                    silent = true;
+                    LATE.to_owned()
+                }
+            }
+        };
+        let attempts = row.attempts + 1;
+        let given_up = now_ms.saturating_sub(notice.since_ms) > GIVE_UP_MS;
+        let pause = (1_000_u64 << attempts.min(15)).min(MAX_PAUSE_MS);
+        let due_ms = if given_up {
+            super::NEVER
+        } else {
+            now_ms + pause
+        };
+        tracing::warn!(
+            peer = notice.member,
+            code,
+            attempts,
+            given_up,
+            "a notice of withdrawal or correction did not get through"
+        );
+        party
+            .store()
+            .put_off(row.notice_id, attempts, due_ms)
+            .await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::store::{Effect, Mail, NoticeRow, StoreError};
 /// That people have something to look at. Nothing in it is personal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reminder {
-    /// What happened: `waiting`, `half_time`, `overdue`.
+    /// What happened: `waiting`, `half_time`, `overdue`, `break_glass`.
     pub event: String,
     /// The request, hex.
     pub request: String,

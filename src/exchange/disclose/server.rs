@@ -11,18 +11,19 @@ use super::{
     RETENTION_MS, ground_of, identity_of, value_tag,
 };
 use crate::exchange::leaf::Leaf;
-use crate::exchange::lookup::check_case_reference;
+use crate::exchange::lookup::{check_case_reference, raised, rank};
 use crate::exchange::message::{
     AnswerItems, AnswerTo, Query, milliseconds, sixteen_octets, timestamp,
 };
 use crate::exchange::service::{self, Answering};
 use crate::exchange::{
-    Party, Refusal, enrol, legal_basis_from, legal_basis_to, purpose_from, purpose_to,
+    Party, Refusal, enrol, legal_basis_from, legal_basis_to, policy, purpose_from, purpose_to,
 };
+use crate::linkage::Grade;
 use crate::proto::exchange as pb;
-use crate::records::{Column, Record};
+use crate::records::{Column, Protection, Record};
 use crate::roster::{Member, TrustedRoster};
-use crate::store::{Effect, Lead, RequestRow, StoreError, Tag};
+use crate::store::{Effect, Lead, NewAlert, RecordState, RequestRow, StoreError, Tag};
 use crate::vault::PersonalText;
 
 /// Answers a query about fields: what the holder's policy grants at once, what waits for its people,
@@ -47,7 +48,16 @@ pub async fn answer(
         {
             return service::refuse(party, &query, Refusal::RequestClosed).await;
         }
-        return service::answer_once(party, &query, first(party, &roster, &query)).await;
+        let mut attempt = 1;
+        loop {
+            match service::answer_once(party, &query, first(party, &roster, &query)).await {
+                Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    follow(party).await?;
+                }
+                outcome => return outcome,
+            }
+        }
     }
     again_until_settled(party, &roster, &query).await
 }
@@ -55,6 +65,13 @@ pub async fn answer(
 /// How often an answer is made anew because the request changed under it: people decide, and time
 /// passes, while the asking member asks.
 const ATTEMPTS: u32 = 5;
+
+/// Takes over a policy that came into force since: it may be what made an answer stale.
+async fn follow(party: &Party) -> Result<(), Refusal> {
+    policy::follow(party)
+        .await
+        .map_err(|error| party.unavailable(&error))
+}
 
 async fn again_until_settled(
     party: &Arc<Party>,
@@ -71,7 +88,10 @@ async fn again_until_settled(
             return service::refuse(party, query, Refusal::RequestClosed).await;
         }
         match service::answer_once(party, query, again(party, roster, query)).await {
-            Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => attempt += 1,
+            Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => {
+                attempt += 1;
+                follow(party).await?;
+            }
             outcome => return outcome,
         }
     }
@@ -175,8 +195,41 @@ async fn first(
         told: Told::Nothing,
         review: None,
         settled: false,
+        end_unwritten: false,
     };
-    compose(party, roster, query, case, ref_tag, None, Some(newest))
+    let alert = alert(query, &newest.record, lead.grade);
+    let mut answering = compose(party, roster, query, case, ref_tag, None, Some(newest))?;
+    answering.effects.extend(alert);
+    Ok(answering)
+}
+
+/// The alert on a record whose protection asks for one: that something was asked of it is as much to
+/// be seen as that it was found.
+fn alert(query: &Query<pb::DisclosureQuery>, record: &Record, grade: u8) -> Option<Effect> {
+    if record.protection != Protection::Alert {
+        return None;
+    }
+    tracing::warn!(
+        peer = query.issuer.id.as_str(),
+        "a peer asks to be told of a protected record"
+    );
+    let grade = [Grade::Match, Grade::Possible]
+        .into_iter()
+        .find(|known| rank(*known) == grade)
+        .unwrap_or(Grade::NoMatch);
+    let raised = raised(
+        record,
+        query.issuer.id.as_str(),
+        query.payload.purpose,
+        query.payload.case_reference.clone(),
+        grade,
+    );
+    Some(Effect::Raise(NewAlert {
+        leaf_index: None,
+        subject: 0,
+        record_ref: record.record_ref.as_str().to_owned(),
+        plaintext: Zeroizing::new(raised.encode_to_vec()),
+    }))
 }
 
 /// A request of the party that asks again.
@@ -240,7 +293,8 @@ async fn again(
         // denied stays denied.
         case.justification = justification(&query.items)?;
         case.fields = stated.columns;
-        case.answer_by_ms = answer_by(party, asked)?;
+        // Unstated it stays: a request is not less urgent because it asks for something else.
+        case.answer_by_ms = answer_by(party, asked)?.or(case.answer_by_ms);
         case.approvals.clear();
         case.told = Told::Nothing;
         case.settled = false;
@@ -287,8 +341,13 @@ fn compose(
         case.end = Some(End::Erased);
         case.justification = PersonalText::new(String::new());
     }
-    let policy = party.policy();
-    let fields = case.assess(&policy, newest.as_ref().map(|newest| &newest.ground));
+    let in_force = party.policy_in_force();
+    let policy = &in_force.policy;
+    let lapsed = newest
+        .as_ref()
+        .is_some_and(|newest| case.drop_lapsed(&newest.ground));
+    let fields = case.assess(policy, newest.as_ref().map(|newest| &newest.ground));
+    case.reopen(super::waits(&fields), lapsed, now_ms);
     let (mut granted, mut withheld, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
     for &(column, state) in &fields {
         match (state, &newest) {
@@ -358,19 +417,23 @@ fn compose(
         ..pb::DisclosureAnswer::default()
     };
     let version = before.as_ref().map_or(1, |before| before.version + 1);
-    let mut row = super::row(party, &case, ref_tag, state, version)
+    let mut row = super::row(party, &case, ref_tag, state, &fields, version)
         .map_err(|error| party.unavailable(&error))?;
     if let Some(before) = before.filter(|before| before.state == Some(state)) {
         row.updated_ms = before.updated_ms;
     }
     let mut effects = vec![Effect::PutRequest(row), Effect::NoteTold(ref_tag)];
+    effects.extend(in_force.guard());
     if erased {
         // Told in this answer that there is nothing more, the receiver is also to erase what it has.
         let notice = super::notice::withdrawn(party, &case);
         effects.push(Effect::Post(
             notice.map_err(|error| party.unavailable(&error))?,
         ));
+        effects.push(Effect::NoteWithdrawn(case.request_id));
     }
+    let owed = super::owed(party, &case).map_err(|error| party.unavailable(&error))?;
+    effects.extend(owed);
     if let Some(newest) = &newest {
         // Erased or changed at the same moment, it is not told.
         effects.push(Effect::StillHeld(newest.ground.record_id));
@@ -525,6 +588,10 @@ pub(super) async fn newest(party: &Party, ref_tag: Tag) -> Result<Option<Newest>
         return Ok(None);
     };
     let record = enrol::parse(&stored)?;
-    let ground = ground_of(party, &record, stored.record_id, ref_tag).await?;
+    let mut ground = ground_of(party, &record, stored.record_id, ref_tag).await?;
+    if stored.state == RecordState::Withheld {
+        // Its own words are older than what the journal knows of it.
+        ground.facts.protection = Protection::Silent;
+    }
     Ok(Some(Newest { record, ground }))
 }

@@ -1,6 +1,6 @@
 //! Which requests change, as a stream: reason enough to ask again, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,10 @@ use crate::roster::{Member, MemberId};
 /// How often the holder looks for changes.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Most changes that are told at a time.
+/// How much later than it is dated a change may become durable and still be told, in milliseconds.
+const WINDOW_MS: u64 = 60_000;
+
+/// Most changes that are read at a time.
 const AT_ONCE: u64 = 100;
 
 /// Most streams of one party at a time: one for each of its replicas, and some that ended without a
@@ -68,7 +71,8 @@ impl Drop for Watching {
     }
 }
 
-/// Opens a stream of the requests of `caller` that change at `since_ms` or later. It ends when nobody
+/// Opens a stream of the requests of `caller` that change at `since_ms` or later; what changed in the
+/// minute before may be told too. It ends when nobody
 /// reads it any more, when the party may not ask here any more, when the store fails, or when the node
 /// stops.
 ///
@@ -104,8 +108,9 @@ async fn changes(
     mut since_ms: u64,
     to: mpsc::Sender<Result<pb::WatchRequestsResponse, Status>>,
 ) {
-    // What was told of the newest moment, since more may happen at the same one.
-    let mut told: Vec<([u8; 16], u8)> = Vec::new();
+    // What was told within the window: a change is dated before it is durable, so one may turn up that
+    // is older than others which were told already.
+    let mut told: HashMap<[u8; 16], (u64, u8)> = HashMap::new();
     loop {
         let admitted = party.roster().is_ok_and(|roster| {
             let now = party.ambient().now();
@@ -114,35 +119,39 @@ async fn changes(
         if !admitted {
             return;
         }
-        let found = match party
-            .store()
-            .requests_of(member.as_str(), since_ms, AT_ONCE)
-            .await
-        {
-            Ok(found) => found,
-            Err(error) => {
-                let _ = to.send(Err(party.unavailable(&error).into())).await;
-                return;
-            }
-        };
-        for row in found {
-            if row.updated_ms > since_ms {
-                since_ms = row.updated_ms;
-                told.clear();
-            }
-            if told.contains(&(row.request_id, row.state)) {
-                continue;
-            }
-            told.push((row.request_id, row.state));
-            let state =
-                State::from_number(row.state).map_or(pb::DisclosureState::Unspecified, state_to);
-            let change = pb::WatchRequestsResponse {
-                request_id: row.request_id.to_vec(),
-                state: state.into(),
-                changed_ms: row.updated_ms,
+        let from_ms = since_ms.saturating_sub(WINDOW_MS);
+        told.retain(|_, (at_ms, _)| *at_ms >= from_ms);
+        let mut after = (from_ms.saturating_sub(1), [u8::MAX; 16]);
+        loop {
+            let found = match party
+                .store()
+                .requests_of(member.as_str(), after, AT_ONCE)
+                .await
+            {
+                Ok(found) => found,
+                Err(error) => {
+                    let _ = to.send(Err(party.unavailable(&error).into())).await;
+                    return;
+                }
             };
-            if to.send(Ok(change)).await.is_err() {
-                return;
+            let Some(last) = found.last() else { break };
+            after = (last.updated_ms, last.request_id);
+            since_ms = since_ms.max(last.updated_ms);
+            for row in found {
+                let now = (row.updated_ms, row.state);
+                if told.insert(row.request_id, now) == Some(now) {
+                    continue;
+                }
+                let state = State::from_number(row.state)
+                    .map_or(pb::DisclosureState::Unspecified, state_to);
+                let change = pb::WatchRequestsResponse {
+                    request_id: row.request_id.to_vec(),
+                    state: state.into(),
+                    changed_ms: row.updated_ms,
+                };
+                if to.send(Ok(change)).await.is_err() {
+                    return;
+                }
             }
         }
         tokio::select! {

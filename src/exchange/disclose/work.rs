@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::case::{Case, End, State, Told};
 use super::decide::leaf;
 use super::server::{Newest, newest};
-use super::{Floor, notice, read_case, reminder, row, value_tag};
+use super::{Floor, notice, read_case, reminder, row, value_tag, waits};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
@@ -18,24 +18,42 @@ use crate::vault::PersonalText;
 const AT_ONCE: u64 = 100;
 
 /// One round: requests expire, are withdrawn with their record, or are found corrected; reminders are
-/// put on their way to people; what others told is erased in time; notices are sent.
+/// put on their way to people; what others told is erased in time. What fails keeps nothing else from
+/// being done.
 ///
 /// # Errors
-/// If the store fails. Rounds can be repeated at will.
+/// The last one, if the store fails, or a row cannot be read. Rounds can be repeated at will.
 pub async fn tick(party: &Arc<Party>) -> Result<(), StoreError> {
     let now_ms = party.ambient().now_ms();
-    for found in party.store().requests_due(now_ms, AT_ONCE).await? {
-        look_at(party, &found, now_ms).await?;
+    let mut outcome = Ok(());
+    match party.store().requests_due(now_ms, AT_ONCE).await {
+        Ok(due) => {
+            for found in due {
+                if let Err(error) = look_at(party, &found, now_ms).await {
+                    let request = hex::encode(found.request_id);
+                    tracing::error!(request, %error, "a request could not be looked at");
+                    outcome = Err(error);
+                }
+            }
+        }
+        Err(error) => outcome = Err(error),
     }
     for found in party.store().received_due(now_ms, AT_ONCE).await? {
-        erase(party, &found).await?;
+        if let Err(error) = erase(party, &found).await {
+            let asked = hex::encode(found.ask_id);
+            tracing::error!(asked, %error, "what was told could not be erased at its time");
+            outcome = Err(error);
+        }
     }
-    notice::send_due(party, AT_ONCE).await
+    outcome
 }
 
 async fn look_at(party: &Party, found: &RequestRow, now_ms: u64) -> Result<(), StoreError> {
     let mut case = read_case(found)?;
     let newest = newest(party, found.ref_tag).await?;
+    if case.end_unwritten {
+        return withdraw(party, found, case, newest).await;
+    }
     // A receiver holds what it was told for as long as it may keep it, whether the request is open,
     // has expired or was taken back.
     let open = case.end.is_none();
@@ -49,6 +67,11 @@ async fn look_at(party: &Party, found: &RequestRow, now_ms: u64) -> Result<(), S
             // Why it was asked for may say as much of the child as the record did.
             case.justification = PersonalText::new(String::new());
             return withdraw(party, found, case, newest).await;
+        }
+        if let Some(newest) = newest.as_ref().filter(|_| open && now_ms < case.expires_ms) {
+            let lapsed = case.drop_lapsed(&newest.ground);
+            let fields = case.assess(&party.policy(), Some(&newest.ground));
+            case.reopen(waits(&fields), lapsed, now_ms);
         }
         let changed = changed(party, &mut case, newest.as_ref());
         if !changed.is_empty() {
@@ -110,7 +133,7 @@ async fn withdraw(
     case: Case,
     newest: Option<Newest>,
 ) -> Result<(), StoreError> {
-    let mut effects = Vec::new();
+    let mut effects = vec![Effect::NoteWithdrawn(case.request_id)];
     if !case.delivered.is_empty() {
         effects.push(Effect::Post(notice::withdrawn(party, &case)?));
     }
@@ -163,6 +186,7 @@ async fn put(
         case,
         found.ref_tag,
         state,
+        &fields,
         found.version + 1,
     )?));
     act.effects.extend(effects);

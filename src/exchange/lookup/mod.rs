@@ -18,6 +18,7 @@ pub use limit::{PROBE_LIMIT, digest_of};
 pub use register::{Progress, RegisterSearch};
 pub use server::answer;
 pub(crate) use server::check_case_reference;
+pub(crate) use server::raised;
 pub use silent::compare as compare_with_silent;
 pub use stream::{Streams, answer_stream, own_index_mark};
 pub use subject::{SubjectTokens, attributes, sibling_keys};

@@ -429,7 +429,7 @@ fn alert(query: &Query<pb::LookupQuery>, subject: u32, found: &Found) -> Effect 
 }
 
 /// An alert as it is kept.
-pub(super) fn raised(
+pub(crate) fn raised(
     record: &Record,
     peer: &str,
     purpose: i32,

@@ -11,6 +11,9 @@ use crate::store::{Act, Effect, Evidence, EvidencePart, StoreError};
 /// Under which name the policy in force is kept in the store.
 pub const SETTING: &str = "policy";
 
+/// Under which name its digest is kept beside it: small enough to be asked for with every decision.
+pub const DIGEST_SETTING: &str = "policy_digest";
+
 /// What became of a policy that was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adopted {
@@ -41,6 +44,14 @@ pub struct RefusedPolicy {
 }
 
 impl PolicyInForce {
+    /// Demands that it is still in force when what was decided by it becomes durable: another process
+    /// of this node may have taken another. On what is stale, [`follow`] and decide anew.
+    #[must_use]
+    pub fn guard(&self) -> Option<Effect> {
+        self.recorded
+            .then(|| Effect::SettingIs(DIGEST_SETTING, Some(self.policy.digest().to_vec())))
+    }
+
     /// A policy that was in force when the node last ran, or the shipped one, which is still to be
     /// recorded.
     #[must_use]
@@ -156,7 +167,9 @@ async fn try_to_adopt(
             EvidencePart::Document,
             Evidence::plain(text.clone()),
         ))
-        .with(Effect::Set(SETTING, text));
+        .with(Effect::Set(SETTING, text))
+        .with(Effect::Set(DIGEST_SETTING, policy.digest().to_vec()))
+        .with(Effect::LookAtRequests);
     party.ledger().commit(act).await?;
     tracing::info!(
         sha256 = hex::encode(policy.digest()),

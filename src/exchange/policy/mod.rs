@@ -21,7 +21,9 @@ use cedar_policy::{
 };
 use ring::digest::{SHA256, digest};
 
-pub use adopt::{Adopted, PolicyInForce, RefusedPolicy, SETTING, adopt, follow, not_in_force};
+pub use adopt::{
+    Adopted, DIGEST_SETTING, PolicyInForce, RefusedPolicy, SETTING, adopt, follow, not_in_force,
+};
 pub use question::{Question, RecordFacts};
 pub use table::{Case, CaseOutcome, Expected, TableError, TableFormat, read_table};
 

@@ -21,6 +21,8 @@ pub struct RecordFacts {
     pub ground: Consent,
     /// Accounts that entered or changed it.
     pub entered_by: Vec<String>,
+    /// Whether a record of its family is silent. No rule can ask it: it only ever asks for more.
+    pub family_silent: bool,
 }
 
 impl RecordFacts {
@@ -35,6 +37,7 @@ impl RecordFacts {
             protection: record.protection,
             ground: record.consent,
             entered_by,
+            family_silent: false,
         }
     }
 }

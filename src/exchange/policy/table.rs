@@ -248,6 +248,7 @@ fn read_case(place: usize, written: Written) -> Result<Case, TableError> {
                 protection,
                 ground,
                 entered_by: Vec::new(),
+                family_silent: false,
             },
         },
         column,

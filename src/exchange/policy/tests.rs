@@ -15,6 +15,7 @@ fn question(purpose: Purpose) -> Question {
             protection: Protection::None,
             ground: Consent::Tracing,
             entered_by: vec!["someone".to_owned()],
+            family_silent: false,
         },
     }
 }

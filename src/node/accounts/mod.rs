@@ -187,7 +187,7 @@ pub async fn add(
     let (code, hash) = secrets::code(party.ambient());
     let id = party.ambient().random();
     let account = Account::invited(name, roles, hash);
-    put(party, id, &account, 1, false, "added", false).await?;
+    put(party, id, &account, 1, false, "added", Vec::new()).await?;
     Ok((id, code))
 }
 
@@ -225,7 +225,7 @@ pub async fn claim(
         secrets::hash(party.ambient(), password).await?,
         factor.secret().to_owned(),
     );
-    put(party, id, &account, version, first, "claimed", false).await?;
+    put(party, id, &account, version, first, "claimed", Vec::new()).await?;
     if first {
         first_code::spend(directory);
     }
@@ -245,14 +245,28 @@ pub async fn change(
     close: bool,
 ) -> Result<Read, AccountError> {
     let mut found = by_name(party, name).await?.ok_or(AccountError::Unknown)?;
+    let administered = found.account.may(Role::Administrator);
     found.account.change(give, take, close);
-    let administrators = all(party)
-        .await?
-        .into_iter()
-        .filter(|other| other.id != found.id)
-        .any(|other| other.account.may(Role::Administrator));
-    if !administrators && !found.account.may(Role::Administrator) {
-        return Err(AccountError::LastAdministrator);
+    let mut beside = Vec::new();
+    if !found.account.may(Role::Administrator) {
+        let remaining = all(party)
+            .await?
+            .into_iter()
+            .find(|other| other.id != found.id && other.account.may(Role::Administrator));
+        let remaining = remaining.ok_or(AccountError::LastAdministrator)?;
+        if administered {
+            // Two who remove each other at once would leave none.
+            beside.push(Effect::AccountIs {
+                account_id: remaining.id,
+                version: remaining.version,
+            });
+        }
+    }
+    if close || !take.is_empty() {
+        beside.push(Effect::NoteLessened(found.id));
+    }
+    if close {
+        beside.push(Effect::EndSessions(found.id));
     }
     let word = |roles: &BTreeSet<Role>| {
         roles
@@ -275,7 +289,7 @@ pub async fn change(
         found.version,
         false,
         &what,
-        close,
+        beside,
     )
     .await?;
     Ok(found)
@@ -296,7 +310,11 @@ pub async fn reset(party: &Party, name: &str) -> Result<(AccountId, String), Acc
         found.version + 1,
         false,
         "reset",
-        true,
+        // What was lost is not good again once a backup is restored.
+        vec![
+            Effect::NoteLessened(found.id),
+            Effect::EndSessions(found.id),
+        ],
     )
     .await?;
     Ok((found.id, code))
@@ -321,7 +339,7 @@ async fn put(
     version: u64,
     first: bool,
     what: &str,
-    end_sessions: bool,
+    beside: Vec<Effect>,
 ) -> Result<(), AccountError> {
     let (leaf, _) = Leaf::new(
         pb::Act::AccountChanged,
@@ -340,9 +358,7 @@ async fn put(
         row: row(party, id, account, version)?,
         first,
     });
-    if end_sessions {
-        act = act.with(Effect::EndSessions(id));
-    }
+    act.effects.extend(beside);
     match party.ledger().commit(act).await? {
         Committed::Done { .. } => Ok(()),
         _ => Err(AccountError::Changed),

@@ -14,7 +14,7 @@ use super::search::ground;
 use super::{Operator, columns, invalid, page_size, refused, store_failed, told};
 use crate::envelope::ItemEvidence;
 use crate::exchange::disclose::{
-    self, AskAgain, Asked, Disclosed, DisclosureAsked, ask_again, disclose,
+    self, AskAgain, Asked, Disclosed, DisclosureAsked, Instead, ask_again, disclose,
 };
 use crate::proto::exchange;
 use crate::proto::operator as pb;
@@ -65,8 +65,14 @@ impl DisclosureService for Operator {
         let holder = self.member(&member)?;
         let (_, known) = self.known(&member, &request_id).await?;
         let fields = columns(&asked.fields)?;
-        let instead = (!fields.is_empty() || !asked.justification.is_empty())
-            .then(|| (fields, PersonalText::new(asked.justification)));
+        let answer_by_ms = answer_by(&asked.answer_by)?;
+        let amends =
+            !fields.is_empty() || !asked.justification.is_empty() || answer_by_ms.is_some();
+        let instead = amends.then(|| Instead {
+            fields,
+            justification: PersonalText::new(asked.justification),
+            answer_by_ms,
+        });
         let again = AskAgain {
             request_id,
             take_back: asked.take_back,
@@ -272,6 +278,8 @@ pub(super) fn shown(asked: &Asked) -> pb::Asked {
         purpose: asked.purpose.to_string(),
         case_reference: asked.case_reference.clone(),
         retain_until: moment_or_empty(asked.retain_until_ms),
+        legal_basis: asked.legal_basis.to_string(),
+        no_onward_transfer: asked.no_onward_transfer,
     }
 }
 

@@ -207,7 +207,7 @@ impl Operator {
             .map_err(|error| store_failed(&error))?
             .into_iter()
             .filter(|read| read.account.may(Role::Approver))
-            .map(|read| read.id)
+            .map(|read| (read.id, read.version))
             .collect();
         Ok(Actor {
             account: session.read.id,

@@ -1,10 +1,14 @@
 //! The inbox: what other members ask to be told.
 
+use std::future::Future;
+
 use tonic::{Code, Request, Response, Status};
 
 use super::duty::Duty;
 use super::{Operator, invalid, page_size, refused, store_failed};
-use crate::exchange::disclose::{self, DecideError, Decided, End, FieldState, NEVER, Shown, State};
+use crate::exchange::disclose::{
+    self, Actor, DecideError, Decided, End, FieldState, NEVER, Shown, State,
+};
 use crate::exchange::lookup::rank;
 use crate::linkage::Grade;
 use crate::node::accounts;
@@ -72,26 +76,35 @@ impl RequestService for Operator {
         }))
     }
 
+    async fn get_request(
+        &self,
+        request: Request<pb::GetRequestRequest>,
+    ) -> Result<Response<pb::GetRequestResponse>, Status> {
+        self.caller(&request, Duty::Oversee).await?;
+        let id = id(&request.into_inner().request)?;
+        let shown = disclose::show(&self.party, &id)
+            .await
+            .map_err(|error| told(&error))?;
+        Ok(Response::new(pb::GetRequestResponse {
+            summary: Some(summary(&shown)),
+        }))
+    }
+
     async fn approve_request(
         &self,
         request: Request<pb::ApproveRequestRequest>,
     ) -> Result<Response<pb::ApproveRequestResponse>, Status> {
-        let caller = self.caller(&request, Duty::Decide).await?;
-        let actor = self.actor(&caller).await?;
-        let asked = request.into_inner();
-        let (id, digest, fields) = decision(asked.decision)?;
-        let decided = caller
-            .does(disclose::approve(
-                &self.party,
-                &actor,
-                &id,
-                digest,
-                &fields,
-                asked.break_glass,
-            ))
-            .await;
+        let (call, asked) = apart(request);
+        let read = || decision(asked.decision.clone());
+        let decided = self.decide(&call, Duty::Decide, read, |actor, decision| {
+            let alone = asked.break_glass;
+            async move {
+                let (id, digest, fields) = decision;
+                disclose::approve(&self.party, &actor, &id, digest, &fields, alone).await
+            }
+        });
         Ok(Response::new(pb::ApproveRequestResponse {
-            decided: outcome(decided)?,
+            decided: Some(decided.await?),
         }))
     }
 
@@ -99,14 +112,14 @@ impl RequestService for Operator {
         &self,
         request: Request<pb::DenyRequestRequest>,
     ) -> Result<Response<pb::DenyRequestResponse>, Status> {
-        let caller = self.caller(&request, Duty::Decide).await?;
-        let actor = self.actor(&caller).await?;
-        let (id, digest, fields) = decision(request.into_inner().decision)?;
-        let decided = caller
-            .does(disclose::deny(&self.party, &actor, &id, digest, &fields))
-            .await;
+        let (call, asked) = apart(request);
+        let read = || decision(asked.decision.clone());
+        let decided = self.decide(&call, Duty::Decide, read, |actor, decision| async move {
+            let (id, digest, fields) = decision;
+            disclose::deny(&self.party, &actor, &id, digest, &fields).await
+        });
         Ok(Response::new(pb::DenyRequestResponse {
-            decided: outcome(decided)?,
+            decided: Some(decided.await?),
         }))
     }
 
@@ -114,14 +127,13 @@ impl RequestService for Operator {
         &self,
         request: Request<pb::WithdrawRequestRequest>,
     ) -> Result<Response<pb::WithdrawRequestResponse>, Status> {
-        let caller = self.caller(&request, Duty::Decide).await?;
-        let actor = self.actor(&caller).await?;
-        let id = id(&request.into_inner().request)?;
-        let decided = caller
-            .does(disclose::withdraw(&self.party, &actor, &id))
-            .await;
+        let (call, asked) = apart(request);
+        let read = || id(&asked.request);
+        let decided = self.decide(&call, Duty::Decide, read, |actor, id| async move {
+            disclose::withdraw(&self.party, &actor, &id).await
+        });
         Ok(Response::new(pb::WithdrawRequestResponse {
-            decided: outcome(decided)?,
+            decided: Some(decided.await?),
         }))
     }
 
@@ -129,20 +141,53 @@ impl RequestService for Operator {
         &self,
         request: Request<pb::ReviewReleaseRequest>,
     ) -> Result<Response<pb::ReviewReleaseResponse>, Status> {
-        let caller = self.caller(&request, Duty::Review).await?;
-        let actor = self.actor(&caller).await?;
-        let asked = request.into_inner();
-        let id = id(&asked.request)?;
-        let decided = caller
-            .does(disclose::review(&self.party, &actor, &id, asked.upheld))
-            .await;
+        let (call, asked) = apart(request);
+        let upheld = asked.upheld;
+        let read = || id(&asked.request);
+        let decided = self.decide(&call, Duty::Review, read, |actor, id| async move {
+            disclose::review(&self.party, &actor, &id, upheld).await
+        });
         Ok(Response::new(pb::ReviewReleaseResponse {
-            decided: outcome(decided)?,
+            decided: Some(decided.await?),
         }))
     }
 }
 
+/// How often a decision is made anew on accounts as they are read anew: each sign-in changes one.
+const ATTEMPTS: u32 = 3;
+
+/// A call without what it asks, and that.
+fn apart<T>(request: Request<T>) -> (Request<()>, T) {
+    let (metadata, extensions, asked) = request.into_parts();
+    (Request::from_parts(metadata, extensions, ()), asked)
+}
+
 impl Operator {
+    /// A person decides, on their account and on those of other approvers as they are when it counts.
+    async fn decide<D, F>(
+        &self,
+        call: &Request<()>,
+        duty: Duty,
+        read: impl Fn() -> Result<D, Status> + Send + Sync,
+        work: impl Fn(Actor, D) -> F + Send + Sync,
+    ) -> Result<pb::Decided, Status>
+    where
+        D: Send,
+        F: Future<Output = Result<Decided, DecideError>> + Send,
+    {
+        let mut attempt = 1;
+        loop {
+            let caller = self.caller(call, duty).await?;
+            let actor = self.actor(&caller).await?;
+            let decided = caller.does(work(actor, read()?)).await;
+            if matches!(decided, Err(DecideError::Changed)) && attempt < ATTEMPTS {
+                attempt += 1;
+                continue;
+            }
+            return outcome(decided);
+        }
+    }
+
     /// What people did with a request, a line each.
     async fn history(&self, shown: &Shown) -> Result<Vec<String>, Status> {
         let names: std::collections::HashMap<_, _> = accounts::all(&self.party)
@@ -209,12 +254,12 @@ impl Operator {
     }
 }
 
-fn outcome(decided: Result<Decided, DecideError>) -> Result<Option<pb::Decided>, Status> {
+fn outcome(decided: Result<Decided, DecideError>) -> Result<pb::Decided, Status> {
     let decided = decided.map_err(|error| told(&error))?;
-    Ok(Some(pb::Decided {
+    Ok(pb::Decided {
         summary: Some(summary(&decided.shown)),
         leaf_index: decided.leaf_index,
-    }))
+    })
 }
 
 fn told(error: &DecideError) -> Status {

@@ -6,8 +6,8 @@ use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
 use wayhome::envelope::merkle::{Hash, leaf_hash};
 use wayhome::envelope::{ItemEvidence, KeyName, NoteSigner, SigningKey};
 use wayhome::store::{
-    Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger,
-    LedgerParts, LogSigner, RecordState, RecordTokens, Seen, StagedRecord, Store, Surveyed,
+    AccountRow, Act, Committed, Debit, Effect, Evidence, EvidencePart, Findable, Hit, Lead, Ledger,
+    LedgerParts, LogSigner, RecordState, RecordTokens, RequestRow, Seen, StagedRecord, Store, Surveyed,
     TagKind, Unwatched, row_hash,
 };
 use wayhome::tlog::proof::{
@@ -628,6 +628,99 @@ async fn an_act_that_rests_on_a_record_as_it_was_is_not_done_once_it_changed() {
         fixture.ledger.commit(rests_on_it()).await.unwrap(),
         Committed::Stale
     ));
+}
+
+/// A request on a record, at a version.
+fn request(fixture: &Fixture, record_ref: &str, version: u64) -> RequestRow {
+    RequestRow {
+        request_id: [7; 16],
+        party_tag: fixture.store.party_tag("ua"),
+        ref_tag: fixture
+            .store
+            .tag(TagKind::Reference, &[record_ref.as_bytes()]),
+        plaintext: Zeroizing::new(b"request".to_vec()),
+        state: 2,
+        version,
+        waits: true,
+        stale: 0,
+        due_ms: u64::MAX >> 1,
+        updated_ms: TIME_MS,
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_comes_while_a_request_is_looked_at_is_not_lost() {
+    let fixture = fixture().await;
+    fixture.import(vec![staged("A1", "old")]).await;
+    let put = Act::alone(b"asked".to_vec());
+    fixture
+        .done(put.with(Effect::PutRequest(request(&fixture, "A1", 1))))
+        .await;
+    let due = async || fixture.store.requests_due(TIME_MS, 9).await.unwrap();
+    assert!(due().await.is_empty());
+    fixture.import(vec![staged("A1", "new")]).await;
+    let found = due().await.remove(0);
+    // It is looked at, and the record goes at that moment.
+    let erase = Effect::Erase {
+        ref_tag: found.ref_tag,
+        siblings: Vec::new(),
+    };
+    fixture.done(Act::alone(b"erased".to_vec()).with(erase)).await;
+    fixture.store.request_is_fresh(&found).await.unwrap();
+    let found = due().await.remove(0);
+    fixture.store.request_is_fresh(&found).await.unwrap();
+    assert!(due().await.is_empty());
+    // A change of what decides on all of them.
+    fixture
+        .done(Act::alone(b"policy".to_vec()).with(Effect::LookAtRequests))
+        .await;
+    assert_eq!(due().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_decision_on_what_is_no_more_is_not_made() {
+    let fixture = fixture().await;
+    let account = |version| AccountRow {
+        account_id: [3; 16],
+        name_tag: fixture.store.name_tag("anna"),
+        plaintext: Zeroizing::new(b"account".to_vec()),
+        version,
+    };
+    for version in 1..=2 {
+        let put = Effect::PutAccount {
+            row: account(version),
+            first: false,
+        };
+        fixture.done(Act::alone(b"account".to_vec()).with(put)).await;
+    }
+    let decided = |version| {
+        Act::alone(b"decided".to_vec())
+            .with(Effect::AccountIs {
+                account_id: [3; 16],
+                version,
+            })
+            .with(Effect::PutRequest(request(&fixture, "A1", 1)))
+    };
+    let stale = fixture.ledger.commit(decided(1)).await.unwrap();
+    assert!(matches!(stale, Committed::Stale));
+    assert!(fixture.store.request(&[7; 16]).await.unwrap().is_none());
+    fixture.done(decided(2)).await;
+    // Over another version than the one that was read.
+    for version in [1, 3] {
+        let over = Effect::PutRequest(request(&fixture, "A1", version));
+        let act = Act::alone(b"decided".to_vec()).with(over);
+        let stale = fixture.ledger.commit(act).await.unwrap();
+        assert!(matches!(stale, Committed::Stale), "{version}");
+    }
+    // What waits is found behind a cursor.
+    let open = async |after| fixture.store.requests_open(after, 9).await.unwrap().len();
+    assert_eq!(open(None).await, 1);
+    assert_eq!(open(Some((TIME_MS, [6; 16]))).await, 1);
+    assert_eq!(open(Some((TIME_MS, [7; 16]))).await, 0);
+    let of = async |party, after| fixture.store.requests_of(party, after, 9).await.unwrap();
+    assert_eq!(of("ua", (TIME_MS, [6; 16])).await.len(), 1);
+    assert!(of("ua", (TIME_MS, [7; 16])).await.is_empty());
+    assert!(of("de", (0, [0; 16])).await.is_empty());
 }
 
 /// A question that was answered with one value, kept behind a leaf.

@@ -32,6 +32,7 @@ fn case(fields: &[Column]) -> Case {
         told: Told::Nothing,
         review: None,
         settled: false,
+        end_unwritten: false,
     }
 }
 
@@ -44,6 +45,7 @@ fn ground(protection: Protection) -> Ground {
             protection,
             ground: Consent::Tracing,
             entered_by: vec![hex::encode(C)],
+            family_silent: false,
         },
     }
 }
@@ -87,6 +89,50 @@ fn a_case_is_kept_as_it_is() {
     assert_eq!(read.review, kept.review);
     assert_eq!(read.justification.expose(), "The family asks.");
     assert!(Case::from_bytes(b"{}").is_err());
+}
+
+#[test]
+fn a_wait_begins_anew_when_it_waits_again_and_only_then() {
+    const NOW_MS: u64 = 50_000;
+    let mut first = case(&[Column::CurrentCarer]);
+    first.told = Told::Waiting;
+    // It waits as before.
+    assert!(!first.reopen(true, false, NOW_MS));
+    assert_eq!((first.told, first.expires_ms), (Told::Waiting, 100_000));
+    let began_anew = |case: &Case| {
+        let expires_ms = NOW_MS + crate::exchange::disclose::REQUEST_LIFETIME_MS;
+        !case.settled && case.told == Told::Nothing && case.expires_ms == expires_ms
+    };
+    // One of two approvals was of another state of the record.
+    let mut other = ground(Protection::None);
+    approve(&mut first, &other, A).unwrap();
+    assert!(!first.drop_lapsed(&other));
+    other.record_id += 1;
+    assert!(first.drop_lapsed(&other) && first.approvals.is_empty());
+    assert!(first.reopen(true, true, NOW_MS) && began_anew(&first));
+    // It was settled, and waits again.
+    first.settled = true;
+    first.told = Told::Overdue;
+    assert!(!first.reopen(false, true, NOW_MS) && first.settled);
+    assert!(first.reopen(true, false, NOW_MS) && began_anew(&first));
+    // What has ended does not begin anew.
+    first.settled = true;
+    first.end = Some(End::Withdrawn);
+    assert!(!first.reopen(true, true, NOW_MS) && first.settled);
+}
+
+#[test]
+fn a_silent_family_asks_for_a_person_and_opens_nothing_that_is_closed() {
+    let place = case(&[Column::CurrentPlace]);
+    let needs = |protection, family_silent| {
+        let mut ground = ground(protection);
+        ground.facts.family_silent = family_silent;
+        place.needs(&Policy::shipped(), &ground, Column::CurrentPlace)
+    };
+    assert_eq!(needs(Protection::None, false), Needs::Nobody);
+    assert_eq!(needs(Protection::None, true), Needs::OnePerson);
+    assert_eq!(needs(Protection::HumanOnly, true), Needs::TwoPeople);
+    assert_eq!(needs(Protection::Silent, true), Needs::Refused);
 }
 
 #[test]

@@ -285,13 +285,17 @@ CREATE TABLE disclosure_requests (
     sealed     BYTEA    NOT NULL,          -- the request, its approvals, what was delivered
     state      BIGINT NOT NULL,
     version    BIGINT NOT NULL,          -- grows by one with each change
-    stale      BIGINT NOT NULL,          -- 1 if the record changed since it was last looked at
+    waits      BIGINT NOT NULL,          -- 1 if people have to look at it
+    stale      BIGINT NOT NULL,          -- how much has changed under it since it was looked at
     due_ms     BIGINT NOT NULL,          -- when time alone changes it next
     updated_ms BIGINT NOT NULL
 );
 CREATE INDEX disclosure_requests_by_party ON disclosure_requests (party_tag, updated_ms);
 CREATE INDEX disclosure_requests_by_ref ON disclosure_requests (ref_tag);
 CREATE INDEX disclosure_requests_by_due ON disclosure_requests (due_ms);
+CREATE INDEX disclosure_requests_by_update ON disclosure_requests (updated_ms, request_id);
+CREATE INDEX disclosure_requests_waiting ON disclosure_requests (waits) WHERE waits = 1;
+CREATE INDEX disclosure_requests_stale ON disclosure_requests (stale) WHERE stale > 0;
 
 -- Who entered or changed a record: they cannot approve that it is told.
 CREATE TABLE record_authors (
