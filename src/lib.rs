@@ -15,5 +15,6 @@ pub mod proto;
 pub mod records;
 pub mod roster;
 pub mod store;
+pub mod telemetry;
 pub mod tlog;
 pub mod vault;

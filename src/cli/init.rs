@@ -5,14 +5,10 @@ use std::net::SocketAddr;
 use serde_json::json;
 
 use super::{CliError, Context};
-use crate::exchange::{Thresholds, policy};
+use crate::exchange::policy;
 use crate::node::accounts::make_first_code;
-use crate::node::config::{ConsoleConfig, Notify};
-use crate::node::retention::Retention;
-use crate::node::{
-    BackupConfig, Config, DatabaseAddress, Identity, KeysConfig, LogConfig, POLICY_FILE, Routes,
-    default_rederive_per_minute,
-};
+use crate::node::config::ConsoleConfig;
+use crate::node::{Config, DatabaseAddress, Identity, POLICY_FILE};
 use crate::roster::{
     Address, KeyholderRole, Log, Member, MemberId, MemberKey, OmbudsmanScope, Purpose, Quotas,
     Roles, Timestamp, TlsPin,
@@ -98,23 +94,13 @@ pub fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let scope = args.ombudsman.as_deref().map(scope).transpose()?;
     let identity = Identity::create(&context.directory, &args.member, &context.ambient)?;
     let config = Config {
-        member: args.member.clone(),
-        listen: args.listen,
         database,
-        rederive_per_minute: default_rederive_per_minute(),
-        log: LogConfig::default(),
-        routes: Routes::new(),
-        refuse: Vec::new(),
-        alerts: Thresholds::default(),
-        notify: Notify::default(),
-        retention: Retention::default(),
-        keys: KeysConfig::default(),
-        backup: BackupConfig::default(),
         console: args
             .console
             .0
             .filter(|_| scope.is_none())
             .map(ConsoleConfig::at),
+        ..Config::new(args.member.clone(), args.listen)
     };
     let member = public_entry(context, &args, scope.clone(), &identity)?;
     let entry =

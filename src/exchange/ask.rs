@@ -7,8 +7,10 @@ use std::time::Duration;
 use prost::Message as _;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use super::leaf::Leaf;
+use super::link::{Link, PeerChannel};
 use super::message::{Answer, AnswerPayload, Outgoing, Payload as _, open_answer, take_apart};
 use super::{Party, PeerError, Refusal};
 use crate::envelope::{ItemEvidence, dsse};
@@ -22,6 +24,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a call is made anew when the peer could not be reached. It is the same message each
 /// time, so that the peer does the act once.
 const ATTEMPTS: u32 = 3;
+
+/// Longest wait that a peer can ask for before it is asked again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Largest answer, in octets.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
@@ -196,7 +201,8 @@ where
 {
     let peer = holder.id.as_str();
     let bytes_sent = query.message.encoded_len() as u64;
-    let reply = call(peer, || send(query.message.clone())).await?;
+    let link = party.link(&holder.id);
+    let reply = call(peer, &link, || send(query.message.clone())).await?;
     let bytes_received = reply.as_ref().map_or(0, |reply| reply.encoded_len() as u64);
     let came = reply.clone();
     let answer: Answer<P> = match open_answer(party, roster, holder, query, reply) {
@@ -321,7 +327,11 @@ pub(super) async fn keep_wrong(
     }
 }
 
-async fn call<R>(peer: &str, send: impl Fn() -> R) -> Result<Option<pb::SignedMessage>, PeerError>
+async fn call<R>(
+    peer: &str,
+    link: &Link,
+    send: impl Fn() -> R,
+) -> Result<Option<pb::SignedMessage>, PeerError>
 where
     R: Future<Output = Result<Option<pb::SignedMessage>, Status>>,
 {
@@ -333,19 +343,46 @@ where
         };
         match tokio::time::timeout(TIMEOUT, send()).await {
             Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(status)) if may_be_tried_again(&status) && attempt < ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
-                attempt += 1;
-            }
             Ok(Err(status)) => {
-                return Err(PeerError::Refused {
-                    member: peer.to_owned(),
-                    refusal: status.into(),
-                });
+                let wait = if attempt < ATTEMPTS && may_pass(&status) {
+                    link.again(attempt)
+                } else {
+                    None
+                };
+                let Some(wait) = wait else {
+                    return Err(PeerError::Refused {
+                        member: peer.to_owned(),
+                        refusal: status.into(),
+                    });
+                };
+                tokio::time::sleep(wait.max(asked_to_wait(&status))).await;
+                attempt += 1;
             }
             Err(_) => return Err(late()),
         }
     }
+}
+
+/// Whether the same message may be taken in a moment: the peer was not reached, could not answer, or
+/// had too much to do. A quota that is used up is so until tomorrow.
+fn may_pass(status: &Status) -> bool {
+    let overloaded = status.code() == Code::ResourceExhausted
+        && status
+            .get_details_error_info()
+            .is_some_and(|info| info.reason == Refusal::Overloaded.code());
+    overloaded || may_be_tried_again(status)
+}
+
+/// How long an overloaded peer asks to be let be, within reason.
+fn asked_to_wait(status: &Status) -> Duration {
+    if status.code() != Code::ResourceExhausted {
+        return Duration::ZERO;
+    }
+    status
+        .get_details_retry_info()
+        .and_then(|info| info.retry_delay)
+        .unwrap_or_default()
+        .min(LONGEST_WAIT)
 }
 
 fn done(committed: Committed) -> Result<(), StoreError> {
@@ -372,7 +409,16 @@ macro_rules! client {
 }
 pub(crate) use client;
 
-/// Opens a channel to `member`.
+/// Opens a channel to `member` for calls: counted, traced, and spared while `member` is away.
+///
+/// # Errors
+/// As [`Peers::channel`](super::Peers::channel).
+pub async fn link(party: &Party, member: &Member) -> Result<PeerChannel, PeerError> {
+    let channel = party.peers().channel(member).await?;
+    Ok(PeerChannel::new(channel, party.link(&member.id)))
+}
+
+/// Opens a bare channel to `member`, for what is read by plain HTTP.
 ///
 /// # Errors
 /// As [`Peers::channel`](super::Peers::channel).

@@ -9,6 +9,7 @@
 
 pub mod acting;
 pub mod ask;
+pub mod calls;
 mod convert;
 pub mod disclose;
 pub mod enrol;
@@ -18,6 +19,7 @@ pub mod freshness;
 pub mod hearsay;
 mod house_rules;
 pub mod leaf;
+pub mod link;
 pub mod log_files;
 pub mod lookup;
 pub mod message;

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::disclose::Watchers;
 use super::hearsay::Hearsay;
+use super::link::Link;
 use super::message::CheckedHeads;
 use super::policy::{Policy, PolicyInForce};
 use super::quota::watched;
@@ -19,6 +20,7 @@ use crate::oprf::{CoalitionKey, KeyShare, PublicPoint};
 use crate::proto::exchange as pb;
 use crate::roster::{self, Bytes32, Member, MemberId, TrustStore, TrustedRoster};
 use crate::store::{Ledger, Store, StoreError};
+use crate::telemetry::Telemetry;
 
 /// How many peers with newer rosters are remembered until they are asked.
 const HEARD: usize = 16;
@@ -109,6 +111,9 @@ pub struct Party {
     ambient: Ambient,
     /// Who watches its requests here.
     pub(super) watchers: Arc<Watchers>,
+    telemetry: Arc<Telemetry>,
+    /// What is known of the ways to peers.
+    links: Mutex<BTreeMap<MemberId, Arc<Link>>>,
     /// Imports and publications exclude each other: a publication's leaf states the index as it
     /// will be.
     pub(super) register: tokio::sync::Mutex<()>,
@@ -144,6 +149,8 @@ impl Party {
             rules: parts.rules,
             ambient: parts.ambient,
             watchers: Arc::default(),
+            telemetry: Arc::default(),
+            links: Mutex::default(),
             register: tokio::sync::Mutex::default(),
             streams: Arc::default(),
         }
@@ -153,6 +160,23 @@ impl Party {
     #[must_use]
     pub fn id(&self) -> &MemberId {
         &self.id
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// The way to a peer. There is one for each, whoever goes it.
+    #[must_use]
+    pub fn link(&self, peer: &MemberId) -> Arc<Link> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = links.entry(peer.clone()).or_insert_with(|| {
+            let telemetry = Arc::clone(&self.telemetry);
+            Arc::new(Link::new(peer, telemetry, self.ambient.clone()))
+        });
+        Arc::clone(link)
     }
 
     /// Its database.

@@ -118,6 +118,9 @@ pub enum Refusal {
         /// How many.
         limit: usize,
     },
+    /// Too many calls at once.
+    #[error("too many calls are under way here: wait a moment and send the same message again")]
+    Overloaded,
     /// Tokens of another key.
     #[error(
         "the query was made under epoch {asked} of the coalition key and this node works under epoch {ours}: fetch the newest roster"
@@ -229,6 +232,7 @@ impl Refusal {
             Self::OutOfScope => "OUT_OF_SCOPE",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::TooManyStreams { .. } => "TOO_MANY_STREAMS",
+            Self::Overloaded => "OVERLOADED",
             Self::WrongEpoch { .. } => "WRONG_EPOCH",
             Self::WrongRules => "WRONG_RULES",
             Self::NoShare => "NO_SHARE",
@@ -275,7 +279,9 @@ impl Refusal {
             | Self::RefusedHere
             | Self::RoleMissing { .. }
             | Self::OutOfScope => Code::PermissionDenied,
-            Self::QuotaExceeded { .. } | Self::TooManyStreams { .. } => Code::ResourceExhausted,
+            Self::QuotaExceeded { .. } | Self::TooManyStreams { .. } | Self::Overloaded => {
+                Code::ResourceExhausted
+            }
             Self::LeadUnknown | Self::RequestUnknown | Self::CeremonyUnknown => Code::NotFound,
             Self::BeyondLog { .. } => Code::OutOfRange,
             Self::DamagedLeaf { .. } => Code::DataLoss,
@@ -332,7 +338,7 @@ impl From<Refusal> for Status {
             Refusal::Malformed { what, why } => {
                 details.add_bad_request_violation(*what, why.clone());
             }
-            Refusal::LogNotSigned { .. } | Refusal::Unavailable { .. } => {
+            Refusal::Overloaded | Refusal::LogNotSigned { .. } | Refusal::Unavailable { .. } => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             _ => {}

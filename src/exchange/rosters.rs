@@ -66,7 +66,7 @@ pub async fn fetch(
     peer: &Member,
 ) -> Result<Result<Update, RosterError>, PeerError> {
     let versions = party.with_trust(TrustStore::versions);
-    let channel = ask::channel(party, peer).await?;
+    let channel = ask::link(party, peer).await?;
     let request = pb::GetRosterRequest {
         root_version: u64::from(versions.root),
         roster_version: u64::from(versions.roster),

@@ -10,6 +10,7 @@ use super::database::DatabaseAddress;
 use super::directory::{Directory, DirectoryError};
 use super::keys::KeysConfig;
 use super::retention::Retention;
+use super::settings::{Limits, TelemetrySettings, TlsSettings};
 use super::tls::Routes;
 use super::webhook::WebhookAddress;
 use crate::exchange::{HouseRules, HouseRulesError, Refused, Thresholds};
@@ -57,6 +58,15 @@ pub struct Config {
     /// The pages for the member's own people; not served if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<ConsoleConfig>,
+    /// How connections are secured.
+    #[serde(default, skip_serializing_if = "TlsSettings::is_default")]
+    pub tls: TlsSettings,
+    /// What peers can take of this node.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
+    /// What the node tells the machine's own collectors.
+    #[serde(default, skip_serializing_if = "TelemetrySettings::is_default")]
+    pub telemetry: TelemetrySettings,
 }
 
 /// `[console]` of `node.toml`: where the member's own people work with a browser.
@@ -141,6 +151,14 @@ pub enum ConfigError {
     /// The file is not a configuration.
     #[error("node.toml: {0}")]
     Parse(String),
+    /// Metrics for everybody.
+    #[error(
+        "node.toml: telemetry: {address} is not on the loopback: what a node counts tells its peers who asks whom and how often; let a collector on this machine pass it on"
+    )]
+    Exposed {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The member's own rules are wrong.
     #[error("node.toml: {0}")]
     HouseRules(#[from] HouseRulesError),
@@ -158,6 +176,29 @@ pub const fn default_rederive_per_minute() -> u32 {
 }
 
 impl Config {
+    /// The configuration of `member`'s node at `listen`, with everything else as it is unless stated.
+    #[must_use]
+    pub fn new(member: MemberId, listen: SocketAddr) -> Self {
+        Self {
+            member,
+            listen,
+            database: DatabaseAddress::default(),
+            rederive_per_minute: default_rederive_per_minute(),
+            log: LogConfig::default(),
+            routes: Routes::new(),
+            refuse: Vec::new(),
+            alerts: Thresholds::default(),
+            notify: Notify::default(),
+            retention: Retention::default(),
+            keys: KeysConfig::default(),
+            backup: BackupConfig::default(),
+            console: None,
+            tls: TlsSettings::default(),
+            limits: Limits::default(),
+            telemetry: TelemetrySettings::default(),
+        }
+    }
+
     /// Reads the configuration of a directory.
     ///
     /// # Errors
@@ -167,6 +208,9 @@ impl Config {
         let config: Self =
             toml::from_str(&text).map_err(|error| ConfigError::Parse(error.to_string()))?;
         config.house_rules().check()?;
+        if let Some(address) = config.telemetry.exposed() {
+            return Err(ConfigError::Exposed { address });
+        }
         Ok(config)
     }
 
@@ -198,16 +242,13 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::PostQuantum;
     use super::*;
     use crate::roster::Purpose;
 
     #[test]
     fn what_is_written_reads_back() {
         let config = Config {
-            member: "ua".parse().unwrap(),
-            listen: "127.0.0.1:7443".parse().unwrap(),
-            database: DatabaseAddress::default(),
-            rederive_per_minute: default_rederive_per_minute(),
             log: LogConfig { quorum: Some(2) },
             routes: [(
                 "pl".parse().unwrap(),
@@ -222,16 +263,24 @@ mod tests {
                 sweep_sets: 7,
                 ..Thresholds::default()
             },
-            notify: Notify::default(),
-            retention: Retention::default(),
-            keys: KeysConfig::default(),
-            backup: BackupConfig::default(),
             console: Some(ConsoleConfig {
                 listen: "0.0.0.0:8443".parse().unwrap(),
                 certificate: Some("console.crt".into()),
                 key: Some("console.key".into()),
                 hosts: vec!["wayhome.example.org".to_owned()],
             }),
+            tls: TlsSettings {
+                post_quantum: PostQuantum::Required,
+            },
+            limits: Limits {
+                waiting_per_party: 3,
+                ..Limits::default()
+            },
+            telemetry: TelemetrySettings {
+                metrics: Some("127.0.0.1:9464".parse().unwrap()),
+                otlp: Some("[::1]:4317".parse().unwrap()),
+            },
+            ..Config::new("ua".parse().unwrap(), "127.0.0.1:7443".parse().unwrap())
         };
         let read: Config = toml::from_str(&config.to_text()).unwrap();
         assert_eq!(read, config);

@@ -15,6 +15,7 @@ use super::house;
 use super::identity::{Identity, Successors};
 use super::run::Opened;
 use super::serve::Connections;
+use super::settings::PostQuantum;
 use super::tls::{self, PinCheck, PinnedPeers};
 use crate::envelope::Cosigner;
 use crate::exchange::leaf::Leaf;
@@ -58,6 +59,8 @@ pub struct Reach {
     pub connections: Arc<Connections>,
     /// Who may.
     pub accepts: PinCheck,
+    /// Whether with post-quantum security alone.
+    pub post_quantum: PostQuantum,
     /// The key with which it says that a roster is the newest.
     pub witness: Cosigner,
     /// What it shows to who connects from now on.
@@ -250,7 +253,11 @@ impl Membership {
         if keys == in_use {
             return;
         }
-        let shown = match tls::server_config(&identity, Arc::clone(&self.reach.accepts)) {
+        let shown = match tls::server_config(
+            &identity,
+            Arc::clone(&self.reach.accepts),
+            self.reach.post_quantum,
+        ) {
             Ok(shown) => shown,
             Err(error) => {
                 tracing::error!(%error, "the node's new certificate cannot be shown");

@@ -10,19 +10,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::accounts;
 use super::ceremonies::{Ceremonies, CeremonyDesk};
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError, DirectoryLock};
 use super::guard::Guard;
+use super::health;
 use super::house;
 use super::identity::{Identity, IdentityError};
 use super::keeper::Keeper;
 use super::keys::KeyKeeper;
 use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
+use super::metered::MeteredLayer;
+use super::metrics;
 use super::operator::{Operator, OperatorApi, cases};
+use super::otlp;
 use super::pause::pause;
 use super::policies;
 use super::reminders;
@@ -180,6 +185,7 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
     let identity = Arc::new(identity.in_use(directory, own, ambient.now())?);
     let peers = Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone()));
     peers.set_routes(config.routes.clone());
+    peers.set_post_quantum(config.tls.post_quantum);
     let mut first = hex::encode(identity.pseudonym.public().as_bytes());
     if let Some(continues) = store.log_continues().await? {
         first = format!("{first} {continues}");
@@ -364,6 +370,7 @@ pub async fn run(
     let (shown, tls) = watch::channel(Arc::new(tls::server_config(
         identity,
         Arc::clone(&accepts),
+        config.tls.post_quantum,
     )?));
     let membership = Arc::new(Membership::new(
         directory.clone(),
@@ -373,6 +380,7 @@ pub async fn run(
             peers: Arc::clone(&opened.peers),
             connections: Arc::clone(&connections),
             accepts: Arc::clone(&accepts),
+            post_quantum: config.tls.post_quantum,
             witness: identity.witness.clone(),
             shown,
         },
@@ -383,6 +391,10 @@ pub async fn run(
     let listen = |address: &dyn std::fmt::Display| {
         let address = address.to_string();
         move |source| NodeError::Listen { address, source }
+    };
+    let metrics = match config.telemetry.metrics {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(listen(&address))?),
+        None => None,
     };
     let listener = TcpListener::bind(config.listen)
         .await
@@ -417,6 +429,8 @@ pub async fn run(
         config: tls,
         accepts,
         connections,
+        limits: config.limits,
+        telemetry: Arc::clone(party.telemetry()),
     };
     let ceremonies = Arc::new(Ceremonies::new(directory.clone(), Arc::clone(party)));
     let exchange = Exchange {
@@ -424,7 +438,6 @@ pub async fn run(
         stopped: stopped.clone(),
     };
     let files = CeremonyDesk::new(exchange.clone(), directory.clone());
-    let peers = peer_server(exchange, desk, files, listener, door);
     let keeper = Arc::new(KeyKeeper::new(
         directory.clone(),
         config.keys.clone(),
@@ -435,6 +448,18 @@ pub async fn run(
         let (party, keeper, stopped) = (Arc::clone(party), Arc::clone(&keeper), stopped.clone());
         async move { keeper.keep(&party, stopped).await }
     });
+    if let Some(collector) = config.telemetry.otlp {
+        let exporter = otlp::start(collector, config.member.to_string(), stopped.clone());
+        party.telemetry().export_to(exporter);
+    }
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    beside.spawn(health::watch(
+        Arc::clone(party),
+        reporter,
+        Arc::clone(&supervisor),
+        stopped.clone(),
+    ));
+    let peers = peer_server(exchange, desk, files, listener, door, health_service);
     let operator = Operator::new(
         Arc::clone(party),
         Arc::clone(&membership),
@@ -478,6 +503,9 @@ pub async fn run(
     let alive = Arc::clone(&supervisor);
     let watched = stopped.clone();
     beside.spawn(async move { alive.stay_alive(watched).await });
+    if let Some(listener) = metrics {
+        beside.spawn(metrics::serve(listener, Arc::clone(party), stopped.clone()));
+    }
     ready(Running {
         address,
         api,
@@ -521,6 +549,7 @@ fn peer_server(
     files: CeremonyDesk,
     listener: TcpListener,
     door: Door,
+    health: HealthServer<impl Health>,
 ) -> impl Future<Output = Result<(), tonic::transport::Error>> {
     let (party, stopped) = (Arc::clone(&exchange.party), exchange.stopped.clone());
     macro_rules! limited {
@@ -531,7 +560,9 @@ fn peer_server(
         };
     }
     serve::limits(Server::builder())
+        .layer(MeteredLayer::new(Arc::clone(&party), door.limits))
         .layer(tower::util::MapResponseLayer::new(serve::with_reason))
+        .add_service(health.max_decoding_message_size(1024))
         .add_service(LogFiles::new(Arc::clone(&party)))
         .add_service(desk)
         .add_service(limited!(TokenServiceServer, exchange.clone()))

@@ -3,14 +3,16 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use futures_util::{Stream, StreamExt as _};
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +27,7 @@ use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::identity::spki_sha256;
+use super::settings::Limits;
 use super::tls::PinCheck;
 use crate::exchange::ask::{self, MAX_QUERY};
 use crate::exchange::{Party, Refusal, disclose, evaluate, lookup, rosters};
@@ -34,6 +37,7 @@ use crate::proto::exchange::lookup_service_server::LookupService;
 use crate::proto::exchange::roster_service_server::RosterService;
 use crate::proto::exchange::token_service_server::TokenService;
 use crate::roster::Member;
+use crate::telemetry::{GroupLabels, OutcomeLabels, Telemetry};
 
 /// How long a peer may take over its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,6 +62,40 @@ pub fn pin_of(extensions: &tonic::Extensions) -> Option<[u8; 32]> {
 pub struct Connections {
     next: AtomicU64,
     open: Mutex<HashMap<u64, (PeerPin, Arc<Cut>)>>,
+    /// By address: handshakes under way, and connections in all.
+    addresses: Mutex<HashMap<IpAddr, (usize, usize)>>,
+}
+
+/// The place of a connection among those from its address; freed when it is dropped.
+struct FromAddress {
+    address: IpAddr,
+    shaking: bool,
+    connections: Arc<Connections>,
+}
+
+impl FromAddress {
+    /// The handshake is over.
+    fn shaken(&mut self) {
+        if std::mem::take(&mut self.shaking) {
+            let mut addresses = self.connections.addresses();
+            if let Some((handshakes, _)) = addresses.get_mut(&self.address) {
+                *handshakes = handshakes.saturating_sub(1);
+            }
+        }
+    }
+}
+
+impl Drop for FromAddress {
+    fn drop(&mut self) {
+        self.shaken();
+        let mut addresses = self.connections.addresses();
+        if let Some((_, all)) = addresses.get_mut(&self.address) {
+            *all = all.saturating_sub(1);
+            if *all == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
 }
 
 /// Whether a connection was cut, and who waits for it.
@@ -98,18 +136,54 @@ impl Connections {
         cut
     }
 
-    fn enter(self: &Arc<Self>, pin: &PeerPin) -> Entry {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let cut = Arc::new(Cut::default());
-        self.open
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, usize)>> {
+        self.addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(number, (pin.clone(), Arc::clone(&cut)));
-        Entry {
+    }
+
+    /// A place for one more connection from `address`, if there is one.
+    fn arrive(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<FromAddress> {
+        let mut addresses = self.addresses();
+        let (handshakes, all) = addresses.get(&address).copied().unwrap_or_default();
+        if handshakes >= limits.handshakes_per_address.get()
+            || all >= limits.connections_per_address.get()
+        {
+            return None;
+        }
+        addresses.insert(address, (handshakes + 1, all + 1));
+        Some(FromAddress {
+            address,
+            shaking: true,
+            connections: Arc::clone(self),
+        })
+    }
+
+    /// A place for a connection of the party behind `pin`, if there is one.
+    fn enter(
+        self: &Arc<Self>,
+        pin: &PeerPin,
+        from: FromAddress,
+        limits: &Limits,
+        open_now: &Gauge,
+    ) -> Option<Entry> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let cut = Arc::new(Cut::default());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.values().filter(|(known, _)| known.0 == pin.0).count();
+        if open.len() >= limits.connections.get() || own >= limits.connections_per_party.get() {
+            return None;
+        }
+        open.insert(number, (pin.clone(), Arc::clone(&cut)));
+        drop(open);
+        open_now.inc();
+        Some(Entry {
             number,
             cut,
             connections: Arc::clone(self),
-        }
+            open_now: open_now.clone(),
+            _from: from,
+        })
     }
 }
 
@@ -118,10 +192,13 @@ struct Entry {
     number: u64,
     cut: Arc<Cut>,
     connections: Arc<Connections>,
+    open_now: Gauge,
+    _from: FromAddress,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.open_now.dec();
         self.connections
             .open
             .lock()
@@ -203,6 +280,19 @@ pub struct Door {
     pub accepts: PinCheck,
     /// Who is in.
     pub connections: Arc<Connections>,
+    /// How many may be.
+    pub limits: Limits,
+    /// Where it is counted.
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl Door {
+    fn count(&self, outcome: &'static str) {
+        let handshakes = &self.telemetry.meters.handshakes;
+        handshakes
+            .get_or_create_owned(&OutcomeLabels { outcome })
+            .inc();
+    }
 }
 
 /// What a peer's connection is given, and no more.
@@ -212,6 +302,8 @@ pub fn limits(server: Server) -> Server {
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(64)
+        // Streams that are opened and reset at once: a few may be by chance, then the connection ends.
+        .http2_max_pending_accept_reset_streams(Some(20))
         .timeout(ask::TIMEOUT)
         .http2_max_header_list_size(16 * 1024)
         .initial_stream_window_size(1 << 20)
@@ -229,10 +321,10 @@ pub fn accept(listener: TcpListener, door: Door) -> ReceiverStream<io::Result<Co
             let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
                 return;
             };
-            let stream = tokio::select! {
+            let (stream, address) = tokio::select! {
                 () = connections.closed() => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         // Too many open files, or a connection that went away: others may work.
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -241,9 +333,14 @@ pub fn accept(listener: TcpListener, door: Door) -> ReceiverStream<io::Result<Co
                     }
                 },
             };
+            let address = address.ip().to_canonical();
+            let Some(from) = door.connections.arrive(address, &door.limits) else {
+                door.count("crowded");
+                continue;
+            };
             let (door, connections) = (Arc::clone(&door), connections.clone());
             tokio::spawn(async move {
-                let connection = handshake(&door, stream).await;
+                let connection = handshake(&door, stream, from).await;
                 drop(permit);
                 if let Some(connection) = connection {
                     // Nobody listens any more: the node is shutting down.
@@ -255,26 +352,45 @@ pub fn accept(listener: TcpListener, door: Door) -> ReceiverStream<io::Result<Co
     ReceiverStream::new(incoming)
 }
 
-async fn handshake(door: &Door, stream: TcpStream) -> Option<Connection> {
+async fn handshake(door: &Door, stream: TcpStream, mut from: FromAddress) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
     let acceptor = TlsAcceptor::from(Arc::clone(&door.config.borrow()));
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
+            door.count("refused");
             tracing::info!(%error, "a handshake was refused");
             return None;
         }
         Err(_) => {
+            door.count("late");
             tracing::info!("a handshake took too long");
             return None;
         }
     };
     let certificate = stream.get_ref().1.peer_certificates()?.first()?;
     let pin = PeerPin(spki_sha256(certificate).ok()?);
-    let entry = door.connections.enter(&pin);
+    from.shaken();
+    let meters = &door.telemetry.meters;
+    let entered = door
+        .connections
+        .enter(&pin, from, &door.limits, &meters.connections);
+    let Some(entry) = entered else {
+        door.count("crowded");
+        return None;
+    };
     // Once more, now that cutting would find it: the roster may have changed during the handshake.
     if !(door.accepts)(&pin.0) {
+        door.count("refused");
         return None;
+    }
+    door.count("accepted");
+    if let Some(group) = stream.get_ref().1.negotiated_key_exchange_group() {
+        let group = format!("{:?}", group.name());
+        meters
+            .key_exchanges
+            .get_or_create_owned(&GroupLabels { group })
+            .inc();
     }
     Some(Connection {
         stream,

@@ -27,6 +27,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::identity::{Identity, server_name, spki_sha256};
+use super::settings::PostQuantum;
 use crate::ambient::Ambient;
 use crate::exchange::{PeerError, Peers};
 use crate::roster::{Address, Bytes32, Member, MemberId, TlsPin, TrustedRoster};
@@ -51,8 +52,12 @@ pub type PinCheck = Arc<dyn Fn(&[u8; 32]) -> bool + Send + Sync>;
 ///
 /// # Errors
 /// If the identity's key and certificate do not fit.
-pub fn server_config(identity: &Identity, accepts: PinCheck) -> Result<ServerConfig, TlsError> {
-    let provider = provider();
+pub fn server_config(
+    identity: &Identity,
+    accepts: PinCheck,
+    post_quantum: PostQuantum,
+) -> Result<ServerConfig, TlsError> {
+    let provider = provider(post_quantum);
     let verifier = Arc::new(PinVerifier {
         accepts,
         provider: Arc::clone(&provider),
@@ -71,8 +76,12 @@ pub fn server_config(identity: &Identity, accepts: PinCheck) -> Result<ServerCon
     Ok(config)
 }
 
-fn client_config(identity: &Identity, accepts: PinCheck) -> Result<ClientConfig, TlsError> {
-    let provider = provider();
+fn client_config(
+    identity: &Identity,
+    accepts: PinCheck,
+    post_quantum: PostQuantum,
+) -> Result<ClientConfig, TlsError> {
+    let provider = provider(post_quantum);
     let verifier = Arc::new(PinVerifier {
         accepts,
         provider: Arc::clone(&provider),
@@ -90,9 +99,16 @@ fn client_config(identity: &Identity, accepts: PinCheck) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// The cryptography that every connection of the node uses.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+/// What TLS computes with: `ring`, and before its key exchanges one that a quantum computer does not
+/// break. What is recorded on the way today must stay closed for as long as the children live.
+pub(super) fn provider(post_quantum: PostQuantum) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let hybrid = rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768;
+    match post_quantum {
+        PostQuantum::Preferred => provider.kx_groups.insert(0, hybrid),
+        PostQuantum::Required => provider.kx_groups = vec![hybrid],
+    }
+    Arc::new(provider)
 }
 
 /// Accepts a certificate by the pin of its key, and checks that the peer has that key.
@@ -226,6 +242,7 @@ pub type Routes = BTreeMap<MemberId, Vec<Address>>;
 pub struct PinnedPeers {
     identity: RwLock<Arc<Identity>>,
     routes: RwLock<Routes>,
+    post_quantum: RwLock<PostQuantum>,
     ambient: Ambient,
     /// One for each party, with the shape it was made to.
     channels: Mutex<HashMap<MemberId, (Bytes32, Channel)>>,
@@ -238,6 +255,7 @@ impl PinnedPeers {
         Self {
             identity: RwLock::new(identity),
             routes: RwLock::default(),
+            post_quantum: RwLock::default(),
             ambient,
             channels: Mutex::default(),
         }
@@ -249,6 +267,14 @@ impl PinnedPeers {
             .identity
             .write()
             .unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// Exchanges keys like this on channels that are opened from now on.
+    pub fn set_post_quantum(&self, post_quantum: PostQuantum) {
+        *self
+            .post_quantum
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = post_quantum;
     }
 
     /// Reaches parties by these routes from now on.
@@ -315,7 +341,12 @@ impl PinnedPeers {
                 .any(|pin: &TlsPin| pin.spki_sha256.as_bytes() == spki && pin.is_valid(now))
         });
         let identity = self.identity.read().unwrap_or_else(PoisonError::into_inner);
-        let config = client_config(&identity, accepts).map_err(|error| wrong(error.to_string()))?;
+        let post_quantum = *self
+            .post_quantum
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let config = client_config(&identity, accepts, post_quantum)
+            .map_err(|error| wrong(error.to_string()))?;
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(server_name(&member.id))
             .map_err(|error| wrong(error.to_string()))?;

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::Uri;
 
+use super::settings::PostQuantum;
 use super::tls;
 
 /// How long a call may take.
@@ -227,7 +228,7 @@ fn client_config(trust: Option<&Path>) -> Result<ClientConfig, WebhookError> {
     if roots.is_empty() {
         return Err(WebhookError::Trust("there are none".to_owned()));
     }
-    ClientConfig::builder_with_provider(tls::provider())
+    ClientConfig::builder_with_provider(tls::provider(PostQuantum::Preferred))
         .with_safe_default_protocol_versions()
         .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
         .map_err(|error| WebhookError::Trust(error.to_string()))

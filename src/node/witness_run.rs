@@ -122,11 +122,14 @@ pub async fn run_witness(
     let (_config, config_changes) = watch::channel(Arc::new(tls::server_config(
         &identity,
         Arc::clone(&accepts),
+        config.tls.post_quantum,
     )?));
     let door = Door {
         config: config_changes,
         accepts,
         connections: Arc::default(),
+        limits: config.limits,
+        telemetry: Arc::default(),
     };
     let listen = |source| NodeError::Listen {
         address: config.listen.to_string(),

@@ -21,16 +21,28 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("ambient", BTreeSet::new()),
         ("proto", BTreeSet::new()),
         ("locale", BTreeSet::new()),
+        ("telemetry", BTreeSet::from(["ambient"])),
         ("records", with(&[])),
         ("store", with(&["ambient"])),
-        ("exchange", with(&["ambient", "proto", "records", "store"])),
+        (
+            "exchange",
+            with(&["ambient", "proto", "records", "store", "telemetry"]),
+        ),
         (
             "audit",
             with(&["ambient", "exchange", "locale", "proto", "records", "store"]),
         ),
         (
             "node",
-            with(&["ambient", "audit", "exchange", "proto", "records", "store"]),
+            with(&[
+                "ambient",
+                "audit",
+                "exchange",
+                "proto",
+                "records",
+                "store",
+                "telemetry",
+            ]),
         ),
         ("demo", with(&["ambient", "records"])),
         (

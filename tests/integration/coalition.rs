@@ -14,12 +14,9 @@ use tonic::transport::Channel;
 use wayhome::ambient::Ambient;
 use wayhome::console::Door;
 use wayhome::envelope::{KeyName, Note, NoteSigner, SigningKey};
-use wayhome::exchange::{Keyholding, Peers as _, Thresholds};
+use wayhome::exchange::{Keyholding, Peers as _};
 use wayhome::node::config::ConsoleConfig;
-use wayhome::node::{
-    self, BackupConfig, Config, DatabaseAddress, Directory, Identity, KeysConfig, LogConfig,
-    Origin, PinnedPeers,
-};
+use wayhome::node::{self, Config, Directory, Identity, Origin, PinnedPeers};
 use wayhome::oprf::ceremony::{CeremonyId, Dkg, DkgPlan, PublicMessage};
 use wayhome::oprf::{CoalitionKey, KeyShare};
 use wayhome::proto::exchange::LogEntry;
@@ -454,19 +451,8 @@ fn make_party(home: &TempDir, id: &str, keyholder: Option<u16>, ambient: &Ambien
     let is_node = keyholder.is_some();
     let listen = free_address();
     let config = Config {
-        member: id.parse().unwrap(),
-        listen,
-        database: DatabaseAddress::default(),
         rederive_per_minute: 60_000,
-        log: LogConfig::default(),
-        routes: node::Routes::new(),
-        refuse: Vec::new(),
-        alerts: Thresholds::default(),
-        notify: wayhome::node::config::Notify::default(),
-        retention: wayhome::node::retention::Retention::default(),
-        keys: KeysConfig::default(),
-        backup: BackupConfig::default(),
-        console: None,
+        ..Config::new(id.parse().unwrap(), listen)
     };
     directory.write("node.toml", &config.to_text()).unwrap();
     let public = identity.public().unwrap();

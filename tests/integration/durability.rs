@@ -14,7 +14,7 @@ use wayhome::tlog::{Frontier, TreeHead};
 
 use crate::coalition::Coalition;
 use crate::forge::{Sent, lookup};
-use crate::process::NodeProcess;
+use crate::process::{NodeProcess, scaled};
 
 const KILLS: usize = 25;
 
@@ -46,7 +46,7 @@ async fn every_acknowledged_act_outlives_twenty_five_kills() {
         }
     });
     let mut promises: Vec<Promise> = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..scaled(KILLS) {
         let node = NodeProcess::start(&coalition.path("pl")).await;
         let answers = ANSWERS[kill % ANSWERS.len()];
         promises.extend(load_until_killed(&coalition, node, answers).await);

@@ -15,7 +15,7 @@ use wayhome::proto::exchange::disclosure_service_client::DisclosureServiceClient
 
 use crate::coalition::Coalition;
 use crate::forge::{Sent, lookup};
-use crate::process::{self, NodeProcess, PATIENCE};
+use crate::process::{self, NodeProcess, PATIENCE, scaled};
 
 /// What a service manager hears.
 struct Manager {
@@ -146,7 +146,7 @@ async fn a_stop_under_load_costs_no_call() {
     });
     let directory = coalition.path("pl");
     let came = Mutex::new(BTreeSet::new());
-    for _ in 0..STOPS {
+    for _ in 0..scaled(STOPS) {
         let node = NodeProcess::start(&directory).await;
         let (answered, enough, over) = (AtomicUsize::new(0), Notify::new(), AtomicBool::new(false));
         let wrong = Mutex::new(Vec::new());

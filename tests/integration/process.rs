@@ -23,6 +23,17 @@ pub fn left_out(tool: &str, why: &str) {
     println!("left out: {why}");
 }
 
+/// How often or how many, in a run of ordinary length; `WAYHOME_TEST_SCALE` makes it longer.
+pub fn scaled(count: usize) -> usize {
+    let scale = std::env::var("WAYHOME_TEST_SCALE").ok();
+    let scale = scale.map_or(1, |scale| {
+        scale
+            .parse::<usize>()
+            .expect("WAYHOME_TEST_SCALE is a number")
+    });
+    count * scale.max(1)
+}
+
 /// A command of the program in a party's directory.
 pub fn wayhome(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wayhome"));

@@ -21,8 +21,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use wayhome::ambient::{Ambient, ManualClock, SystemRandomness};
-use wayhome::exchange::Thresholds;
-use wayhome::node::{self, Config, DatabaseAddress, Directory, Identity, Routes, tls};
+use wayhome::node::{self, Config, Directory, Identity, Routes, tls};
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::roster_service_server::{RosterService, RosterServiceServer};
 use wayhome::proto::operator as op;
@@ -108,7 +107,7 @@ impl HostilePeer {
         Identity::create(&directory, &id.parse().unwrap(), ambient).unwrap();
         write_tls_key(&directory, id);
         let identity = Identity::load(&directory).unwrap();
-        let config = tls::server_config(&identity, Arc::new(|_| true)).unwrap();
+        let config = tls::server_config(&identity, Arc::new(|_| true), Default::default()).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
 
         let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -177,23 +176,12 @@ impl Victim {
         let address = peer.listen(&home, "ua", &ambient).await;
         let route = |address: &str| vec![address.parse().unwrap()];
         let config = Config {
-            member: "pl".parse().unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            database: DatabaseAddress::default(),
-            rederive_per_minute: node::default_rederive_per_minute(),
-            log: node::LogConfig::default(),
             // Nobody listens at the discard port; the roster's own addresses lead nowhere.
             routes: Routes::from([
                 ("ua".parse().unwrap(), route(&address.to_string())),
                 ("de".parse().unwrap(), route("127.0.0.1:9")),
             ]),
-            refuse: Vec::new(),
-            alerts: Thresholds::default(),
-            notify: wayhome::node::config::Notify::default(),
-            retention: wayhome::node::retention::Retention::default(),
-            keys: node::KeysConfig::default(),
-            backup: node::BackupConfig::default(),
-            console: None,
+            ..Config::new("pl".parse().unwrap(), "127.0.0.1:0".parse().unwrap())
         };
         directory.write("node.toml", &config.to_text()).unwrap();
         fs::write(directory.file("root.note"), root).unwrap();

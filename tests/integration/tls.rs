@@ -4,17 +4,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, NamedGroup, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wayhome::ambient::Ambient;
-use wayhome::node::{Config, Directory, Identity};
+use wayhome::exchange::Peers as _;
+use wayhome::node::settings::PostQuantum;
+use wayhome::node::{Config, Directory, Identity, PinnedPeers};
+use wayhome::proto::exchange as pb;
 
 use crate::coalition::Coalition;
+use crate::forge::Sent as _;
 
 const HOLDER: &str = "pl";
 
@@ -121,6 +125,95 @@ async fn noise_at_the_door_does_no_harm() {
 }
 
 #[tokio::test]
+async fn keys_are_exchanged_by_a_hybrid_that_a_quantum_computer_does_not_break() {
+    let (mut coalition, address) = scene().await;
+    let exchanged = async |coalition: &Coalition, groups: &[&'static dyn SupportedKxGroup]| {
+        let identity = coalition.identity("ua");
+        let provider = CryptoProvider {
+            kx_groups: groups.to_vec(),
+            ..rustls::crypto::ring::default_provider()
+        };
+        let shown = Some((identity.certificate.clone(), identity.as_ref()));
+        let tls = connect(address, config_with(provider, shown)).await?;
+        let connection = tls.get_ref().1;
+        let suite = connection.negotiated_cipher_suite().unwrap().suite();
+        let group = connection.negotiated_key_exchange_group().unwrap().name();
+        std::io::Result::Ok((group, suite))
+    };
+    let classical = rustls::crypto::ring::ALL_KX_GROUPS;
+    let hybrid = rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768;
+    let both = [classical, &[hybrid]].concat();
+    // It is taken by the node's preference, even by a client that offers it last.
+    let (group, suite) = exchanged(&coalition, &[hybrid]).await.unwrap();
+    assert_eq!(group, NamedGroup::X25519MLKEM768);
+    assert_eq!(suite, CipherSuite::TLS13_AES_256_GCM_SHA384);
+    // Preferred, not required: who cannot is served all the same.
+    let (group, _) = exchanged(&coalition, classical).await.unwrap();
+    assert_eq!(group, NamedGroup::X25519);
+
+    coalition.stop_node(HOLDER).await;
+    let directory = Directory::new(coalition.path(HOLDER));
+    let mut settings = Config::load(&directory).unwrap();
+    settings.tls.post_quantum = PostQuantum::Required;
+    directory.write("node.toml", &settings.to_text()).unwrap();
+    coalition.start_node(HOLDER).await;
+    let (group, _) = exchanged(&coalition, &both).await.unwrap();
+    assert_eq!(group, NamedGroup::X25519MLKEM768);
+    let refused = exchanged(&coalition, classical).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("HandshakeFailure"),
+        "{refused}"
+    );
+    // Nodes themselves offer it: a search goes through to the one that requires it.
+    let channel = coalition.channel("ua", HOLDER).await;
+    let query = crate::forge::lookup(&coalition, "ua", HOLDER, 1).sign();
+    pb::LookupQuery::send(channel, query).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_requires_the_hybrid_calls_nobody_without_it() {
+    let coalition = Coalition::found(|_| {});
+    // Somebody with the right certificate who knows the old groups alone.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let identity = coalition.identity(HOLDER);
+    let server = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_protocol_versions(&[&rustls::version::TLS13])
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(
+        vec![identity.certificate.clone()],
+        identity.tls_key.clone_key(),
+    )
+    .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let outcomes = tokio::spawn(async move {
+        let mut outcomes = Vec::new();
+        for _ in 0..2 {
+            let (stream, _) = listener.accept().await.unwrap();
+            outcomes.push(acceptor.accept(stream).await.map(drop));
+        }
+        outcomes
+    });
+    for required in [PostQuantum::Required, PostQuantum::Preferred] {
+        let peers = PinnedPeers::new(coalition.identity("ua"), coalition.ambient.clone());
+        peers.set_post_quantum(required);
+        let route = vec![address.to_string().parse().unwrap()];
+        peers.set_routes([(HOLDER.parse().unwrap(), route)].into());
+        let channel = peers.channel(coalition.member(HOLDER)).await.unwrap();
+        // Nobody speaks HTTP/2 there, so the call fails either way: only the handshakes count.
+        let mut client = pb::roster_service_client::RosterServiceClient::new(channel);
+        let failed = client.get_roster(pb::GetRosterRequest::default()).await;
+        assert!(failed.is_err());
+    }
+    let outcomes = outcomes.await.unwrap();
+    assert!(outcomes[0].is_err(), "{outcomes:?}");
+    assert!(outcomes[1].is_ok(), "{outcomes:?}");
+}
+
+#[tokio::test]
 async fn who_shows_no_certificate_is_not_let_in() {
     let (coalition, address) = scene().await;
     let refused = greets(&coalition, address, None).await.unwrap_err();
@@ -163,7 +256,14 @@ async fn greets(
 }
 
 fn config(shown: Option<(CertificateDer<'static>, &Identity)>) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    config_with(rustls::crypto::ring::default_provider(), shown)
+}
+
+fn config_with(
+    provider: CryptoProvider,
+    shown: Option<(CertificateDer<'static>, &Identity)>,
+) -> ClientConfig {
+    let provider = Arc::new(provider);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

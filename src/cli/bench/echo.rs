@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::cli::{CliError, Context};
 use crate::exchange::ask::{MAX_MESSAGE, MAX_QUERY};
 use crate::node::serve::{Connections, Door, accept, limits};
+use crate::node::settings::{Limits, PostQuantum};
 use crate::node::{Identity, tls};
 use crate::proto::exchange as pb;
 use crate::proto::exchange::lookup_service_server::{LookupService, LookupServiceServer};
@@ -60,8 +61,8 @@ pub async fn serve(context: &Context, file: &Path) -> Result<(), CliError> {
         .map_err(|error| failed(&error))?;
     let identity = Identity::load(&context.directory)?;
     let accepts: tls::PinCheck = Arc::new(|_| true);
-    let config =
-        tls::server_config(&identity, Arc::clone(&accepts)).map_err(|error| failed(&error))?;
+    let config = tls::server_config(&identity, Arc::clone(&accepts), PostQuantum::default())
+        .map_err(|error| failed(&error))?;
     let (_shown, config) = watch::channel(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -69,6 +70,8 @@ pub async fn serve(context: &Context, file: &Path) -> Result<(), CliError> {
         config,
         accepts,
         connections: Arc::new(Connections::default()),
+        limits: Limits::default(),
+        telemetry: Arc::default(),
     };
     context
         .output

@@ -216,7 +216,7 @@ async fn send(
             holds_values: false,
         });
     }
-    let channel = ask::channel(party, holder).await?;
+    let channel = ask::link(party, holder).await?;
     let told = Keep {
         ask_id,
         known,

@@ -217,7 +217,7 @@ async fn send(party: &Arc<Party>, row: &NoticeRow, notice: &Notice) -> Result<()
         outcome: pb::Outcome::default(),
         keep: Vec::new(),
     };
-    let channel = ask::channel(party, &receiver).await?;
+    let channel = ask::link(party, &receiver).await?;
     let arrived = Arrived(row.notice_id);
     ask_keeping::<pb::NoticeAnswer, _, _>(
         party,

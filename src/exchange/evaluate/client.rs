@@ -300,7 +300,7 @@ async fn ask_one(
     let channel = if is_self {
         None
     } else {
-        Some(ask::channel(party, keyholder).await?)
+        Some(ask::link(party, keyholder).await?)
     };
     let asked =
         ask::<pb::EvaluationAnswer, _, _>(party, roster, keyholder, &query, asking, |message| {

@@ -84,7 +84,7 @@ pub async fn look_up(
         })
         .collect();
     let (query, asking) = question(party, &roster, holder, lookup, epoch, &bodies, pseudonyms)?;
-    let channel = ask::channel(party, holder).await?;
+    let channel = ask::link(party, holder).await?;
     let Asked {
         answer,
         bytes_sent,

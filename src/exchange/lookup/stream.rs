@@ -158,7 +158,7 @@ pub async fn index_mark(party: &Party, holder: &Member) -> Result<Vec<u8>, PeerE
         member: holder.id.to_string(),
         refusal: status.into(),
     };
-    let channel = ask::channel(party, holder).await?;
+    let channel = ask::link(party, holder).await?;
     let call = async {
         client!(LookupServiceClient<_>, channel)
             .get_index_mark(pb::GetIndexMarkRequest {})
@@ -243,7 +243,7 @@ impl<'a> Line<'a> {
     }
 
     async fn connect(&self) -> Result<Open, Status> {
-        let channel = ask::channel(self.party, self.holder)
+        let channel = ask::link(self.party, self.holder)
             .await
             .map_err(|error| Status::unavailable(error.to_string()))?;
         let (queries, sent) = mpsc::channel(1);

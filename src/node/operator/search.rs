@@ -18,6 +18,7 @@ use crate::proto::operator as pb;
 use crate::proto::operator::search_service_server::SearchService;
 use crate::records::Record;
 use crate::roster::Member;
+use crate::telemetry::TraceContext;
 
 type Results = Pin<Box<dyn Stream<Item = Result<pb::SearchResponse, Status>> + Send>>;
 
@@ -40,6 +41,8 @@ impl SearchService for Operator {
             .map_err(|error| told(&error))?;
         let account = caller.account();
         let (sender, receiver) = mpsc::channel(16);
+        // The calls of one search belong together, for this node alone.
+        let trace = TraceContext::begin(self.party.ambient());
         for holder in holders {
             let (party, subjects, ground, sender) = (
                 Arc::clone(&self.party),
@@ -48,7 +51,8 @@ impl SearchService for Operator {
                 sender.clone(),
             );
             tokio::spawn(async move {
-                let response = acting_for(account, ask(&party, &holder, &ground, &subjects)).await;
+                let asking = acting_for(account, ask(&party, &holder, &ground, &subjects));
+                let response = trace.scope(asking).await;
                 // Whoever asked may have gone away; the act is recorded all the same.
                 let _ = sender.send(Ok(response)).await;
             });
