@@ -22,15 +22,20 @@ use crate::telemetry::{
     Kind, PeerCallLabels, PeerLabels, PeerMethodLabels, Span, Telemetry, TraceContext,
 };
 
-/// How many calls in a row must fail to reach a peer before it is spared.
+/// How often in a row a peer must not be reached before it is spared.
 const FAILURES: u32 = 8;
+
+/// Calls that fail within so many nanoseconds count as one failure: a connection that is cut takes all
+/// the calls on it along, and that says nothing of the peer's other processes.
+const TOGETHER_NS: u64 = 100_000_000;
 
 /// How long a peer is spared first, and at most.
 const SPARED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 
-/// Calls made again draw on a budget: of ten calls that a peer takes one may be made again, and so
-/// many at once, so that a peer in trouble is not given three times the load.
-const BUDGET: f64 = 10.0;
+/// Calls made again draw on a budget: of ten calls that a peer takes one may be made again, and at once
+/// as many as one connection carries, since one that is cut takes them all along. So a peer in trouble
+/// is not given three times the load.
+const BUDGET: f64 = 64.0;
 const EARNED: f64 = 0.1;
 
 /// What is known of the way to one peer.
@@ -43,6 +48,8 @@ pub struct Link {
 
 struct State {
     failures: u32,
+    /// When the last failure came that was counted.
+    failed_ns: Option<u64>,
     way: Way,
     spared_for: Duration,
     budget: f64,
@@ -68,6 +75,7 @@ impl Link {
             ambient,
             state: Mutex::new(State {
                 failures: 0,
+                failed_ns: None,
                 way: Way::Open,
                 spared_for: SPARED.0,
                 budget: BUDGET,
@@ -124,6 +132,7 @@ impl Link {
     fn reached(&self) {
         let mut state = self.state();
         state.failures = 0;
+        state.failed_ns = None;
         state.spared_for = SPARED.0;
         state.budget = (state.budget + EARNED).min(BUDGET);
         if state.way != Way::Open {
@@ -136,7 +145,7 @@ impl Link {
 
     /// The peer could not be reached.
     fn failed(self: &Arc<Self>) {
-        if let Some(wait) = self.count_failure() {
+        if let Some(wait) = self.count_failure(self.ambient.monotonic_ns()) {
             let link = Arc::clone(self);
             tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
@@ -146,10 +155,17 @@ impl Link {
     }
 
     /// How long the peer is spared after one more failure, if it is.
-    fn count_failure(&self) -> Option<Duration> {
+    fn count_failure(&self, at_ns: u64) -> Option<Duration> {
         let mut state = self.state();
-        state.failures = state.failures.saturating_add(1);
         let was_open = state.way == Way::Open;
+        let together = state
+            .failed_ns
+            .is_some_and(|failed_ns| at_ns.saturating_sub(failed_ns) < TOGETHER_NS);
+        if was_open && together {
+            return None;
+        }
+        state.failed_ns = Some(at_ns);
+        state.failures = state.failures.saturating_add(1);
         if was_open && state.failures < FAILURES {
             return None;
         }
@@ -354,24 +370,33 @@ mod tests {
         ))
     }
 
+    /// Moments that are not together.
+    fn moment(number: u32) -> u64 {
+        u64::from(number) * TOGETHER_NS
+    }
+
     #[test]
     fn a_peer_that_is_away_is_spared_and_tried_again_by_one_call() {
         let link = link();
-        for _ in 1..FAILURES {
+        for number in 1..FAILURES {
             assert!(link.admits());
-            assert_eq!(link.count_failure(), None);
+            // However many calls are cut off with one connection.
+            for _ in 0..2 * FAILURES {
+                assert_eq!(link.count_failure(moment(number)), None);
+            }
         }
         assert!(link.admits());
-        assert_eq!(link.count_failure(), Some(SPARED.0));
+        assert_eq!(link.count_failure(moment(FAILURES)), Some(SPARED.0));
         assert!(!link.admits());
         link.wait_is_over();
         // One goes out to see; no second one does until it is back.
         assert!(link.admits());
         assert!(!link.admits());
         // Still away: it is spared for longer, and not for ever longer.
-        assert_eq!(link.count_failure(), Some(SPARED.0 * 2));
-        for _ in 0..10 {
-            assert!(link.count_failure().is_some_and(|wait| wait <= SPARED.1));
+        assert_eq!(link.count_failure(moment(FAILURES + 1)), Some(SPARED.0 * 2));
+        for number in FAILURES + 2..FAILURES + 12 {
+            let wait = link.count_failure(moment(number));
+            assert!(wait.is_some_and(|wait| wait <= SPARED.1));
         }
         link.wait_is_over();
         assert!(link.admits());
@@ -383,8 +408,8 @@ mod tests {
     #[test]
     fn a_probe_that_is_let_go_of_is_followed_by_another() {
         let link = link();
-        for _ in 0..FAILURES {
-            link.count_failure();
+        for number in 0..FAILURES {
+            link.count_failure(moment(number));
         }
         link.wait_is_over();
         assert!(link.admits());
