@@ -32,6 +32,7 @@ act-SHARE_DESTROYED = key share destroyed
 act-ROOT_ADOPTED = root came into force
 act-ROSTER_REFUSED = roster refused
 act-CLOCK_ACCEPTED = clock accepted
+act-CLOCK_SET_BACK = clock set back
 act-HOUSE_RULES_SET = house rules set
 act-KEYS_CHANGED = keys changed
 act-ROSTER_STALE = roster not vouched for

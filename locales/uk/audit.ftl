@@ -32,6 +32,7 @@ act-SHARE_DESTROYED = частку ключа знищено
 act-ROOT_ADOPTED = кореневий документ набув чинності
 act-ROSTER_REFUSED = реєстр учасників відхилено
 act-CLOCK_ACCEPTED = час вузла підтверджено
+act-CLOCK_SET_BACK = годинник вузла переведено назад
 act-HOUSE_RULES_SET = правила вузла встановлено
 act-KEYS_CHANGED = ключі змінено
 act-ROSTER_STALE = реєстр учасників не підтверджено

@@ -139,6 +139,10 @@ impl Shape {
         } else if entry.act == pb::Act::LogStarted {
             fault(Fault::SecondBeginning);
         }
+        // A clock that was wrong and is set right is said to have been; what is not said is a fault.
+        if entry.act == pb::Act::ClockSetBack {
+            self.newest_ms = entry.time_ms;
+        }
         let behind = self.newest_ms.saturating_sub(entry.time_ms);
         if behind > DISORDER_MS {
             fault(Fault::BackInTime {

@@ -59,6 +59,26 @@ fn time_runs_forward_but_for_a_little_disorder() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_is_no_fault_where_the_log_says_so() {
+    let at = |act, time_ms| Entry {
+        time_ms,
+        query_digest: None,
+        ..entry(act, "", 1)
+    };
+    let right = NOW_MS - 2 * DISORDER_MS;
+    let said = at(pb::Act::ClockSetBack, right);
+    let after = || at(pb::Act::RecordsImported, right + 1);
+    assert_eq!(shape(vec![beginning(), said, after()]), []);
+    // It says so once: whatever goes further back is a fault again.
+    let said = at(pb::Act::ClockSetBack, right);
+    let back = at(pb::Act::RecordsImported, right - DISORDER_MS - 1);
+    assert_eq!(
+        shape(vec![beginning(), said, back]),
+        [(Some(2), "BACK_IN_TIME")]
+    );
+}
+
+#[test]
 fn each_query_is_answered_once_and_each_answer_was_asked_for() {
     let answered = || entry(pb::Act::LookupAnswered, "ua", 4);
     assert_eq!(

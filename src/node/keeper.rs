@@ -221,6 +221,15 @@ impl TermKeeper for Keeper {
             .finish();
         Some(leaf)
     }
+
+    fn set_back(&self, stated_ms: u64) -> Option<Vec<u8>> {
+        let none = pb::Outcome::default();
+        let (leaf, _) = Leaf::new(pb::Act::ClockSetBack, &self.ambient, &none)
+            .set(|entry| entry.reference = format!("stated={stated_ms} now={}", entry.time_ms))
+            .finish();
+        tracing::warn!(stated_ms, "the clock was set back; the log says so");
+        Some(leaf)
+    }
 }
 
 impl Keeper {

@@ -67,6 +67,7 @@ impl Ledger {
             term: None,
             signed: None,
             litter: true,
+            stated_ms: 0,
             revoked: None,
             standing: Arc::clone(&standing),
         };

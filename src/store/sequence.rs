@@ -94,6 +94,7 @@ pub type KeeperFuture<'a> = Pin<Box<dyn Future<Output = Result<(), TermRefused>>
 /// * `signed` is told of every new state once that is durable, before any answer that rests on it
 ///   leaves. It must not fail: whatever it cannot remember it has to be able to do without.
 /// * `first_leaf` is the leaf with which an empty log begins.
+/// * `set_back` is asked for a leaf before the first act after the clock went back. It states when.
 pub trait TermKeeper: Send + Sync + 'static {
     /// Whether a term may begin on top of `newest`, which is nothing for an empty log.
     fn may_begin<'a>(
@@ -111,6 +112,10 @@ pub trait TermKeeper: Send + Sync + 'static {
 
     /// The leaf with which an empty log begins.
     fn first_leaf(&self) -> Option<Vec<u8>>;
+
+    /// The leaf that says that the clock was set back, after leaves that state times up to
+    /// `stated_ms`.
+    fn set_back(&self, stated_ms: u64) -> Option<Vec<u8>>;
 }
 
 /// Lets every term begin: for a log that nobody outside has ever seen, as in measurements.
@@ -127,6 +132,10 @@ impl TermKeeper for Unwatched {
     fn signed(&self, _: &SignedHead) {}
 
     fn first_leaf(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn set_back(&self, _: u64) -> Option<Vec<u8>> {
         None
     }
 }

@@ -37,6 +37,10 @@ const GROUP: usize = 128;
 /// for nobody.
 const GATHER: Duration = Duration::from_millis(3);
 
+/// How far the clock may be behind the latest leaf before the log says that it was set back. Acts are
+/// timed before they are put in order, and processes of one node have clocks of their own.
+const SET_BACK_MS: u64 = 60_000;
+
 /// How often a term, or a group in it, is tried when it ends under one's hands.
 const TRIES: usize = 3;
 
@@ -51,6 +55,8 @@ pub(super) struct Sequencer {
     pub(super) signed: Option<SignedHead>,
     /// Whether evidence may be left behind leaves that never came to be ([`Sequencer::clear`]).
     pub(super) litter: bool,
+    /// The latest time that a leaf states, as far as this process knows.
+    pub(super) stated_ms: u64,
     /// Why this process never signs again.
     pub(super) revoked: Option<TermRefused>,
     /// What others are told.
@@ -207,7 +213,7 @@ impl Sequencer {
         let mut tries = 1;
         loop {
             let cleared = self.litter;
-            let failed = match self.commit_settled(acts, false).await {
+            let failed = match self.commit_after_clock(acts).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(failed) => failed,
             };
@@ -224,6 +230,18 @@ impl Sequencer {
                 undone: true,
             })?;
         }
+    }
+
+    /// Commits a group, and before it, where the clock was set back, the leaf that says so.
+    async fn commit_after_clock(&mut self, acts: &[Act]) -> Result<Vec<Committed>, NotDone> {
+        let now_ms = self.store.ambient.now_ms();
+        if now_ms.saturating_add(SET_BACK_MS) < self.stated_ms
+            && let Some(leaf) = self.keeper.set_back(self.stated_ms)
+        {
+            self.commit_settled(&[Act::alone(leaf)], false).await?;
+            self.stated_ms = now_ms;
+        }
+        self.commit_settled(acts, false).await
     }
 
     /// Commits a group, as [`Self::commit_group`] does. Where the commit was not confirmed the
@@ -364,6 +382,8 @@ impl Sequencer {
                 fault::point("ledger.durable");
                 self.store.note_in_journal(&entry);
                 self.advance(next);
+                let stated = acts.iter().filter_map(|act| stated_ms(&act.leaf)).max();
+                self.stated_ms = self.stated_ms.max(stated.unwrap_or(0));
                 Ok(done)
             }
             Err(error) => Err(GroupFailed::Unsure {
@@ -476,7 +496,17 @@ impl Sequencer {
         tracing::info!(term = number, "this process signs the log");
         self.term = Some(Term { number, session });
         self.signed = vouched;
-        self.recognise(&state).await
+        self.recognise(&state).await?;
+        // A last leaf that cannot be read is found by whoever needs it; here it only goes unheeded.
+        if let Some(last) = state
+            .newest
+            .and_then(|newest| newest.head.size.checked_sub(1))
+            && let Ok(leaves) = self.store.leaves(last, 1).await
+        {
+            let stated = leaves.first().and_then(|leaf| stated_ms(leaf));
+            self.stated_ms = self.stated_ms.max(stated.unwrap_or(0));
+        }
+        Ok(())
     }
 
     /// What this process has seen signed must still be there.
@@ -504,6 +534,12 @@ impl Sequencer {
             .into())
         }
     }
+}
+
+/// The time that a leaf states: the first field of a `LogEntry`, 8 octets, the least first.
+fn stated_ms(leaf: &[u8]) -> Option<u64> {
+    let octets = leaf.strip_prefix(&[0x09])?.first_chunk()?;
+    Some(u64::from_le_bytes(*octets))
 }
 
 #[cfg(test)]

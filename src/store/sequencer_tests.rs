@@ -48,6 +48,10 @@ impl TermKeeper for Memory {
     fn first_leaf(&self) -> Option<Vec<u8>> {
         Some(b"first".to_vec())
     }
+
+    fn set_back(&self, stated_ms: u64) -> Option<Vec<u8>> {
+        Some(format!("set back from {stated_ms}").into_bytes())
+    }
 }
 
 struct Scene {
