@@ -453,8 +453,9 @@ fn witness_name(log: &NoteSigner) -> Result<KeyName, IdentityError> {
 
 fn self_signed(member: &MemberId) -> Result<(String, Zeroizing<String>), IdentityError> {
     let wrong = |error: rcgen::Error| IdentityError::Certificate(error.to_string());
-    // The key comes from ring's own system randomness: rcgen has no other way.
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(wrong)?;
+    // The key comes from ring's own system randomness: rcgen has no other way. It is one that every
+    // TLS library has, gRPC's usual one in other languages included, which knows no Ed25519 here.
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
     let mut params = rcgen::CertificateParams::new(vec![server_name(member)]).map_err(wrong)?;
     params
         .distinguished_name
