@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod bench;
 mod ceremony;
+mod conformance;
 mod demo;
 mod disclose;
 mod doctor;
@@ -103,6 +104,8 @@ enum Command {
     Roster(roster::Args),
     /// Make the coalition key among keyholders.
     Ceremony(ceremony::Args),
+    /// Say whether a live node, of anyone's making, keeps the protocol.
+    Conformance(conformance::Args),
     /// Measure match quality, and learn weights from data.
     Eval(eval::Args),
     /// Measure how fast this machine is, and that no answer tells by its time or size.
@@ -201,6 +204,7 @@ pub fn main() -> ExitCode {
             Command::Log(args) => log::run(&context, args).await,
             Command::Witness(args) => witness::run(&context, args).await,
             Command::Ceremony(args) => ceremony::run(&context, args).await,
+            Command::Conformance(args) => conformance::run(&context, args).await,
             Command::Eval(args) => eval::run(&context, args).await,
             Command::Bench(args) => bench::run(&context, args).await,
         }
