@@ -34,6 +34,12 @@ pub fn scaled(count: usize) -> usize {
     count * scale.max(1)
 }
 
+/// Whether this is a run that takes its time, and has the machine to itself: then what is said of
+/// speed is held to figures as well.
+pub fn at_length() -> bool {
+    std::env::var_os("WAYHOME_TEST_SCALE").is_some()
+}
+
 /// A command of the program in a party's directory.
 pub fn wayhome(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wayhome"));
@@ -138,6 +144,15 @@ impl NodeProcess {
     pub async fn kill(mut self) {
         self.0.start_kill().unwrap();
         self.0.wait().await.unwrap();
+    }
+
+    /// How much memory it holds, in octets.
+    pub fn resident(&self) -> u64 {
+        let pid = self.0.id().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = held.unwrap().split_whitespace().next().unwrap();
+        kibibytes.parse::<u64>().unwrap() * 1024
     }
 
     /// Sends it a signal.

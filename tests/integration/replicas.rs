@@ -370,6 +370,33 @@ async fn processes_may_be_killed_stopped_and_added_under_load_without_a_failed_c
     assert!(second.stop().await.success());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_are_restarted_one_by_one_without_a_failed_call() {
+    let replicas = Replicas::found("replicas_rolling", |_| {});
+    let mut running = vec![replicas.start(0).await, replicas.start(1).await];
+    let asker = Asker::open(&replicas.coalition).await;
+    let calls: Vec<_> = (0..6)
+        .map(|_| tokio::spawn(Arc::clone(&asker).ask_on()))
+        .collect();
+    for round in 0..process::scaled(2) {
+        let replica = round % running.len();
+        asker.progress(30).await;
+        // As an update does it: told to stop, and started again from what is installed then.
+        assert!(running.remove(replica).stop().await.success());
+        asker.progress(10).await;
+        running.insert(replica, replicas.start(replica).await);
+    }
+    asker.progress(30).await;
+    asker.ended.store(true, Ordering::Release);
+    for call in calls {
+        call.await.unwrap();
+    }
+    check_log(&replicas, &[], *asker.answered.borrow()).await;
+    for node in running {
+        assert!(node.stop().await.success());
+    }
+}
+
 /// Reads the whole log: it is what its newest checkpoint says, each promise stands in it and was made
 /// under a checkpoint of a prefix, and each query stands there once.
 async fn check_log(replicas: &Replicas, promises: &[pb::SignedMessage], answered: u64) {
