@@ -6,6 +6,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
+use zeroize::Zeroizing;
 
 use super::entry::Entry;
 use super::finding::Fault;
@@ -460,6 +461,19 @@ impl Auditor {
             proof,
             at: Answered::new(&query, &answer),
         })
+    }
+
+    /// Has a node open elements of a batch that it had evaluated: the items of its answer, and where that
+    /// stands.
+    pub(super) async fn open_blinds(
+        &self,
+        member: &Member,
+        asked: pb::BatchPositions,
+    ) -> Result<(Vec<Zeroizing<Vec<u8>>>, Answered), AuditError> {
+        let query = self.sign(member, pb::audit_query::Subject::Blinds(asked), &[])?;
+        let answer = self.resolve(member, &query).await?;
+        let at = Answered::new(&query, &answer);
+        Ok((answer.items, at))
     }
 
     async fn resolve(

@@ -1,12 +1,13 @@
 //! The evidence behind one leaf, held against what the leaf says.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::entry::{Entry, run_reference};
+use super::entry::{Entry, blinds_reference, run_reference};
 use super::finding::{Fault, Part, Place};
 use super::last::verify_checkpoint;
 use super::outcome::outcome_as_answered;
@@ -15,7 +16,7 @@ use crate::envelope::merkle::sha256;
 use crate::envelope::{ItemEvidence, ItemsCommitment, KeyId, dsse, items};
 use crate::exchange::leaf::commitment;
 use crate::exchange::message::{
-    CLOCK_SKEW_MS, MAX_LIFETIME_MS, Payload, check_receipt, milliseconds, take_apart,
+    CLOCK_SKEW_MS, MAX_LIFETIME_MS, Payload, check_receipt, milliseconds, stated_place, take_apart,
 };
 use crate::exchange::{legal_basis_from, purpose_from};
 use crate::proto::exchange as pb;
@@ -63,7 +64,12 @@ pub enum QuerySays {
     #[default]
     Nothing,
     /// A batch of evaluations.
-    Evaluation,
+    Evaluation {
+        /// The epoch of the coalition key.
+        epoch: u32,
+        /// Root of its one item, the blinded elements.
+        items_root: [u8; 32],
+    },
     /// A lookup.
     Lookup {
         /// The asking party's case reference.
@@ -352,7 +358,7 @@ fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>
     }
     let at_hand = leaf
         .rosters
-        .may_state(u64::from(roster.version()), roster.digest().as_bytes());
+        .may_state(place_of(&roster), roster.digest().as_bytes());
     if at_hand {
         Ok(Arc::new(roster))
     } else {
@@ -360,6 +366,11 @@ fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>
             version: roster.version().into(),
         })
     }
+}
+
+fn place_of(roster: &TrustedRoster) -> (u64, u64) {
+    let (root, version) = roster.place();
+    (root.into(), version.into())
 }
 
 /// The disclosure policy that came into force, as the leaf states it.
@@ -482,7 +493,14 @@ fn evaluation_query(
 ) -> Result<QuerySays, Fault> {
     let query: Opened<pb::EvaluationQuery> = open_query(leaf, expected, message, held)?;
     same(query.payload.element_count, leaf.entry.count, "the count")?;
-    Ok(QuerySays::Evaluation)
+    Ok(evaluation_says(&query))
+}
+
+fn evaluation_says(query: &Opened<pb::EvaluationQuery>) -> QuerySays {
+    QuerySays::Evaluation {
+        epoch: query.payload.epoch,
+        items_root: query.items_root,
+    }
 }
 
 fn lookup_query(
@@ -561,6 +579,7 @@ fn audit_query(
         Some(pb::audit_query::Subject::Pseudonym(_)) => "pseudonym".to_owned(),
         Some(pb::audit_query::Subject::ChildEpoch(_)) => "child".to_owned(),
         Some(pb::audit_query::Subject::IndexEpoch(_)) => "index".to_owned(),
+        Some(pb::audit_query::Subject::Blinds(asked)) => blinds_reference(&asked),
         None => return Err(Fault::OtherKind),
     };
     same(asked.as_str(), &*leaf.entry.reference, "what was asked for")?;
@@ -731,7 +750,7 @@ fn digest_by_peer(leaf: &Leaf<'_>, message: pb::SignedMessage) -> Result<[u8; 32
     let payload_type = envelope.unverified_parts().payload_type;
     let verified = dsse::verify(&envelope, payload_type, |key_id: &KeyId| {
         leaf.rosters
-            .signing_key(peer.as_str(), key_id, leaf.entry.time_ms / 1000)
+            .signing_key(peer.as_str(), key_id, leaf.entry.time_ms)
     })
     .map_err(|error| Fault::Signature {
         signer: peer.to_string(),
@@ -749,7 +768,7 @@ fn readable_query(
     match kind_of(&message).as_str() {
         pb::EvaluationQuery::TYPE => {
             open_query::<pb::EvaluationQuery>(leaf, expected, message, held)
-                .map(|_| QuerySays::Evaluation)
+                .map(|query| evaluation_says(&query))
         }
         pb::LookupQuery::TYPE => {
             let query: Opened<pb::LookupQuery> = open_query(leaf, expected, message, held)?;
@@ -921,9 +940,15 @@ fn signed<P: Payload>(
     };
     let (envelope, evidence) =
         take_apart(message).map_err(|error| unreadable(error.to_string()))?;
-    let signed_at = entry.time_ms / 1000;
+    let signed_by = Cell::new(None);
     let verified = dsse::verify(&envelope, P::TYPE, |key_id: &KeyId| {
-        leaf.rosters.signing_key(issuer.as_str(), key_id, signed_at)
+        let key = leaf
+            .rosters
+            .signing_key(issuer.as_str(), key_id, entry.time_ms);
+        if key.is_some() {
+            signed_by.set(Some(*key_id));
+        }
+        key
     })
     .map_err(|error| match error {
         crate::envelope::EnvelopeError::Type { .. } => Fault::OtherKind,
@@ -932,6 +957,17 @@ fn signed<P: Payload>(
             why: error.to_string(),
         },
     })?;
+    if let Some(key_id) = signed_by.get()
+        && let Some(overlooked) = leaf
+            .rosters
+            .overlooked(issuer.as_str(), &key_id, entry.time_ms)
+    {
+        return Err(Fault::OldRoster {
+            signer: issuer.to_string(),
+            version: overlooked.version().into(),
+            made: overlooked.roster().issued,
+        });
+    }
     let payload = P::decode(verified.payload()).map_err(|error| unreadable(error.to_string()))?;
     let header = payload
         .header()
@@ -952,7 +988,7 @@ fn signed<P: Payload>(
     in_time(entry.time_ms, &header)?;
     if !leaf
         .rosters
-        .may_state(header.roster_version, &header.roster_digest)
+        .may_state(stated_place(&header), &header.roster_digest)
     {
         return Err(Fault::OtherRoster {
             version: header.roster_version,

@@ -104,6 +104,12 @@ pub(super) fn run_reference(what: &str, range: &pb::LeafRange) -> String {
     }
 }
 
+/// How a leaf states which elements of a batch an ombudsman had opened.
+pub(super) fn blinds_reference(asked: &pb::BatchPositions) -> String {
+    let positions: Vec<String> = asked.positions.iter().map(u32::to_string).collect();
+    format!("blinds {}:{}", asked.leaf_index, positions.join(","))
+}
+
 fn wrong(field: &'static str, why: &'static str) -> MalformedEntry {
     MalformedEntry { field, why }
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::roster::MemberId;
+use crate::roster::{MemberId, Timestamp};
 
 /// One thing that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,6 +261,18 @@ pub enum Fault {
         /// What the verifier said.
         why: String,
     },
+    /// Dealings with a party that a roster made long before speaks against.
+    #[error(
+        "it dealt with {signer} under an old roster: roster {version}, made on {made} and out for more than two days then, does not let that signature count"
+    )]
+    OldRoster {
+        /// Who should not have been dealt with.
+        signer: String,
+        /// The roster that says so.
+        version: u64,
+        /// When that roster was made.
+        made: Timestamp,
+    },
     /// A roster that this ombudsman does not know.
     #[error(
         "it was signed under another roster of version {version} than the one that is trusted here: somebody was given a forged or split roster"
@@ -440,6 +452,14 @@ pub enum Fault {
         /// The node's signed answer, a serialised SignedMessage.
         answer: Vec<u8>,
     },
+    /// What the node opened of a blinded batch does not hold.
+    #[error("what it opened of the batch that it had evaluated does not hold: {why}")]
+    Blind {
+        /// What is wrong.
+        why: String,
+        /// The node's signed answer, a serialised SignedMessage.
+        answer: Vec<u8>,
+    },
     /// The logged index has the child, and the node names no record of it.
     #[error(
         "every key of the child stands in the index that the node logged (leaf {mark}), and it names no record of it"
@@ -488,6 +508,7 @@ impl Fault {
             }
             Self::Pseudonym { answer, .. }
             | Self::OtherIndex { answer, .. }
+            | Self::Blind { answer, .. }
             | Self::WrongAnswer { answer, .. }
             | Self::RecordHidden { answer, .. } => vec![STANDARD.encode(answer)],
             _ => Vec::new(),
@@ -531,6 +552,7 @@ impl Fault {
             Self::Unreadable { .. } => "UNREADABLE",
             Self::OtherKind => "OTHER_KIND",
             Self::Signature { .. } => "BAD_SIGNATURE",
+            Self::OldRoster { .. } => "OLD_ROSTER",
             Self::OtherRoster { .. } => "OTHER_ROSTER",
             Self::OtherMessage { .. } => "OTHER_MESSAGE",
             Self::Items { .. } => "BAD_ITEMS",
@@ -555,6 +577,7 @@ impl Fault {
             Self::WrongAnswer { .. } => "WRONG_ANSWER",
             Self::FalseReport { .. } => "FALSE_REPORT",
             Self::OtherIndex { .. } => "OTHER_INDEX",
+            Self::Blind { .. } => "BAD_BLIND",
             Self::RecordHidden { .. } => "RECORD_HIDDEN",
             Self::Pseudonym { .. } => "BAD_PSEUDONYM",
         }

@@ -36,6 +36,9 @@ pub(super) struct Resume {
     pub(super) head: TreeHead,
     pub(super) frontier: Frontier,
     pub(super) shape: Shape,
+    /// The rosters that were in force there, the last one first: time of the leaf in milliseconds since
+    /// 1970, and the signed note.
+    pub(super) rosters: Vec<(u64, String)>,
 }
 
 /// A record of the ombudsman's own directory that cannot be used.
@@ -76,6 +79,8 @@ struct ResumeText {
     checkpoint: String,
     frontier: Vec<Bytes32>,
     shape: ShapeText,
+    #[serde(default)]
+    rosters: Vec<(u64, String)>,
 }
 
 impl LastVerified {
@@ -137,6 +142,7 @@ impl LastVerified {
                 .map(Bytes32::new)
                 .collect(),
             shape: resume.shape.to_text(),
+            rosters: resume.rosters.clone(),
         });
         let text = Text {
             format: FORMAT.to_owned(),
@@ -205,6 +211,7 @@ impl LastVerified {
                     head,
                     frontier,
                     shape,
+                    rosters: resume.rosters,
                 })
             })
             .transpose()?;

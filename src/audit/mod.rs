@@ -10,6 +10,7 @@
 //! * [`subject`] has the node name a child's pseudonym, with a proof that it is the only possible
 //!   one, and scans the verified log for it itself, so that nothing depends on what the node
 //!   chooses to show;
+//! * [`blinds`] has single elements of blinded batches opened, and traces them to where they went;
 //! * [`reconcile`] holds two logs against each other: each question in the one has its answer in
 //!   the other.
 //!
@@ -19,6 +20,7 @@
 
 mod auditor;
 mod behind;
+pub mod blinds;
 pub mod bundle;
 pub mod child;
 mod entry;

@@ -211,6 +211,7 @@ impl Sample {
             in_reply_to: query.digest.to_vec(),
             items_root: root.to_vec(),
             item_count: bodies.len() as u32,
+            roster_root_version: 1,
         });
         payload.set_receipt(receipt);
         let signing_key = key(from);

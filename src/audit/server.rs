@@ -8,6 +8,7 @@
 //! Damage is told, not hidden: a leaf or a piece of evidence that does not open any more is named
 //! where it stands in the stream, the stream goes on, and ends with `DATA_LOSS` for the first.
 
+mod blinds;
 mod index;
 
 use std::pin::Pin;
@@ -349,6 +350,9 @@ async fn resolve(
         Some(pb::audit_query::Subject::IndexEpoch(epoch)) => {
             return index::resolve_index(party, roster, query, epoch).await;
         }
+        Some(pb::audit_query::Subject::Blinds(ref asked)) => {
+            return blinds::resolve_blinds(party, roster, query, asked).await;
+        }
         _ => return Err(other_subject()),
     }
     let malformed = |why: &str| Refusal::Malformed {
@@ -541,6 +545,7 @@ async fn begin_run(
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     let (leaf, opening) = audit_leaf(party, asked, count)
         .set(|entry| {
+            entry.time_ms = query.opened_ms;
             entry.peer = query.issuer.id.as_str().to_owned();
             entry.message_id = query.message_id.to_vec();
             entry.query_digest = query.digest.to_vec();

@@ -1,6 +1,7 @@
 //! `wayhome audit`: logs and evidence, checked by an ombudsman who trusts no node.
 
 mod bars;
+mod blinds;
 mod bundle;
 mod child;
 mod files;
@@ -87,6 +88,9 @@ enum Command {
     Subject(read::SubjectArgs),
     /// Say who asked about a child that is described in a file, for families who know no reference.
     Child(child::Args),
+    /// Draw elements of the blinded batches that keyholders evaluated for a member, have its node open
+    /// them, and say what each was for.
+    Blinds(blinds::Args),
     /// Say by which roster, disclosure policy and own rules a member acted at some moment.
     InForce(in_force::Args),
     /// Hold logs against each other: each question has its answer on the other side.
@@ -133,6 +137,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Bundle(args) => bundle::make(&office, args).await,
         Command::Subject(args) => read::subject(&office, args).await,
         Command::Child(args) => child::run(&office, args).await,
+        Command::Blinds(args) => blinds::run(&office, args).await,
         Command::InForce(args) => in_force::run(&office, args).await,
         Command::Report(args) => report::make(&office, args).await,
         // It opens its office anew in every round.

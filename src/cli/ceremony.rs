@@ -2,6 +2,7 @@
 //! restore them and hand them on, by files.
 
 mod call;
+mod fetch;
 mod network;
 mod words;
 
@@ -40,6 +41,8 @@ enum Command {
     Join(JoinArgs),
     /// Check everything and write the key's public parts for the roster.
     Finish(FolderArgs),
+    /// Get a ceremony's public files from a node that takes part in it, as an ombudsman.
+    Fetch(fetch::Args),
     /// Show who has done what.
     Status(StatusArgs),
 }
@@ -94,6 +97,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         Command::Replace(args) => call::replace(context, &args).await,
         Command::Join(args) => join(context, &args).await,
         Command::Finish(args) => finish(context, &args),
+        Command::Fetch(args) => fetch::run(context, &args).await,
         Command::Status(args) if args.verify => verify(context, &args.folder),
         Command::Status(args) => status(context, &args.folder),
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use serde_json::Value;
@@ -19,6 +20,12 @@ pub const THRESHOLD: usize = 3;
 
 /// How often everybody comes to the table at most: no ceremony takes more rounds.
 const MOST_ROUNDS: usize = 8;
+
+/// How long is waited between two looks at a node.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// How long a node may take to bring a roster into force.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A coalition that runs.
 pub struct Coalition {
@@ -138,14 +145,16 @@ impl Coalition {
             ],
         )
         .await?;
-        let root = self.office()?.join("root.note");
+        let office = self.office()?;
+        let root = office.join("root.note");
         copy(&root, &self.party(id).join("root.note"))?;
+        // Its node listens before anybody reads of it: from that moment on it is asked.
+        let roster = path(&office.join("roster.note"));
+        self.run(id, &["roster", "publish", &roster]).await?;
+        self.start_node(id).await?;
         self.joined.push(id.to_owned());
         let entry = path(&self.party(id).join("member.json"));
-        self.change_roster(&["--members", &entry]).await?;
-        let node = self.wayhome.node(id, &self.party(id)).await?;
-        self.nodes.insert(id.to_owned(), node);
-        Ok(())
+        self.change_roster(&["--members", &entry]).await
     }
 
     /// Holds a ceremony of the coalition key among `parties`, called by `call`, and gives the file
@@ -361,10 +370,35 @@ impl Coalition {
         self.wayhome.command(&office, &arguments).await?;
         std::fs::rename(&draft, &roster).map_err(DemoError::system("keeping the roster"))?;
         self.sign(&roster).await?;
-        for id in self.parties() {
+        // Whoever joins has it in force before the others do, who ask it from then on.
+        for id in &self.joined {
+            let published = self.run(id, &["roster", "publish", &path(&roster)]).await?;
+            self.in_force(id, published["version"].as_u64()).await?;
+        }
+        let others = self
+            .parties()
+            .filter(|id| !self.joined.iter().any(|joined| joined == id));
+        for id in others {
             self.run(id, &["roster", "publish", &path(&roster)]).await?;
         }
         Ok(())
+    }
+
+    /// Waits until a node that runs has a roster of at least this version in force.
+    async fn in_force(&self, id: &str, version: Option<u64>) -> Result<(), DemoError> {
+        if !self.nodes.contains_key(id) {
+            return Ok(());
+        }
+        let taken = async {
+            while self.run(id, &["status"]).await?["roster_version"].as_u64() < version {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            Ok(())
+        };
+        let late = || DemoError::Story(format!("the node of {id} does not take the new roster"));
+        tokio::time::timeout(PATIENCE, taken)
+            .await
+            .unwrap_or_else(|_| Err(late()))
     }
 
     async fn start(&mut self) -> Result<(), DemoError> {

@@ -245,6 +245,7 @@ where
         let (leaf, opening) = Leaf::new(asking.received, party.ambient(), &pb::Outcome::default())
             .set(|entry| fill(entry, holder, query, asking))
             .set(|entry| {
+                entry.time_ms = answer.opened_ms;
                 entry.answer_digest = answer.items_root.to_vec();
                 entry.reference = answer.receipt.leaf_index.to_string();
             })

@@ -476,6 +476,23 @@ pub fn keys(party: &Party, record: &Record, family: &[Record]) -> (Presence, Vec
     (derived.presence, keys)
 }
 
+/// The texts of all linkage keys of a stored record, sibling keys included.
+///
+/// # Errors
+/// If the store fails.
+pub async fn keys_of(
+    party: &Party,
+    stored: &StoredRecord,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, StoreError> {
+    let record = parse(stored)?;
+    let family = match stored.family_tag {
+        Some(tag) => findable_family(party, tag).await?,
+        None => Vec::new(),
+    };
+    let (_, keys) = keys(party, &record, &family);
+    Ok(keys.into_iter().map(|key| key.text).collect())
+}
+
 /// The coalition tokens of an own record under `epoch`, for a search; a record without tokens has
 /// them made.
 ///

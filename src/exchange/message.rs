@@ -151,6 +151,9 @@ pub struct Query<P> {
     pub evidence: Evidence,
     /// When it expires, in milliseconds since 1970.
     pub expires_ms: u64,
+    /// When it passed the gate, in milliseconds since 1970: what its signature was judged by then is
+    /// what counts for its act, however long that takes.
+    pub opened_ms: u64,
 }
 
 impl<P> Query<P> {
@@ -183,6 +186,8 @@ pub struct SignedQuery {
     pub message_id: Option<[u8; 16]>,
     /// SHA-256 of its pre-authentication encoding.
     pub digest: [u8; 32],
+    /// When its signature was judged, in milliseconds since 1970.
+    pub opened_ms: u64,
     /// Its envelope, without items: nothing vouches for those.
     pub evidence: Evidence,
 }
@@ -243,6 +248,7 @@ pub fn open_query<P: Payload>(
             items,
             evidence,
             expires_ms,
+            opened_ms: now_ms,
             payload,
         }),
         (admitted, message_id) => Err(Rejected {
@@ -252,6 +258,7 @@ pub fn open_query<P: Payload>(
             signed: Some(Box::new(SignedQuery {
                 message_id,
                 digest,
+                opened_ms: now_ms,
                 evidence: Evidence {
                     envelope: evidence.envelope,
                     items: Vec::new(),
@@ -317,15 +324,25 @@ fn admit(
             limit_seconds: MAX_LIFETIME_MS / 1000,
         });
     }
-    // 5. If it was made under a roster of this version, it was this very roster.
-    if header.roster_version == u64::from(roster.version())
-        && header.roster_digest != roster.digest().as_bytes()
-    {
+    // 5. If it was made under a roster of this version and root, it was this very roster.
+    if stated_place(header) == place(roster) && header.roster_digest != roster.digest().as_bytes() {
         return Err(Refusal::RosterSplit);
     }
-    party.heard_of(&caller.id, header.roster_version);
+    party.heard_of(&caller.id, stated_place(header));
     // 6. The items are those that were signed, and none was erased on the way.
     Ok((check_items(header, &evidence.items)?, expires_ms))
+}
+
+/// The place among all rosters that a header states for the one it was made under: root version, then
+/// version.
+#[must_use]
+pub fn stated_place(header: &pb::Header) -> (u64, u64) {
+    (header.roster_root_version, header.roster_version)
+}
+
+fn place(roster: &TrustedRoster) -> (u64, u64) {
+    let (root, version) = roster.place();
+    (root.into(), version.into())
 }
 
 /// A query of this node, signed and ready to be sent.
@@ -492,6 +509,8 @@ pub struct Answer<P> {
     pub covered: TreeHead,
     /// The message, to be kept.
     pub evidence: Evidence,
+    /// When its signature was judged, in milliseconds since 1970.
+    pub opened_ms: u64,
 }
 
 /// Why an answer does not hold.
@@ -564,7 +583,7 @@ pub fn open_answer<P: AnswerPayload>(
         hearsay.saw(&holder.id, answer.covered, &answer.receipt.checkpoint);
     }
     if let Some(header) = answer.payload.header() {
-        party.heard_of(&holder.id, header.roster_version);
+        party.heard_of(&holder.id, stated_place(header));
     }
     party.note_own_use(&holder.id, answer.payload.quotas());
     Ok(answer)
@@ -639,6 +658,7 @@ fn open_answer_by<P: AnswerPayload>(
         receipt,
         covered,
         evidence,
+        opened_ms: now_ms,
         payload,
     })
 }
@@ -754,6 +774,7 @@ fn header(
         in_reply_to: in_reply_to.to_vec(),
         items_root: commitment.root.to_vec(),
         item_count: commitment.count,
+        roster_root_version: place(roster).0,
     })
 }
 

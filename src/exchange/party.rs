@@ -301,10 +301,11 @@ impl Party {
         self.with_trust(|trust| trust.contacts().cloned())
     }
 
-    /// Notes that `peer` signed under a roster of this version: if it is newer than this node's, it
-    /// is worth asking for.
-    pub(super) fn heard_of(&self, peer: &MemberId, roster_version: u64) {
-        if roster_version > u64::from(self.with_trust(TrustStore::versions).roster) {
+    /// Notes that `peer` signed under a roster of this place (root version, version): if it is newer
+    /// than this node's, it is worth asking for.
+    pub(super) fn heard_of(&self, peer: &MemberId, place: (u64, u64)) {
+        let own = self.with_trust(TrustStore::versions);
+        if place > (own.roster_root.into(), own.roster.into()) {
             // Full means that enough peers are to be asked already.
             let _ = self.heard.0.try_send(peer.clone());
         }

@@ -143,6 +143,7 @@ async fn commit<P: Payload>(
     let (leaf, opening) = answering
         .leaf
         .set(|entry| {
+            entry.time_ms = query.opened_ms;
             entry.peer = query.issuer.id.as_str().to_owned();
             entry.message_id = query.message_id.to_vec();
             entry.query_digest = query.digest.to_vec();
@@ -335,6 +336,7 @@ async fn record_refusal<P: Payload>(party: &Party, query: &Query<P>, refusal: &R
     let signed = SignedQuery {
         message_id: Some(query.message_id),
         digest: query.digest,
+        opened_ms: query.opened_ms,
         // The items of a refused query are nobody's evidence of anything.
         evidence: Evidence {
             envelope: query.evidence.envelope.clone(),
@@ -352,6 +354,7 @@ async fn record(party: &Party, issuer: &Member, query: SignedQuery, refusal: &Re
         &pb::Outcome::default(),
     )
     .set(|entry| {
+        entry.time_ms = query.opened_ms;
         entry.peer = issuer.id.as_str().to_owned();
         entry.message_id = query.message_id.map_or_else(Vec::new, Vec::from);
         entry.query_digest = query.digest.to_vec();

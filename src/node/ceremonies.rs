@@ -10,47 +10,31 @@
 //! `wayhome ceremony join` does: fetch what the others have published, do what can be done, wait. All
 //! state is in the folder and the journal, so a node that was killed goes on where it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod desk;
+mod fetch;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tonic::{Request, Response, Status};
-
+pub use self::desk::CeremonyDesk;
+pub use self::fetch::{FetchError, Fetched, fetch_public};
 use super::Identity;
 use super::ceremony::{
-    COALITION_KEY, Ceremony, CeremonyError, Fingerprint, Joined, Reader, Taken, Terms, Waiting,
-    WireFile, receive,
+    COALITION_KEY, Ceremony, CeremonyError, Fingerprint, Joined, Terms, Waiting,
 };
 use super::directory::{Directory, DirectoryError};
-use super::serve::Exchange;
 use super::tending::record;
-use crate::audit::server::may_read;
-use crate::exchange::ask::{self, client};
-use crate::exchange::leaf::Leaf;
-use crate::exchange::{Party, PeerError, Refusal, service};
+use crate::exchange::{Party, Refusal};
 use crate::proto::exchange as pb;
-use crate::proto::exchange::ceremony_service_client::CeremonyServiceClient;
-use crate::proto::exchange::ceremony_service_server::CeremonyService;
-use crate::roster::{Bytes32, Member, MemberId, TrustStore, TrustedRoot};
-use crate::store::{Act, StoreError};
+use crate::roster::{MemberId, TrustStore, TrustedRoot};
+use crate::store::StoreError;
+use tokio::sync::watch;
 
 /// How soon the others are asked again while something happens, and while nothing does.
 const SOON: Duration = Duration::from_millis(500);
 const LATER: Duration = Duration::from_secs(30);
-
-/// How long one peer is given for its files.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How many answers are taken of one peer in one go.
-const PORTIONS: usize = 16;
-
-/// How many refused files a day are recorded for one peer.
-const RECORDED_REFUSALS_PER_DAY: u64 = 100;
-
-/// Most files that a caller may say it has.
-const MOST_HELD: usize = 4_096;
 
 const FOLDER: &str = "ceremonies";
 const JOINED: &str = "joined";
@@ -339,210 +323,6 @@ impl Ceremonies {
         Ok(())
     }
 
-    /// Asks everybody who may have files of a ceremony, all at the same time. Says whether anything
-    /// new came.
-    async fn fetch_all(&self, fingerprint: Fingerprint) -> Result<bool, CeremoniesError> {
-        let roster = self.party.roster()?;
-        let now = self.party.ambient().now();
-        let (path, root) = (self.folder(fingerprint), self.root());
-        let taking_part = blocking(move || {
-            let ceremony = opened(&path, &root)?;
-            Ok(ceremony.map(|ceremony| ceremony.members().cloned().collect::<BTreeSet<_>>()))
-        })
-        .await?;
-        let asked: Vec<&Member> = roster
-            .roster()
-            .members
-            .iter()
-            .filter(|member| member.is_node() && member.id != *self.party.id())
-            .filter(|member| !member.is_suspended(now))
-            .filter(|member| match &taking_part {
-                Some(members) => members.contains(&member.id),
-                None => member.roles.keyholder.is_some(),
-            })
-            .collect();
-        let fetched = asked.iter().map(|peer| self.fetch(fingerprint, peer));
-        let fetched = futures_util::future::join_all(fetched).await;
-        let mut moved = false;
-        let mut away = Vec::new();
-        for (peer, outcome) in asked.into_iter().zip(fetched) {
-            match outcome {
-                Ok(new) => moved |= new > 0,
-                Err(Fetch::Peer(error)) => {
-                    tracing::debug!(peer = peer.id.as_str(), code = error.code(), "no files");
-                    // Who has not joined yet knows nothing of it.
-                    if error.code() != "CEREMONY_UNKNOWN" {
-                        away.push(peer.id.clone());
-                    }
-                }
-                Err(Fetch::Own(error)) => return Err(error),
-            }
-        }
-        self.note(fingerprint, |stand| stand.away = away);
-        Ok(moved)
-    }
-
-    /// Fetches what one peer has, and takes what of it holds. Says how much is new.
-    async fn fetch(&self, fingerprint: Fingerprint, peer: &Member) -> Result<usize, Fetch> {
-        let mut new = 0;
-        for _ in 0..PORTIONS {
-            let held = self.held(fingerprint).await?;
-            let reply = self.ask(fingerprint, peer, held).await?;
-            let more = reply.more;
-            let files: Vec<WireFile> = reply
-                .files
-                .into_iter()
-                .map(|file| WireFile {
-                    name: file.name,
-                    content: file.content,
-                })
-                .collect();
-            let taken = self.take(fingerprint, files).await?;
-            for (file, error) in taken.refused {
-                self.refuse(fingerprint, peer, file, &error).await?;
-            }
-            new += taken.new;
-            // A peer that has more and gives nothing new would be asked for ever.
-            if !more || taken.new == 0 {
-                break;
-            }
-        }
-        Ok(new)
-    }
-
-    async fn held(
-        &self,
-        fingerprint: Fingerprint,
-    ) -> Result<Vec<pb::HeldCeremonyFile>, CeremoniesError> {
-        let (path, root) = (self.folder(fingerprint), self.root());
-        blocking(move || {
-            let held = match opened(&path, &root)? {
-                Some(ceremony) => ceremony.held()?,
-                None => BTreeMap::new(),
-            };
-            let file = |(name, sha256): (String, Bytes32)| pb::HeldCeremonyFile {
-                name,
-                sha256: sha256.as_bytes().to_vec(),
-            };
-            Ok(held.into_iter().map(file).collect())
-        })
-        .await
-    }
-
-    async fn ask(
-        &self,
-        fingerprint: Fingerprint,
-        peer: &Member,
-        held: Vec<pb::HeldCeremonyFile>,
-    ) -> Result<pb::GetCeremonyFilesResponse, PeerError> {
-        let late = || PeerError::Late {
-            member: peer.id.to_string(),
-            seconds: PATIENCE.as_secs(),
-        };
-        let asking = async {
-            let channel = ask::channel(&self.party, peer).await?;
-            client!(CeremonyServiceClient<_>, channel)
-                .get_ceremony_files(pb::GetCeremonyFilesRequest {
-                    fingerprint: fingerprint.as_bytes().to_vec(),
-                    held,
-                })
-                .await
-                .map_err(|status| PeerError::Refused {
-                    member: peer.id.to_string(),
-                    refusal: status.into(),
-                })
-        };
-        let reply = tokio::time::timeout(PATIENCE, asking);
-        Ok(reply.await.map_err(|_| late())??.into_inner())
-    }
-
-    async fn take(
-        &self,
-        fingerprint: Fingerprint,
-        files: Vec<WireFile>,
-    ) -> Result<Taken, CeremoniesError> {
-        let _one_at_a_time = self.taking.lock().await;
-        let (path, root) = (self.folder(fingerprint), self.root());
-        let me = self.party.id().clone();
-        blocking(move || {
-            let mut laid = 0;
-            let ceremony = match opened(&path, &root)? {
-                Some(ceremony) => ceremony,
-                None => match receive(&path, &root, fingerprint, &files) {
-                    Ok(Some(ceremony)) => {
-                        laid = 1;
-                        ceremony
-                    }
-                    Ok(None) => return Ok(Taken::default()),
-                    Err(error @ CeremonyError::Folder { .. }) => return Err(error.into()),
-                    Err(error) => {
-                        return Ok(Taken {
-                            new: 0,
-                            refused: vec![("plan.json".to_owned(), error)],
-                        });
-                    }
-                },
-            };
-            let mut taken = ceremony.take(&me, files)?;
-            taken.new += laid;
-            Ok(taken)
-        })
-        .await
-    }
-
-    /// Remembers and records that a file was refused, once for each peer, file and reason.
-    async fn refuse(
-        &self,
-        fingerprint: Fingerprint,
-        peer: &Member,
-        file: String,
-        error: &CeremonyError,
-    ) -> Result<(), CeremoniesError> {
-        let fault = Fault {
-            peer: peer.id.clone(),
-            file,
-            code: error.code(),
-            message: error.to_string(),
-        };
-        let mut new = false;
-        self.note(fingerprint, |stand| {
-            new = !stand.faults.contains(&fault);
-            if new {
-                stand.faults.push(fault.clone());
-            }
-        });
-        if !new {
-            return Ok(());
-        }
-        tracing::warn!(
-            peer = peer.id.as_str(), file = fault.file, code = fault.code, %error,
-            "a file of a ceremony was refused"
-        );
-        let (leaf, _) = Leaf::new(
-            pb::Act::CeremonyFileRefused,
-            self.party.ambient(),
-            &pb::Outcome::default(),
-        )
-        .set(|entry| {
-            entry.peer = peer.id.to_string();
-            entry.reference = format!(
-                "ceremony={fingerprint} code={} file={}",
-                fault.code, fault.file
-            );
-        })
-        .finish();
-        let mut act = Act::alone(leaf);
-        act.debits.push(service::daily_debit(
-            &self.party,
-            peer,
-            "refused_ceremony_files",
-            1,
-            RECORDED_REFUSALS_PER_DAY,
-        ));
-        self.party.ledger().commit(act).await?;
-        Ok(())
-    }
-
     fn root(&self) -> TrustedRoot {
         self.party
             .with_trust(|trust: &TrustStore| trust.root().clone())
@@ -556,117 +336,6 @@ impl Ceremonies {
     fn note(&self, fingerprint: Fingerprint, change: impl FnOnce(&mut Stand)) {
         let mut stands = self.stands.lock().unwrap_or_else(PoisonError::into_inner);
         change(stands.entry(fingerprint).or_default());
-    }
-}
-
-/// Why nothing was fetched.
-enum Fetch {
-    Peer(PeerError),
-    Own(CeremoniesError),
-}
-
-impl From<PeerError> for Fetch {
-    fn from(error: PeerError) -> Self {
-        Self::Peer(error)
-    }
-}
-
-impl From<CeremoniesError> for Fetch {
-    fn from(error: CeremoniesError) -> Self {
-        Self::Own(error)
-    }
-}
-
-/// Gives a ceremony's files to those who take part in it.
-#[derive(Clone)]
-pub struct CeremonyDesk {
-    exchange: Exchange,
-    directory: Directory,
-}
-
-impl CeremonyDesk {
-    /// The desk of the node in `directory`.
-    #[must_use]
-    pub fn new(exchange: Exchange, directory: Directory) -> Self {
-        Self {
-            exchange,
-            directory,
-        }
-    }
-
-    async fn give(
-        &self,
-        caller: Member,
-        asked: pb::GetCeremonyFilesRequest,
-    ) -> Result<pb::GetCeremonyFilesResponse, Refusal> {
-        let party = &self.exchange.party;
-        party.house_rules().admit(&caller.id, None)?;
-        let malformed = |why: &str| Refusal::Malformed {
-            what: "ceremony",
-            why: why.to_owned(),
-        };
-        let fingerprint = Fingerprint::from_slice(&asked.fingerprint)
-            .ok_or_else(|| malformed("a fingerprint has 16 octets"))?;
-        if asked.held.len() > MOST_HELD {
-            return Err(malformed("no ceremony has so many files"));
-        }
-        let held: BTreeMap<String, Bytes32> = asked
-            .held
-            .into_iter()
-            .filter_map(|file| {
-                let sha256: [u8; 32] = file.sha256.try_into().ok()?;
-                Some((file.name, Bytes32::new(sha256)))
-            })
-            .collect();
-        let roster = party.roster()?;
-        let is_ombudsman = may_read(party, &roster, &caller).is_ok();
-        let path = self.directory.file(FOLDER).join(fingerprint.digits());
-        let root = party.with_trust(|trust: &TrustStore| trust.root().clone());
-        let me = party.id().clone();
-        let given = blocking(move || {
-            let ceremony = Ceremony::open(&path, &root)?;
-            let reader = if ceremony.has(&caller.id) {
-                Reader::Keyholder(&caller.id)
-            } else if is_ombudsman {
-                Reader::Ombudsman
-            } else {
-                return Err(CeremoniesError::Refusal(Refusal::RoleMissing {
-                    role: "keyholder of this ceremony",
-                }));
-            };
-            Ok(ceremony.give(&me, reader, &held)?)
-        })
-        .await;
-        let (files, more) = given.map_err(|error| match error {
-            CeremoniesError::Refusal(refusal) => refusal,
-            CeremoniesError::Ceremony(CeremonyError::NoCeremony { .. }) => Refusal::CeremonyUnknown,
-            error => {
-                tracing::error!(%error, ceremony = %fingerprint, "a ceremony's files cannot be given");
-                Refusal::Unavailable {
-                    reference: "ceremony".to_owned(),
-                }
-            }
-        })?;
-        let file = |file: WireFile| pb::CeremonyFile {
-            name: file.name,
-            content: file.content,
-        };
-        Ok(pb::GetCeremonyFilesResponse {
-            files: files.into_iter().map(file).collect(),
-            more,
-        })
-    }
-}
-
-#[tonic::async_trait]
-impl CeremonyService for CeremonyDesk {
-    async fn get_ceremony_files(
-        &self,
-        request: Request<pb::GetCeremonyFilesRequest>,
-    ) -> Result<Response<pb::GetCeremonyFilesResponse>, Status> {
-        let caller = self.exchange.caller(&request)?;
-        let given = self.give(caller, request.into_inner()).await?;
-        Ok(Response::new(given))
     }
 }
 

@@ -18,6 +18,7 @@ pub mod membership;
 mod metered;
 mod metrics;
 mod new_origin;
+mod openable;
 mod operator;
 pub mod otlp;
 mod pause;

@@ -26,6 +26,7 @@ use super::log_http::LogFiles;
 use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::metered::MeteredLayer;
 use super::metrics;
+use super::openable;
 use super::operator::{Operator, OperatorApi, cases};
 use super::otlp;
 use super::pause::pause;
@@ -495,6 +496,7 @@ pub async fn run(
         directory.path().to_owned(),
         stopped.clone(),
     ));
+    beside.spawn(openable::keep(Arc::clone(party), stopped.clone()));
     beside.spawn(retention::keep(
         Arc::clone(party),
         config.retention.clone(),

@@ -28,8 +28,8 @@ use crate::oprf::KeyShare;
 use crate::roster::{Bytes32, CoalitionKey, MemberId, TrustedRoster};
 use crate::vault::{self, DataKey, KeyWrapper, Place, VaultError};
 
-/// Octets of a share's record: the share, the public key, the base, the roster's version.
-const RECORD: usize = KeyShare::LENGTH + 32 + 32 + 4;
+/// Octets of a share's record: the share, the public key, the base, the roster's root version and version.
+const RECORD: usize = KeyShare::LENGTH + 32 + 32 + 4 + 4;
 
 /// Where a share comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,9 @@ pub struct Origin {
     /// Digest of the key as it was stated before ([`base_of`]), if the ceremony renewed its shares;
     /// nothing if it made a new key.
     pub base: Option<Bytes32>,
-    /// Version of the roster that the ceremony rested on.
-    pub roster_version: u32,
+    /// Place of the roster that the ceremony rested on: root version, then version, which begins anew
+    /// under other root keys.
+    pub roster_place: (u32, u32),
 }
 
 /// A share in the directory.
@@ -105,7 +106,9 @@ impl Identity {
                 .map_or([0; 32], |base| *base.as_bytes())
                 .as_ref(),
         );
-        record.extend_from_slice(&origin.roster_version.to_be_bytes());
+        let (root, version) = origin.roster_place;
+        record.extend_from_slice(&root.to_be_bytes());
+        record.extend_from_slice(&version.to_be_bytes());
         let row = name.row();
         let key = DataKey::generate(&mut ambient.rng());
         let wrapped = self
@@ -218,11 +221,12 @@ fn read_record(record: &[u8]) -> Option<(&[u8], Origin)> {
     let (share, rest) = record.split_at_checked(KeyShare::LENGTH)?;
     let (public_key, rest) = rest.split_first_chunk::<32>()?;
     let (base, rest) = rest.split_first_chunk::<32>()?;
+    let (root, rest) = rest.split_first_chunk::<4>()?;
     let version: &[u8; 4] = rest.try_into().ok()?;
     let origin = Origin {
         public_key: Bytes32::new(*public_key),
         base: (*base != [0; 32]).then_some(Bytes32::new(*base)),
-        roster_version: u32::from_be_bytes(*version),
+        roster_place: (u32::from_be_bytes(*root), u32::from_be_bytes(*version)),
     };
     Some((share, origin))
 }
@@ -248,7 +252,7 @@ impl KeptShare {
         }
         // Not newer than the one that the ceremony rested on: it knows nothing of what came of it.
         // A restored database has such a roster.
-        if roster.version() <= self.origin.roster_version {
+        if roster.place() <= self.origin.roster_place {
             return Verdict::Keep;
         }
         let Some(stated) = stated else {
@@ -410,7 +414,7 @@ mod tests {
             let origin = Origin {
                 public_key: Bytes32::new([1; 32]),
                 base: Some(Bytes32::new([2; 32])),
-                roster_version: 3,
+                roster_place: (1, 3),
             };
             identity
                 .save_share(&directory, &holding, &origin, &ambient)
@@ -426,7 +430,7 @@ mod tests {
         assert_eq!(kept.len(), 2);
         assert!(kept.iter().all(|share| !share.in_use));
         assert_eq!(kept[0].origin.base, Some(Bytes32::new([2; 32])));
-        assert_eq!(kept[0].origin.roster_version, 3);
+        assert_eq!(kept[0].origin.roster_place, (1, 3));
         let mut share = kept.remove(0);
         share.take_into_use().unwrap();
         let public = share.verifying_share().to_string();

@@ -202,8 +202,8 @@ impl Store {
 /// Leaf and part of a row; nothing for a row whose numbers were altered, which then is missing
 /// where it belongs.
 fn row_place(row: &Row) -> Option<(u64, EvidencePart)> {
-    // What the holder's own staff is shown of an answer is no evidence.
+    // What the holder's own staff is shown of an answer, and what is kept for a time, is no evidence.
     let part = EvidencePart::from_number(row.uint(1).ok()?)
-        .filter(|part| *part != EvidencePart::Review)?;
+        .filter(|part| ![EvidencePart::Review, EvidencePart::Inputs].contains(part))?;
     Some((row.uint(0).ok()?, part))
 }

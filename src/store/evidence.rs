@@ -23,6 +23,9 @@ pub enum EvidencePart {
     Review = 4,
     /// What an act brought into force, such as a roster.
     Document = 5,
+    /// What the elements of a blinded batch hid that no record holds; empty behind a leaf at which such
+    /// was opened. Destroyed after a time. Never served as it is.
+    Inputs = 6,
 }
 
 impl EvidencePart {
@@ -36,6 +39,7 @@ impl EvidencePart {
             3 => Some(Self::Seed),
             4 => Some(Self::Review),
             5 => Some(Self::Document),
+            6 => Some(Self::Inputs),
             _ => None,
         }
     }
@@ -89,6 +93,52 @@ impl Store {
             )
             .await?;
         self.open_evidence(leaf_index, part, &row, &items).map(Some)
+    }
+
+    /// Opens what a blinded batch can be opened with: its seed with the sources of its elements, or what
+    /// those hid. Nothing if it is not there, or is sealed under a token key of before.
+    ///
+    /// # Errors
+    /// If the database fails, or the evidence is damaged.
+    pub async fn batch_secret(
+        &self,
+        leaf_index: u64,
+        part: EvidencePart,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Some(kept) = self.evidence(leaf_index, part).await? else {
+            return Ok(None);
+        };
+        let at = row_key(leaf_index, part, None);
+        let place = place("evidence", secret_column(part), &at);
+        Ok(self.keys.token_key().open(place, &kept.envelope).ok())
+    }
+
+    /// Destroys what blinded batches hid, and what was opened of any, behind leaves before this one.
+    /// Tells behind how many leaves there was any.
+    ///
+    /// # Errors
+    /// If the database fails; nothing is then destroyed.
+    pub async fn forget_inputs_before(&self, leaf_index: u64) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin("forget-inputs").await?;
+        let counted = tx
+            .read_one(
+                "SELECT count(*) FROM evidence WHERE part = 6 AND leaf_index < $1",
+                values![leaf_index],
+            )
+            .await?;
+        let found = counted.map_or(Ok(0), |row| row.uint(0))?;
+        if found > 0 {
+            for sql in [
+                "UPDATE evidence_items SET data_key = NULL, sealed = NULL
+                 WHERE part = 1 AND leaf_index IN
+                     (SELECT leaf_index FROM evidence WHERE part = 6 AND leaf_index < $1)",
+                "DELETE FROM evidence WHERE part = 6 AND leaf_index < $1",
+            ] {
+                tx.run(sql, values![leaf_index]).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(found)
     }
 
     /// Reads one part of the evidence behind a leaf of a log that was given up.
@@ -207,8 +257,8 @@ impl Store {
         let (wrapped, sealed) = match part {
             // With a batch's seed its tokens can be made out of its evidence: it is sealed a second
             // time under the token key, as the tokens themselves are.
-            EvidencePart::Seed => {
-                let place = place("evidence", "seed", &at);
+            EvidencePart::Seed | EvidencePart::Inputs => {
+                let place = place("evidence", secret_column(part), &at);
                 let inner = self.keys.token_key().seal(place, &evidence.envelope, rng);
                 self.keys.seal_row_by("evidence", &at, &inner, rng)?
             }
@@ -274,6 +324,14 @@ pub(super) fn row_key(leaf_index: u64, part: EvidencePart, position: Option<u64>
         key.extend_from_slice(&position.to_be_bytes());
     }
     key
+}
+
+/// Where the second seal of a batch's secrets binds them to.
+fn secret_column(part: EvidencePart) -> &'static str {
+    match part {
+        EvidencePart::Inputs => "inputs",
+        _ => "seed",
+    }
 }
 
 fn place<'a>(table: &'a str, column: &'a str, row: &'a [u8]) -> Place<'a> {

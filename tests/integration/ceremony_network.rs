@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use wayhome::proto::exchange::{Act, LogEntry};
 
-use crate::coalition::{Coalition, MEMBERS};
+use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
+use crate::office::{ADMINISTRATOR, reason};
 use crate::process::{NodeProcess, PATIENCE, Said, run};
 
 /// Calls a ceremony for epoch 2 at a node; gives its fingerprint.
@@ -254,7 +255,7 @@ async fn who_takes_no_part_is_given_nothing_but_to_an_ombudsman_what_is_public()
     );
     let refusal = ask("de", digits.clone()).await.map(|files| names(&files));
     assert_eq!(refusal.unwrap_err(), "ROLE_MISSING");
-    let seen = ask(crate::coalition::OMBUDSMAN, digits).await.unwrap();
+    let seen = ask(OMBUDSMAN, digits).await.unwrap();
     assert_eq!(names(&seen), names(&to_pl));
     for wrong in [vec![7; 16], vec![7; 15], Vec::new()] {
         let expected = if wrong.len() == 16 {
@@ -265,4 +266,150 @@ async fn who_takes_no_part_is_given_nothing_but_to_an_ombudsman_what_is_public()
         let refusal = ask("pl", wrong).await.map(|files| names(&files));
         assert_eq!(refusal.unwrap_err(), expected);
     }
+}
+
+async fn fetch(directory: &Path, fingerprint: &str, into: &str) -> Said {
+    let arguments = ["--json", "ceremony", "fetch", "--from", "ua", "--expect"];
+    let mut arguments = arguments.to_vec();
+    arguments.extend([fingerprint, into]);
+    run(directory, &arguments).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ombudsman_fetches_what_is_public_and_checks_it_alone() {
+    let coalition = Coalition::start().await;
+    let [ua, pl, de] = MEMBERS.map(|id| coalition.path(id));
+    let office = coalition.path(OMBUDSMAN);
+    let own = office.join("ceremony");
+    let into = own.to_str().unwrap();
+    let fingerprint = call(&ua).await;
+    standing(&ua, &fingerprint, &[]).await;
+
+    // As far as it is: one of three has begun.
+    let said = fetch(&office, &fingerprint, into).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(own.join("round-1/ua.json").exists());
+    assert!(!own.join("round-1/pl.json").exists());
+    // Of another ceremony there is nothing, and nothing is laid.
+    let elsewhere = office.join("elsewhere");
+    let other = "0000-0000-0000-0000-0000-0000-0000-0000";
+    let said = fetch(&office, other, elsewhere.to_str().unwrap()).await;
+    assert_eq!(
+        said.object()["error"]["code"],
+        "CEREMONY_UNKNOWN",
+        "{said:?}"
+    );
+    assert!(!elsewhere.join("plan.json").exists());
+    let said = fetch(&office, &fingerprint[..9], into).await;
+    assert_eq!(said.object()["error"]["code"], "FINGERPRINT", "{said:?}");
+
+    for directory in [&pl, &de, &ua] {
+        standing(directory, &fingerprint, &["--wait"]).await;
+    }
+    let said = fetch(&office, &fingerprint, into).await;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    // What is encrypted to others is not there, and all of it is proved nevertheless.
+    assert!(!own.join("round-2").exists());
+    let checked = run(&office, &["--json", "ceremony", "status", "--verify", into]).await;
+    assert_eq!(checked.object()["verified"], true, "{checked:?}");
+}
+
+/// A node may have been given a roster that lies in no file of its directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_a_folder_the_newest_roster_that_the_node_was_given_counts() {
+    let mut coalition = Coalition::start().await;
+    let [ua, pl, _] = MEMBERS.map(|id| coalition.path(id));
+    let root = pl.join("root.note").display().to_string();
+    let of_before = pl.join("before.note");
+    std::fs::copy(pl.join("roster.note"), &of_before).unwrap();
+    coalition.roster.version = 2;
+    let mut members = coalition.roster.members.iter_mut();
+    let de = members.find(|member| member.id.as_str() == "de").unwrap();
+    // De has lost its directory, and another key.
+    de.encryption_key = Some(wayhome::roster::Bytes32::new([9; 32]));
+    coalition.publish_roster_at("pl");
+    coalition.roster_in_force("pl", 2).await;
+    crate::exchange::search_described(&coalition, "pl").await;
+    coalition.roster_in_force("ua", 2).await;
+    let filed = std::fs::read(ua.join("roster.note")).unwrap();
+    assert_eq!(filed, std::fs::read(&of_before).unwrap(), "no file told it");
+
+    let now = pl.join("roster.note");
+    for (roster, name, refused) in [
+        (&of_before, "old", Some("ROSTER_CHANGED")),
+        (&now, "new", None),
+    ] {
+        let folder = pl.join(name).display().to_string();
+        let roster = roster.display().to_string();
+        let terms = ["--json", "ceremony", "rotate", "--roster", &roster];
+        let mut arguments = terms.to_vec();
+        arguments.extend(["--root", &root, &folder]);
+        let called = run(&pl, &arguments).await.object();
+        let told = called["fingerprint"].as_str().unwrap();
+        let join = ["--json", "ceremony", "join", "--expect", told, &folder];
+        let said = run(&ua, &join).await;
+        match refused {
+            Some(code) => {
+                assert_eq!(said.code, Some(1), "{said:?}");
+                assert_eq!(said.object()["error"]["code"], code);
+                let told = said.object()["error"]["message"].to_string();
+                assert!(told.contains("DE (de)"), "{told}");
+            }
+            None => assert_eq!(said.code, Some(0), "{said:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ceremony_is_the_administrators_and_anyone_there_may_look() {
+    use wayhome::proto::operator as pb;
+    use wayhome::proto::operator::ceremony_service_client::CeremonyServiceClient;
+
+    let scene = crate::approval::Scene::set().await;
+    let rotate = || pb::CallCeremonyRequest {
+        procedure: "generate".to_owned(),
+        threshold: 2,
+        ..pb::CallCeremonyRequest::default()
+    };
+    let nobody = scene.coalition.operator("pl").await;
+    let called = CeremonyServiceClient::new(nobody)
+        .call_ceremony(rotate())
+        .await;
+    assert_eq!(reason(called), "SIGN_IN_NEEDED");
+    for person in ["anna", "auditor"] {
+        let called = CeremonyServiceClient::new(scene.pl.person(person).await)
+            .call_ceremony(rotate())
+            .await;
+        assert_eq!(reason(called), "ROLE_MISSING", "{person}");
+    }
+    let mut administrator = CeremonyServiceClient::new(scene.pl.person(ADMINISTRATOR).await);
+    let called = administrator.call_ceremony(rotate()).await.unwrap();
+    let fingerprint = called.into_inner().fingerprint;
+    for person in ["anna", "auditor"] {
+        let mut client = CeremonyServiceClient::new(scene.pl.person(person).await);
+        let joined = client
+            .join_ceremony(pb::JoinCeremonyRequest {
+                fingerprint: fingerprint.clone(),
+            })
+            .await;
+        assert_eq!(reason(joined), "ROLE_MISSING", "{person}");
+        let seen = client
+            .get_ceremony(pb::GetCeremonyRequest {
+                fingerprint: fingerprint.clone(),
+            })
+            .await
+            .unwrap();
+        let standing = seen.into_inner().standing.unwrap();
+        assert!(standing.has_plan && !standing.joined, "{person}");
+    }
+    let joined = administrator
+        .join_ceremony(pb::JoinCeremonyRequest {
+            fingerprint: fingerprint.clone(),
+        })
+        .await
+        .unwrap();
+    assert!(joined.into_inner().standing.unwrap().joined);
+    // Whose act it was stands in the log.
+    let leaves = recorded(&scene.coalition, "pl", Act::CeremonyJoined).await;
+    assert!(matches!(leaves.as_slice(), [leaf] if leaf.operator.len() == 16));
 }

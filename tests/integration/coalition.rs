@@ -159,7 +159,7 @@ impl Coalition {
         let origin = Origin {
             public_key,
             base: None,
-            roster_version: self.roster.version,
+            roster_place: (self.roster.root_version, self.roster.version),
         };
         for (id, share) in MEMBERS.iter().zip(shares) {
             let directory = Directory::new(self.path(id));

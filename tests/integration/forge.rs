@@ -110,6 +110,7 @@ impl<P: Payload + Clone> Draft<P> {
                 in_reply_to: Vec::new(),
                 items_root: commitment.root.to_vec(),
                 item_count: commitment.count,
+                roster_root_version: u64::from(roster.roster().root_version),
             },
             items: salted.into_iter().map(full).collect(),
             key: coalition.identity(from).signing.clone(),

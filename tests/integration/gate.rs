@@ -414,6 +414,11 @@ async fn what_a_header_says_is_held_against_clock_roster_and_addressee() {
             header.roster_version = 0;
             header.roster_digest = vec![9; 32];
         }),
+        // Of the same version under other root keys, where versions begin anew.
+        Box::new(|header| {
+            header.roster_root_version += 1;
+            header.roster_digest = vec![9; 32];
+        }),
     ] {
         let message = scene.lookup().header(change).sign();
         pb::LookupQuery::send(scene.channels["ua"].clone(), message)

@@ -7,6 +7,7 @@ mod attacks;
 mod audit;
 mod backup;
 mod bench;
+mod blinds;
 mod browser;
 mod bundle;
 mod cases;

@@ -148,6 +148,35 @@ async fn who_hears_of_a_newer_roster_asks_for_it() {
     }
 }
 
+/// The number of the new roster is that of the old one: what tells them apart is the root.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_of_a_roster_under_new_root_keys_asks_for_it_whatever_its_version() {
+    let mut coalition = Coalition::start().await;
+    let root = coalition.rotate_roots();
+    Directory::new(coalition.path("ua"))
+        .write_root(2, &root)
+        .unwrap();
+    coalition.publish_roster_at("ua");
+    take_files(&coalition, "ua").await;
+    // The others take its messages for what they are, and not for a split.
+    for answer in crate::exchange::search_described(&coalition, "ua").await {
+        assert_eq!(answer.error_message, "");
+    }
+    for id in ["pl", "de"] {
+        let taken = async {
+            loop {
+                let found = membership(&coalition, id).await;
+                if (found.root_version, found.roster_version) == (2, 1) {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), taken)
+            .await
+            .unwrap_or_else(|_| panic!("{id} did not ask"));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_off_has_the_newest_roster_before_it_answers() {
     let mut coalition = Coalition::start().await;

@@ -34,7 +34,7 @@ fn plant(coalition: &Coalition, id: &str) -> (PathBuf, String) {
     let origin = Origin {
         public_key,
         base: None,
-        roster_version: 0,
+        roster_place: (0, 0),
     };
     identity
         .save_share(&directory, &share.holding, &origin, &coalition.ambient)

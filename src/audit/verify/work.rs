@@ -80,9 +80,15 @@ impl<'a> Work<'a> {
             Some(resume) => (resume.frontier.clone(), resume.shape.clone()),
             None => Default::default(),
         };
+        let mut rosters = auditor.rosters.clone();
+        for (time_ms, note) in resume.iter().flat_map(|resume| resume.rosters.iter().rev()) {
+            // One that no root at hand has signed leaves open what was in force.
+            let roster = rosters.verify(note.as_bytes()).map(Arc::new);
+            rosters.came_into_force(*time_ms, roster);
+        }
         Self {
             auditor,
-            rosters: auditor.rosters.clone(),
+            rosters,
             member,
             reading,
             given_up,
@@ -114,6 +120,7 @@ impl<'a> Work<'a> {
         {
             // There is nothing to go on from: what is there now is read from its first leaf.
             self.tree = Tree::on(Frontier::new());
+            self.rosters = self.auditor.rosters.clone();
             self.shape = Shape::default();
             self.found.start = 0;
         }
@@ -465,9 +472,13 @@ impl<'a> Work<'a> {
         if let Some((place, fault)) = self.shape.evidence(index, entry, &insight) {
             self.find(place, fault);
         }
-        if let Some(roster) = &insight.roster {
-            self.rosters.learn(Arc::clone(roster));
-            self.in_force = Some(Arc::clone(roster));
+        if entry.act == pb::Act::RosterAdopted {
+            if let Some(roster) = &insight.roster {
+                self.rosters.learn(Arc::clone(roster));
+                self.in_force = Some(Arc::clone(roster));
+            }
+            self.rosters
+                .came_into_force(entry.time_ms, insight.roster.clone());
         }
         if let Some(reported) = &insight.reported {
             self.found.report(reported);
@@ -660,6 +671,12 @@ impl<'a> Work<'a> {
                 head: checkpoint.head(),
                 frontier: self.tree.frontier().clone(),
                 shape: self.shape.clone(),
+                rosters: self
+                    .rosters
+                    .in_log()
+                    .iter()
+                    .map(|(time_ms, roster)| (*time_ms, roster.note().to_owned()))
+                    .collect(),
             })
         } else {
             self.reading.last.and_then(|last| last.resume.clone())

@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use zeroize::Zeroizing;
 
+use super::opening::write_inputs;
 use super::{ELEMENT, PROOF};
 use crate::exchange::ask::{self, Asking, ask, client};
 use crate::exchange::message::{AnswerError, Outgoing, sign_query, to_wire};
@@ -22,7 +23,7 @@ use crate::roster::{Member, TrustedRoster};
 use crate::store::{Evidence, EvidencePart};
 
 /// What a blinded element stands for: kept sealed beside the batch's seed, so that an ombudsman can
-/// have single elements opened and traced to their source.
+/// have single elements opened and traced to their source ([`open_elements`](super::open_elements)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A record of this node's register, by its row.
@@ -36,9 +37,9 @@ const PIPELINE: usize = 3;
 
 /// How often a batch is asked anew when keyholders work under another state of the key than this
 /// node, as for a moment after its shares were renewed or an epoch was announced.
-const WAITS: u32 = 3;
+const WAITS: u32 = 5;
 
-/// How long is waited the first time; each time after that, twice as long.
+/// How long is waited the first time, unless a roster comes sooner; each time after that, twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// Makes coalition tokens for `inputs`, in their order, under `epoch`.
@@ -81,13 +82,16 @@ async fn one_batch(
     batch: &Arc<Batch>,
 ) -> Result<Vec<CoalitionToken>, PeerError> {
     let mut waits = 0;
+    let mut changes = party.trust_changes();
     loop {
+        changes.mark_unchanged();
         let roster = party.roster()?;
         let key = party.coalition_key(&roster, Some(epoch))?;
         let mut differs = false;
         match ask_any(party, &roster, &key, number, batch, &mut differs).await {
             Err(PeerError::TooFewKeyholders { .. }) if differs && waits < WAITS => {
-                tokio::time::sleep(FIRST_WAIT * 2_u32.pow(waits)).await;
+                let wait = FIRST_WAIT * 2_u32.pow(waits);
+                let _ = tokio::time::timeout(wait, changes.changed()).await;
                 waits += 1;
             }
             outcome => return outcome,
@@ -178,7 +182,7 @@ async fn ask_subset(
         .collect();
     let subset = key.subset(&identifiers).map_err(own)?;
     let seed = BatchSeed::generate(&mut party.ambient().rng());
-    let kept = kept_seed(&seed, &batch);
+    let kept = kept_secrets(&seed, &batch);
     let blinded = {
         let batch = Arc::clone(&batch);
         heavy(move || {
@@ -278,7 +282,7 @@ async fn ask_one(
     subset: &Subset,
     keyholder: &Member,
     elements: &[u8],
-    kept: Evidence,
+    kept: Vec<(EvidencePart, Evidence)>,
 ) -> Result<Came, PeerError> {
     let count = (elements.len() / ELEMENT) as u32;
     let payload = pb::EvaluationQuery {
@@ -294,7 +298,7 @@ async fn ask_one(
         ground: None,
         count,
         outcome: pb::Outcome::default(),
-        keep: vec![(EvidencePart::Seed, kept)],
+        keep: kept,
     };
     let is_self = keyholder.id == *party.id();
     let channel = if is_self {
@@ -343,10 +347,7 @@ async fn ask_one(
 
 /// Whether a message states that it was made under this very roster.
 fn states(header: Option<&pb::Header>, roster: &TrustedRoster) -> bool {
-    header.is_some_and(|header| {
-        header.roster_version == u64::from(roster.version())
-            && header.roster_digest == roster.digest().as_bytes()
-    })
+    header.is_some_and(|header| header.roster_digest == roster.digest().as_bytes())
 }
 
 /// Reads the one item of an answer to a batch of `count` elements.
@@ -379,9 +380,12 @@ pub fn read_evaluation(items: &[Zeroizing<Vec<u8>>], count: u32) -> Result<Evalu
     })
 }
 
-/// Seed and sources of a batch: 32 octets, then for each element the record's row (8 octets, 0 for
-/// a search).
-fn kept_seed(seed: &BatchSeed, batch: &[(Source, Zeroizing<Vec<u8>>)]) -> Evidence {
+/// What a batch can be opened with. Seed and sources: 32 octets, then for each element the record's row
+/// (8 octets, 0 for a search). And what the elements of searches hid, which nobody could derive again.
+fn kept_secrets(
+    seed: &BatchSeed,
+    batch: &[(Source, Zeroizing<Vec<u8>>)],
+) -> Vec<(EvidencePart, Evidence)> {
     let mut bytes = seed.as_bytes().to_vec();
     for (source, _) in batch {
         let row = match source {
@@ -390,7 +394,20 @@ fn kept_seed(seed: &BatchSeed, batch: &[(Source, Zeroizing<Vec<u8>>)]) -> Eviden
         };
         bytes.extend_from_slice(&row.to_be_bytes());
     }
-    Evidence::plain(bytes)
+    let mut kept = vec![(EvidencePart::Seed, Evidence::plain(bytes))];
+    let searched = (0..)
+        .zip(batch)
+        .filter(|(_, (source, _))| *source == Source::Search)
+        .map(|(position, (_, input))| (position, input.as_slice()));
+    let inputs = write_inputs(searched);
+    if !inputs.is_empty() {
+        let inputs = Evidence {
+            envelope: inputs,
+            items: Vec::new(),
+        };
+        kept.push((EvidencePart::Inputs, inputs));
+    }
+    kept
 }
 
 /// Runs group arithmetic where it keeps nobody waiting.

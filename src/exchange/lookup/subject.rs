@@ -13,6 +13,7 @@ use crate::records::{self, Record};
 use crate::vault::PersonalText;
 
 /// The coalition tokens of one child, by rule, with its presence mask.
+#[derive(Clone)]
 pub struct SubjectTokens {
     /// Which fields are known.
     pub presence: Presence,

@@ -183,7 +183,7 @@ impl Ceremony {
     /// What the party itself knows of the coalition must not speak against the ceremony; and the
     /// keys to which packages are sealed must be those of the newest roster.
     fn check_newest(&self, newest: &TrustedRoster) -> Result<(), CeremonyError> {
-        match newest.version().cmp(&self.roster.version()) {
+        match newest.place().cmp(&self.roster.place()) {
             Ordering::Less => return Ok(()),
             Ordering::Equal if newest.digest() == self.roster.digest() => return Ok(()),
             Ordering::Equal => {

@@ -267,7 +267,7 @@ impl Seat<'_> {
             let origin = Origin {
                 public_key: Bytes32::new(*key.public().as_bytes()),
                 base: self.ceremony.machines.stated.as_ref().map(base_of),
-                roster_version: plan.roster_version,
+                roster_place: self.ceremony.roster.place(),
             };
             let holding = Keyholding { epoch, share };
             self.identity

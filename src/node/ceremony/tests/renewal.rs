@@ -187,6 +187,19 @@ fn a_roster_that_may_be_older_than_a_share_or_states_another_key_destroys_none()
     for older in [&before, &between] {
         assert_eq!(renewed.verdict(&pl, older), Verdict::Keep);
     }
+    // Versions begin anew under other root keys: a low one may be later, and names others' shares.
+    let later = coalition.trusted(|roster| {
+        roster.root_version = 2;
+        roster.version = 1;
+        let key = roster.coalition_key.current.as_mut().unwrap();
+        let pl = key
+            .keyholders
+            .iter_mut()
+            .find(|keyholder| keyholder.member == pl);
+        let of_before = old.keyholder("pl").unwrap().verifying_share;
+        pl.unwrap().verifying_share = of_before;
+    });
+    assert_eq!(renewed.verdict(&pl, &later), Verdict::Destroy);
     // Signed by stolen keys: all shares of the epoch would be gone at once.
     let other_key = coalition.trusted(|roster| {
         roster.version += 1;

@@ -375,6 +375,13 @@ fn a_roster_of_the_past_does_not_bring_a_key_that_exists_again() {
     let error = join(&rekeyed).unwrap_err();
     assert_eq!(error.code(), "ROSTER_CHANGED");
     assert!(error.to_string().contains("Canada (ca)"), "{error}");
+    // Under other root keys versions begin anew: the newest roster then has no higher one.
+    let anew = coalition.trusted(|roster| {
+        roster.root_version = 2;
+        roster.remove(&id("ca")).unwrap();
+    });
+    let error = join(&anew).unwrap_err();
+    assert_eq!(error.code(), "ROSTER_CHANGED");
     let twin = coalition.trusted(|roster| roster.expires = Timestamp::from_unix(NOW + 1_000));
     assert_eq!(join(&twin).unwrap_err().code(), "EQUIVOCATION");
 }

@@ -143,11 +143,12 @@ CREATE INDEX probes_by_record ON probes (about_tag);
 CREATE TABLE evidence (
     leaf_index BIGINT NOT NULL,
     part       BIGINT NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review,
-                                          -- 5 document
+                                          -- 5 document, 6 what a batch hid
     data_key   BYTEA    NOT NULL,
     sealed     BYTEA    NOT NULL
 ) PARTITION BY HASH (leaf_index);
 CREATE INDEX evidence_for_review ON evidence (leaf_index) WHERE part = 4;
+CREATE INDEX evidence_to_forget ON evidence (leaf_index) WHERE part = 6;
 
 -- Their items, each under its own key, so that one can be erased alone.
 CREATE TABLE evidence_items (

@@ -144,12 +144,13 @@ CREATE INDEX probes_by_record ON probes (about_tag);
 CREATE TABLE evidence (
     leaf_index INTEGER NOT NULL,
     part       INTEGER NOT NULL,          -- 0 query, 1 answer, 2 opening, 3 seed, 4 review,
-                                          -- 5 document
+                                          -- 5 document, 6 what a batch hid
     data_key   BLOB    NOT NULL,
     sealed     BLOB    NOT NULL,
     PRIMARY KEY (leaf_index, part)
 ) WITHOUT ROWID;
 CREATE INDEX evidence_for_review ON evidence (leaf_index) WHERE part = 4;
+CREATE INDEX evidence_to_forget ON evidence (leaf_index) WHERE part = 6;
 
 -- Their items, each under its own key, so that one can be erased alone.
 CREATE TABLE evidence_items (
