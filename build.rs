@@ -25,6 +25,7 @@ const PROTOS: &[&str] = &[
     "wayhome/operator/v1/policy.proto",
     "wayhome/operator/v1/requests.proto",
     "wayhome/operator/v1/accounts.proto",
+    "wayhome/operator/v1/sign_in.proto",
     "wayhome/operator/v1/keys.proto",
     "wayhome/operator/v1/backup.proto",
     "wayhome/operator/v1/cases.proto",

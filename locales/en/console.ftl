@@ -647,3 +647,75 @@ needs-granted = told at once
 needs-one_approval = one person approves
 needs-two_approvals = two people approve
 needs-refused = not told
+
+console-own-account = How you sign in:
+ways-provider = Sign in with { $provider }
+ways-provider-title = Signing in elsewhere
+ways-provider-declined = The identity provider did not sign you in. Try again, or sign in with password and code.
+ways-passkey = Sign in with a passkey
+ways-passkey-title = Sign in with a passkey
+ways-passkey-text = A passkey is a key on your phone, computer or security key that opens with a finger, a face or a PIN. It needs a browser that knows passkeys and lets scripts run; without one, sign in with password and code.
+ways-passkey-failed = No passkey was given. Try again, or sign in with password and code.
+ways-password = Sign in with password and code
+ways-unknown-title = Nobody here is linked to you
+ways-unknown = The identity provider knows you, but no account of this console is linked to you. Give the identifier below to your administrator, who can link it to your account.
+ways-subject = Identifier at the identity provider
+account-title = How you sign in
+account-text = Beside password and code you can sign in with a passkey, which is quicker and cannot be given away by mistake.
+account-passkeys = Your passkeys
+account-passkeys-none = You have no passkey.
+account-passkey-nameless = Passkey without a name
+account-passkey-remove = Remove { $name }
+account-passkey-new = A new passkey
+account-passkey-note = A passkey is good for the name under which you call this console now. Making one needs a browser that knows passkeys and lets scripts run.
+account-passkey-label = What you call it
+account-passkey-label-hint = For instance: my phone
+account-passkey-add = Make a passkey
+account-passkey-failed = The browser made no passkey. It may have one already, or passkeys need the console's name in place of a number in the address.
+people-link-title = Signing in with { $provider }
+people-link-hint = Whoever signs in there and has no account sees their identifier, and gives it to you. Empty: the account is not linked.
+problem-PASSKEY_REFUSED = The passkey does not hold. Try again, or sign in with password and code.
+problem-PASSKEY_HOST = Passkeys are good for a name, not for an address of numbers. Call the console by its name.
+problem-PASSKEY_COUNT = You have ten passkeys, which is the most. Remove one first.
+problem-CHALLENGE_OLD = The page is older than ten minutes, or was used already. Try again.
+problem-NO_PROVIDER = No identity provider is set for this console.
+problem-PROVIDER_UNREACHABLE = The identity provider cannot be asked at the moment. Try again later, or sign in with password and code.
+problem-PROVIDER_TICKET = This sign-in was not begun in this browser, is older than ten minutes, or was used already. Begin again.
+problem-PROVIDER_REFUSED = What the identity provider said does not hold, so nobody was signed in. Your administrator finds the reason in the node's messages.
+problem-LINK_TAKEN = Another account is linked to this identifier.
+problem-SUBJECT = An identifier has 1 to 255 letters, digits and signs, without spaces.
+inbox-reason = Why it is denied
+inbox-reason-hint = Only for a denial. The asking member is told this and nothing else; nothing of it may say anything about the child.
+inbox-reason-none = Say nothing
+denial-purpose_unclear = It is not clear why the stated purpose needs it
+denial-ground_insufficient = The stated legal ground does not permit it here
+denial-too_much = It asks for more than it needs
+denial-other_way = It has to be asked in another way, such as through an authority or a court
+told-denied = Why fields were denied
+event-approved = Approved
+event-released_alone = Released alone
+event-denied = Denied
+event-review_due = The release by one person is still to be reviewed
+event-upheld = The release was found right
+event-not_upheld = The release was found wrong
+event-expired = Its time has passed
+event-taken_back = The asking member took it back
+event-withdrawn = Withdrawn, with what was told
+event-erased = The record, or its ground, is gone
+inbox-no-rule = No rule permits it
+inbox-rules = By the rule { $rules }
+audit-growth = How the log grew
+audit-growth-words = From { $first } to { $last } entries in { $days ->
+    [one] { $days } day
+   *[other] { $days } days
+}.
+home-searches = Searches day by day
+home-searches-words = In { $days ->
+    [one] { $days } day
+   *[other] { $days } days
+}: { $ours } queries of ours (blue), { $theirs } answered for other members (green).
+home-disclosures = What was told, day by day
+home-disclosures-words = In { $days ->
+    [one] { $days } day
+   *[other] { $days } days
+}: { $ours } answers of other members to us (blue), { $theirs } answers of ours to them (green).

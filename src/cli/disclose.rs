@@ -305,6 +305,7 @@ fn asked_object(asked: &Asked) -> Value {
         "no_onward_transfer": asked.no_onward_transfer,
         "case": asked.case_reference,
         "retain_until": asked.retain_until,
+        "denial_reason": asked.denial_reason,
     })
 }
 
@@ -319,6 +320,12 @@ fn told(context: &Context, answer: &DiscloseResponse) {
     }
     for name in &answer.withheld {
         output.say(format_args!("{name}: withheld"));
+    }
+    if !answer.denial_reason.is_empty() {
+        output.say(format_args!(
+            "The holder's people denied fields: {}.",
+            answer.denial_reason.replace('_', " ")
+        ));
     }
     if !granted.is_empty() {
         output.say(format_args!(
@@ -348,6 +355,7 @@ fn object(answer: &DiscloseResponse) -> Value {
             "legal_basis": answer.legal_basis,
             "no_onward_transfer": answer.no_onward_transfer,
         },
+        "denial_reason": answer.denial_reason,
         "holder_leaf_index": answer.holder_leaf_index,
     })
 }

@@ -67,6 +67,9 @@ struct DecideArgs {
     /// Release at once and alone, where the policy allows it. It is reported, and reviewed afterwards.
     #[arg(long)]
     break_glass: bool,
+    /// Why it is denied; the asking member is told.
+    #[arg(long, value_parser = ["purpose_unclear", "ground_insufficient", "too_much", "other_way"])]
+    reason: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -197,6 +200,9 @@ async fn decide(
             "--break-glass releases: a denial needs nobody else",
         ));
     }
+    if args.reason.is_some() && approve {
+        return Err(CliError::input("USAGE", "--reason says why it is denied"));
+    }
     let decision = Some(Decision {
         request: args.request,
         digest: args.digest,
@@ -210,7 +216,10 @@ async fn decide(
         };
         client.approve_request(request).await?.into_inner().decided
     } else {
-        let request = DenyRequestRequest { decision };
+        let request = DenyRequestRequest {
+            decision,
+            reason: args.reason.unwrap_or_default(),
+        };
         client.deny_request(request).await?.into_inner().decided
     };
     decided_on(context, decided);

@@ -68,6 +68,8 @@ pub struct Visit {
     pub browser: String,
     /// The path.
     pub here: String,
+    /// Scheme, host and port under which the browser calls the console.
+    pub origin: String,
     /// From where.
     pub remote: IpAddr,
 }
@@ -193,6 +195,7 @@ async fn admit(console: Arc<Console>, mut request: Request, next: Next) -> Respo
         secret: token.unwrap_or_else(|| browser.clone()),
         browser: browser.clone(),
         here: request.uri().path().to_owned(),
+        origin: origin(&console, request.headers()),
         remote,
         console,
     };
@@ -248,6 +251,16 @@ fn host(value: &str) -> &str {
         Some(at) if !value[at..].contains(']') => &value[..at],
         _ => value,
     }
+}
+
+/// Under what a browser calls the console. The host is one of the console's: others were refused.
+fn origin(console: &Console, headers: &HeaderMap) -> String {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let scheme = if console.tls { "https" } else { "http" };
+    format!("{scheme}://{host}")
 }
 
 fn is_ours(console: &Console, headers: &HeaderMap) -> bool {

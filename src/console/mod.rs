@@ -14,6 +14,7 @@
 //! helps.
 
 mod assets;
+mod chart;
 mod forms;
 mod frame;
 mod gate;

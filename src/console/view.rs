@@ -153,10 +153,32 @@ pub struct Form {
     pub buttons: Vec<Button>,
     /// Whether a file is sent with it.
     pub file: bool,
+    /// What a script asks the browser for before it is sent. Without a script it is not shown.
+    pub asks: Option<Asks>,
+    /// What is said if the browser does not give it.
+    pub failed: String,
     /// Filled in when the page is written.
     pub seal: String,
     /// Filled in when the page is written.
     pub once: String,
+}
+
+/// What a browser is asked for by a script.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// To sign with a passkey.
+    Passkey,
+    /// To make a passkey.
+    NewPasskey,
+}
+
+impl Asks {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Passkey => "get",
+            Self::NewPasskey => "create",
+        }
+    }
 }
 
 /// A button.
@@ -508,6 +530,8 @@ impl Form {
             fields: Vec::new(),
             buttons: Vec::new(),
             file: false,
+            asks: None,
+            failed: String::new(),
             seal: String::new(),
             once: String::new(),
         }
@@ -524,6 +548,15 @@ impl Form {
     #[must_use]
     pub fn heading(mut self, heading: impl Into<String>) -> Self {
         self.heading = Some(heading.into());
+        self
+    }
+
+    /// Before it is sent a script asks the browser for something; `failed` is said if it does not give
+    /// it.
+    #[must_use]
+    pub fn asks(mut self, asks: Asks, failed: impl Into<String>) -> Self {
+        self.asks = Some(asks);
+        self.failed = failed.into();
         self
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::accounts::ProviderConfig;
 use super::backup::BackupConfig;
 use super::database::DatabaseAddress;
 use super::directory::{Directory, DirectoryError};
@@ -67,6 +68,9 @@ pub struct Config {
     /// What the node tells the machine's own collectors.
     #[serde(default, skip_serializing_if = "TelemetrySettings::is_default")]
     pub telemetry: TelemetrySettings,
+    /// Where the member's own people sign in otherwise; they do not if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_provider: Option<ProviderConfig>,
 }
 
 /// `[console]` of `node.toml`: where the member's own people work with a browser.
@@ -196,6 +200,7 @@ impl Config {
             tls: TlsSettings::default(),
             limits: Limits::default(),
             telemetry: TelemetrySettings::default(),
+            identity_provider: None,
         }
     }
 
@@ -268,6 +273,14 @@ mod tests {
                 certificate: Some("console.crt".into()),
                 key: Some("console.key".into()),
                 hosts: vec!["wayhome.example.org".to_owned()],
+            }),
+            identity_provider: Some(ProviderConfig {
+                name: "Ministry".to_owned(),
+                issuer: "https://id.example.org".to_owned(),
+                client_id: "wayhome".to_owned(),
+                client_secret: Some("idp.secret".into()),
+                ca: None,
+                acr: vec!["mfa".to_owned()],
             }),
             tls: TlsSettings {
                 post_quantum: PostQuantum::Required,

@@ -37,6 +37,7 @@ mod supervisor;
 mod tap;
 mod tending;
 pub mod tls;
+mod web;
 pub mod webhook;
 mod witness;
 mod witness_run;

@@ -2,6 +2,7 @@
 //! the node's user can open.
 
 mod accounts;
+mod activity;
 mod backup;
 pub(super) mod cases;
 mod ceremony;
@@ -18,6 +19,7 @@ mod register;
 mod requests;
 mod review;
 mod search;
+mod sign_in;
 mod status;
 
 use std::collections::HashMap;
@@ -34,6 +36,7 @@ use tonic::service::{Interceptor, Routes};
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 
+use super::accounts::Ways;
 use super::ceremonies::Ceremonies;
 use super::keys::KeyKeeper;
 use super::membership::Membership;
@@ -57,6 +60,7 @@ use crate::proto::operator::register_search_service_server::RegisterSearchServic
 use crate::proto::operator::request_service_server::RequestServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
+use crate::proto::operator::sign_in_service_server::SignInServiceServer;
 use crate::records::{Column, ReadingRules, Record, RecordRef};
 use crate::store::StoreError;
 
@@ -73,8 +77,10 @@ pub struct Operator {
     ceremonies: Arc<Ceremonies>,
     stopped: watch::Receiver<bool>,
     keeper: Arc<KeyKeeper>,
+    ways: Arc<Ways>,
     /// One search for the whole register at a time.
     searching: Arc<tokio::sync::Mutex<()>>,
+    counted: Arc<tokio::sync::Mutex<activity::Activity>>,
 }
 
 impl Operator {
@@ -88,6 +94,7 @@ impl Operator {
         directory: Directory,
         stopped: watch::Receiver<bool>,
         keeper: Arc<KeyKeeper>,
+        ways: Arc<Ways>,
     ) -> Self {
         Self {
             party,
@@ -97,7 +104,9 @@ impl Operator {
             directory,
             stopped,
             keeper,
+            ways,
             searching: Arc::default(),
+            counted: Arc::default(),
         }
     }
 
@@ -124,6 +133,7 @@ impl Operator {
         .add_service(PolicyServiceServer::new(self.clone()))
         .add_service(RequestServiceServer::new(self.clone()))
         .add_service(AccountServiceServer::new(self.clone()))
+        .add_service(SignInServiceServer::new(self.clone()))
         .add_service(CaseServiceServer::new(self.clone()))
         .add_service(CeremonyServiceServer::new(self.clone()))
         .add_service(KeyServiceServer::new(self.clone()))

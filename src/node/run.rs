@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
-use super::accounts;
+use super::accounts::{self, Ways};
 use super::ceremonies::{Ceremonies, CeremonyDesk};
 use super::config::{Config, ConfigError};
 use super::directory::{Directory, DirectoryError, DirectoryLock};
@@ -469,6 +469,7 @@ pub async fn run(
         directory.clone(),
         stopped.clone(),
         keeper,
+        Arc::new(Ways::new(config, &directory)),
     );
     let api = OperatorApi::new(operator.clone());
     beside.spawn(ceremonies.go_on(stopped.clone()));

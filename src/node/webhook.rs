@@ -208,7 +208,11 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     )
 }
 
-fn client_config(trust: Option<&Path>) -> Result<ClientConfig, WebhookError> {
+/// How a server is trusted: by the certificates of a PEM file, or by the system's.
+///
+/// # Errors
+/// If there are none.
+pub(super) fn client_config(trust: Option<&Path>) -> Result<ClientConfig, WebhookError> {
     let mut roots = RootCertStore::empty();
     match trust {
         Some(path) => {

@@ -31,6 +31,9 @@ pub struct SessionRow {
     pub began_ms: u64,
     /// When it was last used, in milliseconds since 1970.
     pub used_ms: u64,
+    /// When the person proved by two factors who they are, in milliseconds since 1970; 0 if that is
+    /// not known.
+    pub proved_ms: u64,
 }
 
 impl Store {
@@ -157,13 +160,14 @@ impl Store {
 
     pub(super) async fn put_session(tx: &mut Tx, session: &SessionRow) -> Result<(), StoreError> {
         tx.run(
-            "INSERT INTO sessions (token_hash, account_id, began_ms, used_ms)
-             VALUES ($1, $2, $3, $4)",
+            "INSERT INTO sessions (token_hash, account_id, began_ms, used_ms, proved_ms)
+             VALUES ($1, $2, $3, $4, $5)",
             values![
                 session.token_hash,
                 session.account_id,
                 session.began_ms,
-                session.used_ms
+                session.used_ms,
+                session.proved_ms
             ],
         )
         .await?;
@@ -193,7 +197,7 @@ impl Store {
         self.db
             .read_one(
                 "read-session",
-                "SELECT account_id, began_ms, used_ms FROM sessions WHERE token_hash = $1",
+                "SELECT account_id, began_ms, used_ms, proved_ms FROM sessions WHERE token_hash = $1",
                 values![*token_hash],
             )
             .await?
@@ -203,6 +207,7 @@ impl Store {
                     account_id: row.array(0)?,
                     began_ms: row.uint(1)?,
                     used_ms: row.uint(2)?,
+                    proved_ms: row.uint(3)?,
                 })
             })
             .transpose()

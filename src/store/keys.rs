@@ -71,6 +71,8 @@ pub enum TagKind {
     Filter,
     /// A party and a mark of the index.
     Mark,
+    /// What a browser is given to bring back: a challenge, a state.
+    Ticket,
 }
 
 impl StoreKeys {

@@ -325,8 +325,34 @@ async fn a_field_that_waits_and_that_the_record_lacks_ends_like_one_that_was_den
         let told = scene.poll(request).await;
         assert_eq!(told.state, "refused");
         assert_eq!((told.granted.len(), told.withheld.len()), (0, 2));
-        assert!(told.waiting.is_empty());
+        assert!(told.waiting.is_empty() && told.denial_reason.is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_asking_member_is_told_why_people_denied_and_of_no_field() {
+    let scene = Scene::set().await;
+    let fields = ["current_carer", "family_name", "current_place"];
+    let asked = scene.ask(&fields).await;
+    let request = at_holder(&asked);
+    let pl = &scene.pl;
+    let wrong = pl.deny_because("anna", &request, "his father is known");
+    assert_eq!(reason(wrong.await), "REASON");
+    assert_eq!(pl.inbox("anna").await, std::slice::from_ref(&request));
+    let denied = pl.deny_because("anna", &request, "too_much").await;
+    assert!(denied.is_ok());
+    assert!(pl.inbox("anna").await.is_empty());
+    let told = scene.poll(&asked.request).await;
+    assert_eq!(told.denial_reason, "too_much");
+    // The node that asked keeps it, and the holder's people see it.
+    let mut ours = scene.ua.disclosures("worker").await;
+    let kept = ours.show_asked(pb::ShowAskedRequest {
+        request: asked.request.clone(),
+    });
+    let kept = kept.await.unwrap().into_inner().asked.unwrap();
+    assert_eq!(kept.denial_reason, "too_much");
+    let history = pl.show("anna", &request).await.history;
+    assert!(history[0].ends_with("(too_much)"), "{history:?}");
 }
 
 #[tokio::test]

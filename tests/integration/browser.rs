@@ -245,6 +245,21 @@ impl Tab {
         .await;
     }
 
+    /// Gives the window an authenticator of its own, whose person agrees to everything.
+    pub async fn authenticator(&self) {
+        self.call("WebAuthn.enable", json!({})).await;
+        let options = json!({
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": true,
+            "hasUserVerification": true, "isUserVerified": true,
+            "automaticPresenceSimulation": true,
+        });
+        self.call(
+            "WebAuthn.addVirtualAuthenticator",
+            json!({"options": options}),
+        )
+        .await;
+    }
+
     /// Lets scripts of pages run, or not.
     pub async fn scripts(&self, run: bool) {
         self.scripts.store(run, Ordering::Release);

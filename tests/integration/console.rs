@@ -8,14 +8,14 @@ use crate::office::{ADMINISTRATOR, Office, PASSWORD};
 use crate::process::PATIENCE;
 
 /// An answer.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Vec<&str> {
+    pub fn header(&self, name: &str) -> Vec<&str> {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -25,7 +25,7 @@ impl Answer {
     }
 
     /// Cookies as a browser sends them back.
-    fn cookies(&self) -> String {
+    pub fn cookies(&self) -> String {
         let cookies: Vec<&str> = self
             .header("set-cookie")
             .into_iter()
@@ -35,7 +35,7 @@ impl Answer {
     }
 
     /// The seal of the page's first form in its content.
-    fn seal(&self) -> String {
+    pub fn seal(&self) -> String {
         let main = self.body.split("<main").nth(1).unwrap();
         let after = main.split("name=\"seal\" value=\"").nth(1).unwrap();
         after.split('"').next().unwrap().to_owned()
@@ -43,13 +43,13 @@ impl Answer {
 }
 
 /// A client that sends what it is told.
-struct Client {
+pub struct Client {
     host: String,
-    cookies: String,
+    pub cookies: String,
 }
 
 impl Client {
-    fn new(coalition: &Coalition, member: &str) -> Self {
+    pub fn new(coalition: &Coalition, member: &str) -> Self {
         let url = coalition.console(member);
         Self {
             host: url.strip_prefix("http://").unwrap().to_owned(),
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.get_with(path, &format!("host: {}\r\n", self.host))
             .await
     }
@@ -91,19 +91,30 @@ impl Client {
         .await
     }
 
-    async fn post(&self, path: &str, body: &str, headers: &str) -> Answer {
+    pub async fn post(&self, path: &str, body: &str, headers: &str) -> Answer {
+        let kind = "content-type: application/x-www-form-urlencoded\r\n";
+        self.post_with(path, body, &format!("{headers}{kind}"))
+            .await
+    }
+
+    /// Sends a body of another kind.
+    pub async fn post_as(&self, path: &str, body: &str, kind: &str) -> Answer {
+        self.post_with(path, body, &format!("content-type: {kind}\r\n"))
+            .await
+    }
+
+    async fn post_with(&self, path: &str, body: &str, headers: &str) -> Answer {
         let (host, cookies) = (&self.host, &self.cookies);
         self.send(format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\ncookie: {cookies}\r\n{headers}\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\
-             connection: close\r\n\r\n{body}",
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
             body.len()
         ))
         .await
     }
 
     /// Signs in and keeps the session.
-    async fn sign_in(&mut self, coalition: &Coalition, office: &Office, name: &str) -> Answer {
+    pub async fn sign_in(&mut self, coalition: &Coalition, office: &Office, name: &str) -> Answer {
         let page = self.get("/sign-in").await;
         if self.cookies.is_empty() {
             self.cookies = page.cookies();

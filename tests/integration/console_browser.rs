@@ -196,6 +196,73 @@ async fn a_child_is_searched_for_and_two_people_decide_what_is_told() {
     look(&worker, "audit-checked").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_signs_in_with_a_passkey_of_their_browser() {
+    let Some(stage) = Stage::set().await else {
+        return;
+    };
+    let people: [(&str, &[&str]); 1] = [("worker", &["caseworker"])];
+    let office = Office::found(&stage.coalition, "ua", &people).await;
+    stage.clock.advance_ms(30_000);
+    // Browsers give passkeys to names: this machine's is one.
+    let ua = stage
+        .coalition
+        .console("ua")
+        .replace("127.0.0.1", "localhost");
+    let tab = stage.browser.window().await;
+    tab.authenticator().await;
+    let type_in = async || {
+        tab.go(&format!("{ua}/sign-in")).await;
+        tab.fill("name", "worker").await;
+        tab.fill("password", PASSWORD).await;
+        tab.fill("code", &office.code(&stage.coalition, "worker"))
+            .await;
+        tab.press("Sign in").await;
+    };
+    type_in().await;
+    tab.follow("How you sign in").await;
+    assert!(tab.text().await.contains("You have no passkey"));
+    tab.fill("label", "My <phone>").await;
+    tab.press("Make a passkey").await;
+    let text = tab.text().await;
+    assert!(text.contains("Remove My <phone>"), "{text}");
+    look_in_both(&tab, "account").await;
+    tab.press("Sign out").await;
+
+    tab.go(&format!("{ua}/sign-in")).await;
+    look_in_both(&tab, "sign-in-passkey").await;
+    tab.press("Sign in with a passkey").await;
+    assert_eq!(tab.title().await, "What waits for you");
+    // The page of the challenge that was used is good for nothing more.
+    tab.go(&format!("{ua}/sign-in/passkey")).await;
+    look_in_both(&tab, "passkey").await;
+    tab.scripts(false).await;
+    tab.go(&format!("{ua}/sign-in/passkey")).await;
+    let text = tab.text().await;
+    assert!(text.contains("Sign in with password and code"), "{text}");
+    assert!(!text.contains("No passkey was given"), "{text}");
+    tab.scripts(true).await;
+
+    // A passkey counts as a sign-in of the last minutes: it may be removed by it, and is then good for
+    // nothing, though the browser still has it.
+    stage.clock.advance_ms(6 * 60_000);
+    tab.go(&format!("{ua}/account")).await;
+    tab.press("Remove My <phone>").await;
+    assert_eq!(tab.title().await, "Sign in once more");
+    tab.press("Sign in with a passkey").await;
+    assert!(tab.text().await.contains("What you typed is here again"));
+    tab.press("Remove My <phone>").await;
+    assert!(tab.text().await.contains("You have no passkey"));
+    tab.press("Sign out").await;
+    tab.go(&format!("{ua}/sign-in")).await;
+    tab.press("Sign in with a passkey").await;
+    let text = tab.text().await;
+    assert!(text.contains("The passkey does not hold"), "{text}");
+    stage.clock.advance_ms(30_000);
+    type_in().await;
+    assert_eq!(tab.title().await, "What waits for you");
+}
+
 async fn import(worker: &Tab, stage: &Stage) {
     let file = stage.coalition.path("ua").join("register.csv");
     std::fs::write(&file, REGISTER).unwrap();

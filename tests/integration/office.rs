@@ -11,6 +11,7 @@ use wayhome::proto::operator::account_service_client::AccountServiceClient;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::record_service_client::RecordServiceClient;
 use wayhome::proto::operator::request_service_client::RequestServiceClient;
+use wayhome::proto::operator::sign_in_service_client::SignInServiceClient;
 
 use crate::coalition::Coalition;
 use crate::forge::refusal;
@@ -127,6 +128,11 @@ impl Office {
         AccountServiceClient::new(self.person(name).await)
     }
 
+    /// Passkeys and the identity provider, as a person.
+    pub async fn ways(&self, name: &str) -> SignInServiceClient<OperatorChannel> {
+        SignInServiceClient::new(self.person(name).await)
+    }
+
     /// The inbox, as a person.
     pub async fn requests(&self, name: &str) -> RequestServiceClient<OperatorChannel> {
         RequestServiceClient::new(self.person(name).await)
@@ -197,12 +203,23 @@ impl Office {
 
     /// A person denies what waits, as they see it now.
     pub async fn deny(&self, name: &str, request: &str) -> Result<pb::RequestSummary, Status> {
+        self.deny_because(name, request, "").await
+    }
+
+    /// A person denies what waits, as they see it now, and says why.
+    pub async fn deny_because(
+        &self,
+        name: &str,
+        request: &str,
+        reason: &str,
+    ) -> Result<pb::RequestSummary, Status> {
         let digest = self.show(name, request).await.digest;
         let decided = self
             .requests(name)
             .await
             .deny_request(pb::DenyRequestRequest {
                 decision: decision(request, &digest, &[]),
+                reason: reason.to_owned(),
             })
             .await?;
         Ok(decided.into_inner().decided.unwrap().summary.unwrap())

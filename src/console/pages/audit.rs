@@ -1,9 +1,10 @@
 //! How the node's own log stands, and what was found out.
 
+use crate::console::chart;
 use crate::console::forms::{At, Done, FormPage, Sent};
 use crate::console::gate::Visit;
 use crate::console::problem::{Problem, Stop};
-use crate::console::view::{Block, Cell, Form, Page, Table, Tone};
+use crate::console::view::{Block, Cell, Form, Page, Picture, Table, Tone};
 use crate::console::words;
 use crate::proto::operator as pb;
 use crate::proto::operator::log_service_client::LogServiceClient;
@@ -22,6 +23,84 @@ fn outcome(checked: &pb::CheckLogResponse) -> (Tone, &'static str) {
     }
 }
 
+/// What went on, day by day.
+///
+/// # Errors
+/// What the node says.
+pub async fn activity(visit: &Visit) -> Result<Vec<pb::ActivityDay>, Problem> {
+    Ok(LogServiceClient::new(visit.api())
+        .get_activity(pb::GetActivityRequest {})
+        .await?
+        .into_inner()
+        .days)
+}
+
+fn ends(visit: &Visit, days: &[pb::ActivityDay]) -> [String; 2] {
+    let day = |day: Option<&pb::ActivityDay>| {
+        day.map_or_else(String::new, |day| {
+            words::date(visit.lang, &words::machine_moment(day.day_ms))
+        })
+    };
+    match days {
+        [one] => [day(Some(one)), String::new()],
+        _ => [day(days.first()), day(days.last())],
+    }
+}
+
+fn picture(visit: &Visit, id: &str, svg: String, numbers: &[(&'static str, u64)]) -> Block {
+    let numbers: Vec<(&'static str, crate::locale::Arg)> = numbers
+        .iter()
+        .map(|(name, number)| (*name, (*number).into()))
+        .collect();
+    Block::Picture(Picture {
+        title: visit.text(id),
+        svg,
+        alternative: visit.lang.with(&format!("{id}-words"), &numbers),
+    })
+}
+
+/// How the log grew.
+fn growth(visit: &Visit, days: &[pb::ActivityDay]) -> Block {
+    let sizes: Vec<u64> = days.iter().map(|day| day.log_size).collect();
+    let [first, last] = ends(visit, days);
+    let numbers = [
+        ("days", days.len() as u64),
+        ("first", sizes.first().copied().unwrap_or(0)),
+        ("last", sizes.last().copied().unwrap_or(0)),
+    ];
+    let svg = chart::line(&sizes, [&first, &last]);
+    picture(visit, "audit-growth", svg, &numbers)
+}
+
+/// Searches, and what was told, over the days.
+#[must_use]
+pub fn over_time(visit: &Visit, days: &[pb::ActivityDay]) -> [Block; 2] {
+    let [first, last] = ends(visit, days);
+    let numbers = |of: fn(&pb::ActivityDay) -> u64| days.iter().map(of).collect::<Vec<u64>>();
+    let drawn = |id: &str, ours: Vec<u64>, theirs: Vec<u64>| {
+        let totals = [
+            ("days", days.len() as u64),
+            ("ours", ours.iter().sum()),
+            ("theirs", theirs.iter().sum()),
+        ];
+        let series = [("mark", ours), ("hit", theirs)]
+            .map(|(class, values)| chart::Series { class, values });
+        picture(visit, id, chart::bars(&series, [&first, &last]), &totals)
+    };
+    [
+        drawn(
+            "home-searches",
+            numbers(|day| day.searches_asked),
+            numbers(|day| day.searches_answered),
+        ),
+        drawn(
+            "home-disclosures",
+            numbers(|day| day.disclosures_received),
+            numbers(|day| day.disclosures_answered),
+        ),
+    ]
+}
+
 impl FormPage for Audit {
     const PATH: &'static str = "/audit";
 
@@ -35,6 +114,7 @@ impl FormPage for Audit {
             .await?
             .into_inner()
             .alerts;
+        let days = activity(visit).await?;
         let lang = visit.lang;
         let names = |names: &[String]| match names.is_empty() {
             true => Cell::text(visit.text("audit-nobody")),
@@ -76,6 +156,7 @@ impl FormPage for Audit {
             .text(visit.text("audit-text"))
             .summary(rows)
             .form(Form::new(Self::PATH, visit.text("audit-check")))
+            .with(growth(visit, &days))
             .with(Block::Table(Table {
                 caption: visit.text("audit-findings"),
                 columns: ["when", "member", "what"]

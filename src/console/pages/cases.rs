@@ -561,6 +561,12 @@ impl FormPage for AskedPage {
             ),
             (visit.text("ask-case"), Cell::text(&asked.case_reference)),
         ];
+        if !asked.denial_reason.is_empty() {
+            facts.push((
+                visit.text("told-denied"),
+                Cell::text(words::named(lang, "denial", &asked.denial_reason)),
+            ));
+        }
         if let Some(until) = words::read_moment(&asked.retain_until) {
             facts.push((visit.text("told-until"), Cell::moment(lang, until)));
         }

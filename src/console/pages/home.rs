@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::console::forms::{At, ReadPage};
 use crate::console::gate::Visit;
+use crate::console::pages::audit::{activity, over_time};
 use crate::console::pages::inbox::open;
 use crate::console::problem::Problem;
 use crate::console::view::{Block, Cell, Figure, Page, Table, Tone};
@@ -165,7 +166,12 @@ impl ReadPage for Home {
         page = page
             .heading(visit.text("home-node"))
             .summary(node(visit, &status, &log));
-        Ok(page.with(quotas(visit).await?))
+        page = page.with(quotas(visit).await?);
+        let days = activity(visit).await?;
+        for picture in over_time(visit, &days) {
+            page = page.with(picture);
+        }
+        Ok(page)
     }
 }
 

@@ -8,6 +8,8 @@ use crate::console::view::{
     Block, Cell, Choice, Field, Form, Kind, Link, Page, Piece, Table, Tone,
 };
 use crate::console::words;
+use crate::exchange::disclose::DenialReason;
+use crate::locale::Lang;
 use crate::proto::operator as pb;
 use crate::proto::operator::request_service_client::RequestServiceClient;
 
@@ -190,8 +192,9 @@ impl FormPage for RequestPage {
                     fields,
                 });
                 if act == "deny" {
+                    let reason = sent.values.get("reason").to_owned();
                     client
-                        .deny_request(pb::DenyRequestRequest { decision })
+                        .deny_request(pb::DenyRequestRequest { decision, reason })
                         .await?;
                 } else {
                     client
@@ -286,8 +289,55 @@ fn fields_table(
                     state = state.and(Cell::text(visit.text("inbox-told")));
                 }
                 row.push(state);
-                row.push(Cell::text(&field.why));
+                row.push(Cell::text(why(visit, field)));
                 row
+            })
+            .collect(),
+        empty: String::new(),
+    })
+}
+
+/// Which rule decides. The words of a rule are its author's: where the reader reads another language
+/// than the node speaks, its name stands for them.
+fn why(visit: &Visit, field: &pb::RequestedField) -> String {
+    if visit.lang == Lang::English {
+        return field.why.clone();
+    }
+    match field.rules.as_slice() {
+        [] => visit.text("inbox-no-rule"),
+        rules => visit
+            .lang
+            .with("inbox-rules", &[("rules", rules.join(", ").into())]),
+    }
+}
+
+fn history(visit: &Visit, events: &[pb::RequestEvent]) -> Block {
+    let lang = visit.lang;
+    Block::Table(Table {
+        caption: visit.text("inbox-history"),
+        columns: ["what", "name", "when"]
+            .map(|column| visit.text(&format!("column-{column}")))
+            .into(),
+        rows: events
+            .iter()
+            .map(|event| {
+                let mut what = Cell::text(visit.text(&format!("event-{}", event.what)));
+                if !event.fields.is_empty() {
+                    what = what.and(Cell::text(words::fields(lang, &event.fields)));
+                }
+                if !event.reason.is_empty() {
+                    let reason = visit.text(&format!("denial-{}", event.reason));
+                    what = what.and(Cell::text(reason));
+                }
+                let when = match event.at_ms {
+                    0 => Cell::text("–"),
+                    ms => Cell::moment(lang, ms),
+                };
+                let by = match event.by.is_empty() {
+                    true => "–",
+                    false => event.by.as_str(),
+                };
+                vec![what, Cell::text(by), when]
             })
             .collect(),
         empty: String::new(),
@@ -337,17 +387,8 @@ async fn whole(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
         .back("/inbox", visit.text("nav-inbox"))
         .summary(facts)
         .with(fields_table(visit, &summary, Some(&request.values)));
-    if !request.history.is_empty() {
-        page = page.with(Block::Table(Table {
-            caption: visit.text("inbox-history"),
-            columns: vec![visit.text("column-what")],
-            rows: request
-                .history
-                .iter()
-                .map(|line| vec![Cell::text(line)])
-                .collect(),
-            empty: String::new(),
-        }));
+    if !request.events.is_empty() {
+        page = page.with(history(visit, &request.events));
     }
     let waiting: Vec<&pb::RequestedField> = summary
         .fields
@@ -377,6 +418,17 @@ async fn whole(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
                         .hint(visit.text("inbox-choose-hint"))
                         .wrong(sent.wrong.of("fields")),
                 )
+                .field(
+                    Field::new(
+                        "reason",
+                        visit.text("inbox-reason"),
+                        Kind::List {
+                            choices: reasons(visit, sent.values.get("reason")),
+                        },
+                    )
+                    .hint(visit.text("inbox-reason-hint"))
+                    .wrong(sent.wrong.of("reason")),
+                )
                 .button("deny", visit.text("inbox-deny"), Tone::Bad)
                 .button("alone", visit.text("inbox-alone"), Tone::Plain),
         );
@@ -391,6 +443,16 @@ async fn whole(visit: &Visit, at: &At, sent: &Sent) -> Result<Page, Problem> {
         );
     }
     Ok(review_form(visit, page, &summary))
+}
+
+fn reasons(visit: &Visit, chosen: &str) -> Vec<Choice> {
+    let none = Choice::new("", visit.text("inbox-reason-none"), chosen.is_empty());
+    let reasons = DenialReason::ALL.into_iter().map(|reason| {
+        let name = reason.as_str();
+        let words = visit.text(&format!("denial-{name}"));
+        Choice::new(name, words, chosen == name)
+    });
+    std::iter::once(none).chain(reasons).collect()
 }
 
 fn review_form(visit: &Visit, page: Page, request: &pb::RequestSummary) -> Page {

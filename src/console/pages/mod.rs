@@ -12,6 +12,7 @@ mod review;
 mod search;
 mod sign_in;
 mod sure;
+mod ways;
 
 use std::sync::Arc;
 
@@ -38,6 +39,10 @@ pub fn routes(console: &Arc<Console>) -> Router {
     routes = form::<sign_in::Claim>(routes);
     routes = form::<sign_in::SignIn>(routes);
     routes = form::<sign_in::SignInAgain>(routes);
+    routes = form::<ways::PasskeySignIn>(routes);
+    routes = routes.route("/sign-in/provider", get(ways::to_provider));
+    routes = routes.route(ways::BACK, get(ways::from_provider));
+    routes = form::<ways::OwnAccount>(routes);
     routes = form::<sign_in::SignOut>(routes);
     routes = form::<sign_in::Language>(routes);
     routes = routes.route("/continue", get(go_on));

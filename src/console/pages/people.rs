@@ -2,7 +2,7 @@
 
 use crate::console::forms::{At, Done, FormPage, Sent};
 use crate::console::gate::Visit;
-use crate::console::pages::sure;
+use crate::console::pages::{sure, ways};
 use crate::console::problem::{Problem, Stop, Wrong};
 use crate::console::view::{Block, Cell, Choice, Field, Form, Kind, Notice, Page, Table, Tone};
 use crate::console::words;
@@ -163,6 +163,9 @@ impl FormPage for Somebody {
             ])
             .back("/people", visit.text("nav-people"));
         if account.state != "closed" {
+            if let Some(form) = ways::link_form(visit, sent, &account).await? {
+                page = page.form(form);
+            }
             page = page
                 .form(
                     Form::new(here.clone(), visit.text("console-save"))
@@ -189,6 +192,10 @@ impl FormPage for Somebody {
         let mut client = AccountServiceClient::new(visit.api());
         let here = format!("/people/{}", account.account);
         match sent.values.get("act") {
+            "link" => {
+                ways::link(visit, sent, &account.name).await?;
+                Ok(Done::see(here))
+            }
             "reset" => {
                 let code = client
                     .reset_account(pb::ResetAccountRequest {

@@ -1,5 +1,6 @@
 //! Taking an account, signing in and out, and choosing a language.
 
+use super::ways::{offered, session_cookie};
 use crate::console::forms::{At, Done, FormPage, Sent, draft_of};
 use crate::console::gate::Visit;
 use crate::console::problem::{Problem, Stop, Wrong};
@@ -245,19 +246,26 @@ async fn sign_in(visit: &Visit, sent: &Sent) -> Result<Done, Stop> {
             return Err(Stop::at("", words));
         }
     };
+    self::signed_in(visit, &signed_in).await
+}
+
+/// Goes on with a session that was begun, in whichever way.
+///
+/// # Errors
+/// What the node says.
+pub async fn signed_in(visit: &Visit, session: &pb::SignInResponse) -> Result<Done, Stop> {
     // The session that this one takes the place of ends.
     if visit.person.is_some() {
         AccountServiceClient::new(visit.api())
             .sign_out(pb::SignOutRequest {})
             .await?;
     }
-    let location = match draft_of(visit, &signed_in.account).await? {
+    let location = match draft_of(visit, &session.account).await? {
         Some(_) => "/continue",
         None => "/",
     };
-    let mut done =
-        Done::see(location).cookie(secrets::set_cookie(secrets::SESSION, &signed_in.token));
-    let tag = language_tag(&signed_in.account);
+    let mut done = Done::see(location).cookie(session_cookie(session));
+    let tag = language_tag(&session.account);
     if let Some(lang) = visit.console.store.kept(&tag, 0, visit.now_ms()).await?
         && let Ok(code) = std::str::from_utf8(&lang)
     {
@@ -271,13 +279,14 @@ impl FormPage for SignIn {
     const OPEN: bool = true;
 
     async fn show(visit: &Visit, _at: &At, sent: &Sent) -> Result<Page, Problem> {
-        Ok(Page::new("", visit.text("sign-in-title"))
-            .form(sign_in_form(
-                visit,
-                sent,
-                Self::PATH,
-                sent.values.get("name"),
-            ))
+        let page = Page::new("", visit.text("sign-in-title")).form(sign_in_form(
+            visit,
+            sent,
+            Self::PATH,
+            sent.values.get("name"),
+        ));
+        Ok(offered(visit, page, false)
+            .await?
             .with(Block::Links(vec![Link::new(
                 "/claim",
                 visit.text("sign-in-claim"),
@@ -302,9 +311,10 @@ impl FormPage for SignInAgain {
             true => known,
             false => sent.values.get("name"),
         };
-        Ok(Page::new("", visit.text("sign-in-again-title"))
+        let page = Page::new("", visit.text("sign-in-again-title"))
             .text(visit.text("sign-in-again-text"))
-            .form(sign_in_form(visit, sent, Self::PATH, name)))
+            .form(sign_in_form(visit, sent, Self::PATH, name));
+        offered(visit, page, true).await
     }
 
     async fn act(visit: &Visit, _at: &At, sent: &Sent) -> Result<Done, Stop> {

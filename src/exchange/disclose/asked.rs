@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::case::State;
+use super::reason::DenialReason;
 use super::{NEVER, REQUEST_LIFETIME_MS};
 use crate::exchange::Party;
 use crate::records::Column;
@@ -42,6 +43,9 @@ pub struct Asked {
     pub waiting: Vec<Column>,
     /// When what was told is to be erased, in milliseconds since 1970; none if nothing is kept.
     pub retain_until_ms: Option<u64>,
+    /// Why the holder's people denied fields, if they said so.
+    #[serde(default)]
+    pub denial_reason: Option<DenialReason>,
     /// When it was asked, in milliseconds since 1970.
     pub asked_ms: u64,
     /// Whether the holder told it on the condition that it is not passed on.

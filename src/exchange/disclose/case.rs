@@ -1,6 +1,7 @@
 //! A request for disclosure at its holder: what was asked, who has approved, what was told, and the
 //! state that follows from it. Pure: time, record and policy are handed in.
 
+use super::reason::DenialReason;
 use std::collections::BTreeSet;
 
 use ring::digest::{SHA256, digest};
@@ -131,6 +132,9 @@ pub struct Denial {
     pub fields: Vec<Column>,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+    /// Why, as the asking member is told; none if the person did not say.
+    #[serde(default)]
+    pub reason: Option<DenialReason>,
 }
 
 /// A value that was told.
@@ -539,14 +543,22 @@ impl Case {
         policy: &Policy,
         ground: &Ground,
         decision: &Decision<'_>,
+        reason: Option<DenialReason>,
     ) -> Result<Vec<Column>, DecisionError> {
         let chosen = self.decidable(policy, ground, decision)?;
         self.denials.push(Denial {
             account: decision.account,
             fields: chosen.clone(),
             at_ms: decision.now_ms,
+            reason,
         });
         Ok(chosen)
+    }
+
+    /// Why people denied fields: the newest reason that one of them gave.
+    #[must_use]
+    pub fn denial_reason(&self) -> Option<DenialReason> {
+        self.denials.iter().rev().find_map(|denial| denial.reason)
     }
 
     fn decidable(

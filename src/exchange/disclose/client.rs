@@ -6,6 +6,7 @@ use prost::Message as _;
 
 use super::asked::Asked;
 use super::case::State;
+use super::reason::DenialReason;
 use super::{MAX_FIELDS, MAX_JUSTIFICATION};
 use crate::exchange::ask::{self, Asking, Changes, OnAnswer, ask_keeping, client};
 use crate::exchange::lookup::{LookupAt, check_case_reference};
@@ -70,6 +71,8 @@ pub struct Disclosed {
     pub expires_ms: u64,
     /// Whether what was told must not be passed on.
     pub no_onward_transfer: bool,
+    /// Why the holder's people denied fields, if they said so.
+    pub denial_reason: Option<DenialReason>,
     /// Index of the disclosure's leaf in the holder's log.
     pub leaf_index: u64,
 }
@@ -98,6 +101,7 @@ pub async fn disclose(
         outdated: Vec::new(),
         waiting: Vec::new(),
         retain_until_ms: None,
+        denial_reason: None,
         asked_ms: party.ambient().now_ms(),
         no_onward_transfer: false,
     };
@@ -340,6 +344,7 @@ impl OnAnswer<pb::DisclosureAnswer> for Keep {
         known.request_id = Some(request_id);
         known.fields.clone_from(&self.fields);
         known.state = disclosed.state;
+        known.denial_reason = disclosed.denial_reason;
         known.waiting.clone_from(&disclosed.waiting);
         let told: Vec<Column> = disclosed
             .granted
@@ -438,6 +443,7 @@ fn read(
             .conditions
             .as_ref()
             .is_some_and(|conditions| conditions.no_onward_transfer),
+        denial_reason: DenialReason::from_proto(payload.denial_reason()),
         leaf_index: answer.receipt.leaf_index,
     })
 }
@@ -470,6 +476,7 @@ mod tests {
             outdated: Vec::new(),
             waiting: Vec::new(),
             retain_until_ms: None,
+            denial_reason: None,
             asked_ms: 0,
             no_onward_transfer: false,
         };
@@ -504,6 +511,7 @@ mod tests {
             retain_until_ms: 0,
             expires_ms: 0,
             no_onward_transfer: true,
+            denial_reason: None,
             leaf_index: 0,
         };
         let ours = |state| stored([1; 16], state);

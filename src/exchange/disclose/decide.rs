@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::case::{AccountId, Case, Decision, DecisionError, End, FieldState, Ground, State};
+use super::reason::DenialReason;
 use super::server::{Newest, newest};
 use super::{notice, read_case, reminder, row};
 use crate::ambient::fault;
@@ -89,6 +90,8 @@ pub struct ShownField {
     pub needed: Option<usize>,
     /// Which rule decides, in a sentence.
     pub why: String,
+    /// Names of the rules that decide.
+    pub rules: Vec<String>,
     /// Whether it was told.
     pub told: bool,
 }
@@ -240,8 +243,12 @@ fn shown_field(
     state: FieldState,
 ) -> ShownField {
     let policy = party.policy();
-    let (needed, why) = match ground {
-        None => (None, "The record is gone from the register.".to_owned()),
+    let (needed, why, rules) = match ground {
+        None => (
+            None,
+            "The record is gone from the register.".to_owned(),
+            Vec::new(),
+        ),
         Some(ground) => {
             let needs = case.needs(&policy, ground, column);
             let verdict = policy.verdict(&case.question(ground), column);
@@ -252,7 +259,8 @@ fn shown_field(
                      of what is silent or has no ground, whatever the rules say.",
                 );
             }
-            (needs.approvals(), why)
+            let rules = verdict.rules.iter().map(|rule| rule.id.clone()).collect();
+            (needs.approvals(), why, rules)
         }
     };
     ShownField {
@@ -260,6 +268,7 @@ fn shown_field(
         state,
         needed,
         why,
+        rules,
         told: case.delivered.iter().any(|told| told.field == column),
     }
 }
@@ -314,7 +323,7 @@ pub async fn approve(
     Ok(decided)
 }
 
-/// A person denies fields of a request.
+/// A person denies fields of a request, and may say why: the asking member is told.
 ///
 /// # Errors
 /// [`DecideError`], and nothing has changed.
@@ -324,6 +333,7 @@ pub async fn deny(
     request_id: &[u8; 16],
     digest: [u8; 32],
     fields: &[Column],
+    reason: Option<DenialReason>,
 ) -> Result<Decided, DecideError> {
     let act = pb::Act::DisclosureDenied;
     change(
@@ -340,7 +350,7 @@ pub async fn deny(
                 break_glass: false,
                 now_ms,
             };
-            Ok(case.deny(policy, &newest.ground, &decision)?)
+            Ok(case.deny(policy, &newest.ground, &decision, reason)?)
         },
     )
     .await
@@ -462,8 +472,18 @@ async fn commit(
             .is_some_and(|newest| newest.record.field(column).is_some())
     };
     let state = case.state(&assessed, has);
+    let reason = match act {
+        pb::Act::DisclosureDenied => case.denials.last().and_then(|denial| denial.reason),
+        _ => None,
+    };
     let leaf = leaf(party, act, &case, columns)
-        .set(|entry| entry.operator = actor.account.to_vec())
+        .set(|entry| {
+            entry.operator = actor.account.to_vec();
+            if let Some(reason) = reason {
+                entry.reference.push_str(" reason=");
+                entry.reference.push_str(reason.as_str());
+            }
+        })
         .finish()
         .0;
     let mut act_to_do = Act::alone(leaf)

@@ -11,6 +11,7 @@ mod client;
 mod decide;
 mod floor;
 mod notice;
+mod reason;
 mod reminder;
 mod server;
 mod watch;
@@ -25,6 +26,7 @@ pub use client::{AskAgain, Disclosed, DisclosureAsked, Instead, ask_again, discl
 pub use decide::{Actor, DecideError, Decided, Shown, approve, deny, list, review, show, withdraw};
 pub use floor::Floor;
 pub use notice::{answer_notice, send_due as send_notices};
+pub use reason::DenialReason;
 pub use reminder::{Reminder, Waiting, Way, reminders_due};
 pub use server::answer;
 pub use watch::{Change, STREAMS, Watchers, change, watch, watch_at};

@@ -414,6 +414,9 @@ fn compose(
             legal_basis: legal_basis_to(case.legal_basis).into(),
             no_onward_transfer: true,
         }),
+        denial_reason: case
+            .denial_reason()
+            .map_or(0, |reason| reason.to_proto().into()),
         ..pb::DisclosureAnswer::default()
     };
     let version = before.as_ref().map_or(1, |before| before.version + 1);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Passkey;
 use super::secrets;
 
 /// What a person may do.
@@ -103,6 +104,15 @@ const FAILURES: u32 = 5;
 /// How long an account is then locked, in milliseconds: 15 minutes.
 const LOCK_MS: u64 = 15 * 60_000;
 
+/// A person of an identity provider.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// The provider's issuer identifier.
+    pub issuer: String,
+    /// The person's identifier there.
+    pub subject: String,
+}
+
 /// An account. It has no `Debug`: name and secrets are in it.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
@@ -120,6 +130,12 @@ pub struct Account {
     password: Option<String>,
     /// The second factor's secret, hex.
     factor: Option<String>,
+    /// Passkeys, in the order in which they were added.
+    #[serde(default)]
+    pub passkeys: Vec<Passkey>,
+    /// Which person of the identity provider it is.
+    #[serde(default)]
+    pub linked: Option<Linked>,
     /// The time step of the last code that was taken: each is taken once.
     last_step: u64,
     failures: u32,
@@ -136,6 +152,8 @@ impl Account {
             invitation: Some(invitation),
             password: None,
             factor: None,
+            passkeys: Vec::new(),
+            linked: None,
             last_step: 0,
             failures: 0,
             locked_until_ms: 0,
@@ -146,6 +164,8 @@ impl Account {
         self.invitation = Some(invitation);
         self.password = None;
         self.factor = None;
+        // Whoever has the lost device is not to come in by it.
+        self.passkeys.clear();
         self.failures = 0;
         self.locked_until_ms = 0;
     }
@@ -183,7 +203,7 @@ impl Account {
     /// Whether its person may act in this role today.
     #[must_use]
     pub fn may(&self, role: Role) -> bool {
-        !self.closed && self.password.is_some() && self.roles.contains(&role)
+        self.is_taken() && self.roles.contains(&role)
     }
 
     /// What it can be used for at this moment.
@@ -191,13 +211,20 @@ impl Account {
     pub fn state(&self, now_ms: u64) -> AccountState {
         if self.closed {
             AccountState::Closed
-        } else if self.password.is_none() {
+        } else if !self.is_taken() {
             AccountState::Invited
         } else if now_ms < self.locked_until_ms {
             AccountState::Locked
         } else {
             AccountState::Active
         }
+    }
+
+    /// Whether its person can sign in: they claimed it, or an administrator said who they are at the
+    /// identity provider.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        !self.closed && (self.password.is_some() || self.linked.is_some())
     }
 
     pub(super) fn password(&self) -> Option<&str> {

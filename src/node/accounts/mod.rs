@@ -9,13 +9,25 @@
 
 mod account;
 mod first_code;
+mod identity_token;
+mod passkey;
+mod provider;
 mod secrets;
 mod sign_in;
+mod ticket;
+mod ways;
 
 pub use account::{Account, AccountState, Role, UnknownRole};
 pub use first_code::{FIRST_CODE_FILE, make_first_code};
+pub use identity_token::TokenError;
+pub use passkey::{Answer, Passkey, PasskeyError, read as read_base64, write as write_base64};
+pub use provider::{Came, Provider, ProviderConfig, ProviderError, Vouched};
 pub use secrets::{MIN_PASSWORD, SecondFactor};
 pub use sign_in::{FRESH_MS, Session, SignedIn, forget_ended, sign_in, sign_out};
+pub use ticket::{TicketUse, draw as draw_ticket};
+pub use ways::{
+    AtProvider, Ways, add_passkey, link, remove_passkey, sign_in_at_provider, sign_in_with_passkey,
+};
 
 use std::collections::BTreeSet;
 
@@ -72,6 +84,32 @@ pub enum AccountError {
     /// Something changed at the same moment.
     #[error("the account changed at the same moment: try again")]
     Changed,
+    /// A passkey that does not hold.
+    #[error("the passkey does not hold: {0}; begin again, or sign in with password and code")]
+    Passkey(PasskeyError),
+    /// A challenge that was not given, or was used.
+    #[error("the page is older than ten minutes or was used already: load it again")]
+    Challenge,
+    /// Passkeys need a name.
+    #[error(
+        "passkeys are good for a name, not for an address: write the console's name into hosts under [console] of node.toml"
+    )]
+    PasskeyHost,
+    /// Enough is enough.
+    #[error(
+        "an account has at most {} passkeys: remove one first",
+        passkey::MAX_PASSKEYS
+    )]
+    TooManyPasskeys,
+    /// The person of the provider is linked already.
+    #[error("another account is linked to this person of the identity provider")]
+    LinkTaken,
+    /// Not an identifier of a person.
+    #[error("a person's identifier has 1 to 255 characters of ASCII")]
+    Subject,
+    /// The identity provider.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// The system.
     #[error("{0}")]
     System(String),
@@ -95,6 +133,19 @@ impl AccountError {
             Self::Locked { .. } => "SIGN_IN_LOCKED",
             Self::LastAdministrator => "LAST_ADMINISTRATOR",
             Self::Changed => "ACCOUNT_CHANGED",
+            Self::Passkey(_) => "PASSKEY_REFUSED",
+            Self::Challenge => "CHALLENGE_OLD",
+            Self::PasskeyHost => "PASSKEY_HOST",
+            Self::TooManyPasskeys => "PASSKEY_COUNT",
+            Self::LinkTaken => "LINK_TAKEN",
+            Self::Subject => "SUBJECT",
+            Self::Provider(ProviderError::None) => "NO_PROVIDER",
+            Self::Provider(ProviderError::Unreachable(_)) => "PROVIDER_UNREACHABLE",
+            Self::Provider(ProviderError::Ticket) => "PROVIDER_TICKET",
+            Self::Provider(
+                ProviderError::Code(_) | ProviderError::Issuer | ProviderError::Token(_),
+            ) => "PROVIDER_REFUSED",
+            Self::Provider(ProviderError::Store(_)) => "STORE_FAILED",
             Self::System(_) => "SYSTEM",
             Self::Store(_) => "STORE_FAILED",
         }

@@ -13,7 +13,7 @@ use crate::store::{Act, Committed, Effect, SessionRow, StoreError};
 const IDLE_MS: u64 = 30 * 60_000;
 
 /// How long a session lasts at all, in milliseconds: 12 hours.
-const ABSOLUTE_MS: u64 = 12 * 3_600_000;
+pub(super) const ABSOLUTE_MS: u64 = 12 * 3_600_000;
 
 /// How long a sign-in is fresh, in milliseconds: 5 minutes.
 pub const FRESH_MS: u64 = 5 * 60_000;
@@ -37,7 +37,7 @@ pub struct SignedIn {
 pub struct Session {
     /// Whose, with the roles of this moment.
     pub read: Read,
-    /// Whether its person signed in within the last five minutes.
+    /// Whether its person proved by two factors within the last five minutes who they are.
     pub fresh: bool,
 }
 
@@ -77,19 +77,35 @@ pub async fn sign_in(
         return Err(AccountError::SignIn);
     };
     found.account.signed_in(step);
+    begin(party, found, "password", now_ms).await
+}
+
+/// Begins a session of an account, which is kept as it is now. `proved_ms` is when the person proved
+/// by two factors who they are; 0 if that is not known.
+pub(super) async fn begin(
+    party: &Party,
+    found: Read,
+    by: &str,
+    proved_ms: u64,
+) -> Result<SignedIn, AccountError> {
+    let now_ms = party.ambient().now_ms();
     let token: [u8; 32] = party.ambient().random();
     let session = SessionRow {
         token_hash: hash_of(&token),
         account_id: found.id,
         began_ms: now_ms,
         used_ms: now_ms,
+        proved_ms,
     };
     let (leaf, _) = Leaf::new(
         pb::Act::OperatorSignedIn,
         party.ambient(),
         &pb::Outcome::default(),
     )
-    .set(|entry| entry.operator = found.id.to_vec())
+    .set(|entry| {
+        entry.operator = found.id.to_vec();
+        entry.reference = format!("by={by}");
+    })
     .finish();
     let act = Act::alone(leaf)
         .with(Effect::PutAccount {
@@ -107,6 +123,33 @@ pub async fn sign_in(
         // Two used the same code at once: one of them has it.
         _ => Err(AccountError::SignIn),
     }
+}
+
+/// Notes that a sign-in was refused that no number of guesses would come nearer to: a passkey, or
+/// what an identity provider said.
+pub(super) async fn refused_other(
+    party: &Party,
+    id: Option<AccountId>,
+    code: &str,
+) -> Result<(), StoreError> {
+    tracing::warn!(
+        alert = "sign_in_refused",
+        account = id.map_or_else(|| "unknown".to_owned(), hex::encode),
+        code,
+        "a sign-in was refused"
+    );
+    let (leaf, _) = Leaf::new(
+        pb::Act::OperatorRefused,
+        party.ambient(),
+        &pb::Outcome::default(),
+    )
+    .set(|entry| {
+        entry.reference = code.to_owned();
+        entry.operator = id.map_or_else(Vec::new, Vec::from);
+    })
+    .finish();
+    party.ledger().commit(Act::alone(leaf)).await?;
+    Ok(())
 }
 
 async fn refused(party: &Party, found: Option<Read>, now_ms: u64) -> Result<(), StoreError> {
@@ -188,7 +231,7 @@ impl Session {
         let Some(read) = by_id(party, &session.account_id).await? else {
             return Ok(None);
         };
-        if read.account.closed || read.account.password().is_none() {
+        if !read.account.is_taken() {
             return Ok(None);
         }
         if now_ms >= session.used_ms + NOTE_MS {
@@ -196,7 +239,7 @@ impl Session {
         }
         Ok(Some(Self {
             read,
-            fresh: now_ms < session.began_ms + FRESH_MS,
+            fresh: now_ms < session.proved_ms + FRESH_MS,
         }))
     }
 }

@@ -6,7 +6,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::duty::{Duty, token};
 use super::{Operator, refused, store_failed};
-use crate::node::accounts::{self, Account, AccountError, Role};
+use crate::node::accounts::{self, Account, AccountError, ProviderError, Role, SignedIn};
 use crate::proto::operator as pb;
 use crate::proto::operator::account_service_server::AccountService;
 use crate::roster::Timestamp;
@@ -42,12 +42,7 @@ impl AccountService for Operator {
         let signed_in = accounts::sign_in(&self.party, &asked.name, &asked.password, &asked.code)
             .await
             .map_err(|error| told(&error))?;
-        Ok(Response::new(pb::SignInResponse {
-            token: signed_in.token,
-            account: hex::encode(signed_in.id),
-            roles: names(&signed_in.account.roles),
-            ends_at: Timestamp::from_unix(signed_in.ends_ms / 1000).to_string(),
-        }))
+        Ok(Response::new(session(signed_in)))
     }
 
     async fn sign_out(
@@ -152,6 +147,16 @@ impl AccountService for Operator {
     }
 }
 
+/// A session as its person is given it.
+pub(super) fn session(signed_in: SignedIn) -> pb::SignInResponse {
+    pb::SignInResponse {
+        token: signed_in.token,
+        account: hex::encode(signed_in.id),
+        roles: names(&signed_in.account.roles),
+        ends_at: Timestamp::from_unix(signed_in.ends_ms / 1000).to_string(),
+    }
+}
+
 fn account_code(id: [u8; 16], code: String) -> pb::AccountCode {
     pb::AccountCode {
         code,
@@ -159,19 +164,35 @@ fn account_code(id: [u8; 16], code: String) -> pb::AccountCode {
     }
 }
 
-fn told(error: &AccountError) -> Status {
+pub(super) fn told(error: &AccountError) -> Status {
     let code = match error {
-        AccountError::Name | AccountError::Password | AccountError::Role(_) => {
-            Code::InvalidArgument
-        }
-        AccountError::NameTaken => Code::AlreadyExists,
+        AccountError::Name
+        | AccountError::Password
+        | AccountError::Role(_)
+        | AccountError::Subject => Code::InvalidArgument,
+        AccountError::NameTaken | AccountError::LinkTaken => Code::AlreadyExists,
         AccountError::Unknown => Code::NotFound,
-        AccountError::Code | AccountError::SignIn => Code::Unauthenticated,
+        AccountError::Code
+        | AccountError::SignIn
+        | AccountError::Passkey(_)
+        | AccountError::Challenge
+        | AccountError::Provider(
+            ProviderError::Ticket
+            | ProviderError::Code(_)
+            | ProviderError::Issuer
+            | ProviderError::Token(_),
+        ) => Code::Unauthenticated,
+        AccountError::PasskeyHost
+        | AccountError::TooManyPasskeys
+        | AccountError::Provider(ProviderError::None) => Code::FailedPrecondition,
+        AccountError::Provider(ProviderError::Unreachable(_)) => Code::Unavailable,
         AccountError::Locked { .. } => Code::ResourceExhausted,
         AccountError::LastAdministrator => Code::FailedPrecondition,
         AccountError::Changed => Code::Aborted,
         AccountError::System(_) => Code::Internal,
-        AccountError::Store(error) => return store_failed(error),
+        AccountError::Store(error) | AccountError::Provider(ProviderError::Store(error)) => {
+            return store_failed(error);
+        }
     };
     refused(code, error.code(), &error.to_string())
 }
@@ -186,15 +207,19 @@ fn roles(words: &[String]) -> Result<BTreeSet<Role>, Status> {
         .collect()
 }
 
-fn names(roles: &BTreeSet<Role>) -> Vec<String> {
+pub(super) fn names(roles: &BTreeSet<Role>) -> Vec<String> {
     roles.iter().map(ToString::to_string).collect()
 }
 
-fn shown(account: &Account, id: &[u8; 16], now_ms: u64) -> pb::Account {
+pub(super) fn shown(account: &Account, id: &[u8; 16], now_ms: u64) -> pb::Account {
     pb::Account {
         name: account.name.clone(),
         account: hex::encode(id),
         roles: names(&account.roles),
         state: account.state(now_ms).as_str().to_owned(),
+        provider_subject: account
+            .linked
+            .as_ref()
+            .map_or_else(String::new, |linked| linked.subject.clone()),
     }
 }

@@ -24,7 +24,7 @@ use crate::proto::operator as pb;
 use crate::proto::operator::case_service_server::CaseService;
 use crate::records::Column;
 use crate::roster::Member;
-use crate::store::{CaseItemRow, CaseRow, StoreError};
+use crate::store::{CaseItemRow, CaseRow, StoreError, Tag};
 
 /// Longest note, in octets.
 const MAX_NOTE: usize = 4_096;
@@ -44,6 +44,14 @@ const NIGHTLY: u64 = 50;
 /// Most requests of this member that are looked through for those of a case.
 const ASKED: u64 = 10_000;
 
+/// The case of a search before it begins.
+enum Planned {
+    /// It is there.
+    Open([u8; 16]),
+    /// It is to be opened: for the record with this tag, or for a child that was described.
+    New(Option<Tag>),
+}
+
 #[tonic::async_trait]
 impl CaseService for Operator {
     async fn start_search(
@@ -54,7 +62,7 @@ impl CaseService for Operator {
         let asked = request.into_inner();
         let at = ground(&asked.purpose, &asked.legal_basis, &asked.case_reference)?;
         let holders = holders(&self.party, &asked.members)?;
-        let (case_id, kept) = self.case_for(&asked).await?;
+        let (planned, kept) = self.case_for(&asked).await?;
         let wanted = search_request(&kept);
         // What hinders the search is told before it counts as begun.
         let subjects = Arc::new(caller.does(subjects(&self.party, &wanted)).await?);
@@ -62,6 +70,7 @@ impl CaseService for Operator {
             .does(subjects.prepare(&self.party))
             .await
             .map_err(|error| told(&error))?;
+        let (case_id, kept) = self.open(planned, kept).await?;
         let search_id = begin(&self.party, case_id, &kept, &at, &holders, false).await?;
         go_on(
             &self.party,
@@ -237,16 +246,17 @@ impl Operator {
             .ok_or_else(no_such_case)
     }
 
-    /// The case that a search belongs to: the one named, the one that the record has, or a new one.
+    /// The case that a search belongs to: the one named, the one that the record has, or a new one,
+    /// which is not opened yet: a search that cannot begin leaves no empty case.
     async fn case_for(
         &self,
         asked: &pb::StartSearchRequest,
-    ) -> Result<([u8; 16], pb::KeptCase), Status> {
+    ) -> Result<(Planned, pb::KeptCase), Status> {
         let failed = |error: StoreError| store_failed(&error);
         let store = self.party.store();
         if !asked.case.is_empty() {
             let row = self.row(&asked.case).await?;
-            return Ok((row.case_id, read(&row)?));
+            return Ok((Planned::Open(row.case_id), read(&row)?));
         }
         let mut ref_tag = None;
         if asked.record_ref.is_empty() {
@@ -259,7 +269,7 @@ impl Operator {
                 .map_err(failed)?;
             let tag = stored.ok_or_else(no_such_record)?.ref_tag();
             if let Some(row) = store.case_of_record(tag).await.map_err(failed)? {
-                return Ok((row.case_id, read(&row)?));
+                return Ok((Planned::Open(row.case_id), read(&row)?));
             }
             ref_tag = Some(tag);
         }
@@ -272,6 +282,21 @@ impl Operator {
                 .filter(|_| asked.record_ref.is_empty()),
             purpose: asked.purpose.clone(),
             legal_basis: asked.legal_basis.clone(),
+        };
+        Ok((Planned::New(ref_tag), kept))
+    }
+
+    /// Opens the case of a search that begins.
+    async fn open(
+        &self,
+        planned: Planned,
+        kept: pb::KeptCase,
+    ) -> Result<([u8; 16], pb::KeptCase), Status> {
+        let failed = |error: StoreError| store_failed(&error);
+        let store = self.party.store();
+        let ref_tag = match planned {
+            Planned::Open(case_id) => return Ok((case_id, kept)),
+            Planned::New(ref_tag) => ref_tag,
         };
         let now_ms = self.party.ambient().now_ms();
         let row = CaseRow {

@@ -14,7 +14,7 @@ use super::search::ground;
 use super::{Operator, columns, invalid, page_size, refused, store_failed, told};
 use crate::envelope::ItemEvidence;
 use crate::exchange::disclose::{
-    self, AskAgain, Asked, Disclosed, DisclosureAsked, Instead, ask_again, disclose,
+    self, AskAgain, Asked, DenialReason, Disclosed, DisclosureAsked, Instead, ask_again, disclose,
 };
 use crate::proto::exchange;
 use crate::proto::operator as pb;
@@ -259,6 +259,7 @@ fn response(
         purpose: purpose.to_string(),
         legal_basis: legal_basis.to_string(),
         no_onward_transfer: disclosed.no_onward_transfer,
+        denial_reason: word(disclosed.denial_reason),
     }
 }
 
@@ -280,7 +281,12 @@ pub(super) fn shown(asked: &Asked) -> pb::Asked {
         retain_until: moment_or_empty(asked.retain_until_ms),
         legal_basis: asked.legal_basis.to_string(),
         no_onward_transfer: asked.no_onward_transfer,
+        denial_reason: word(asked.denial_reason),
     }
+}
+
+fn word(reason: Option<DenialReason>) -> String {
+    reason.map_or_else(String::new, |reason| reason.as_str().to_owned())
 }
 
 fn names(columns: &[Column]) -> Vec<String> {

@@ -71,6 +71,18 @@ impl LogService for Operator {
         }))
     }
 
+    async fn get_activity(
+        &self,
+        request: Request<pb::GetActivityRequest>,
+    ) -> Result<Response<pb::GetActivityResponse>, Status> {
+        self.caller(&request, Duty::Watch).await?;
+        let days = self
+            .activity()
+            .await
+            .map_err(|error| store_failed(&error))?;
+        Ok(Response::new(pb::GetActivityResponse { days }))
+    }
+
     async fn check_log(
         &self,
         request: Request<pb::CheckLogRequest>,

@@ -70,10 +70,7 @@ impl QuotaService for Operator {
         let failed = |error| store_failed(&error);
         let mut alerts = Vec::new();
         for leaf_index in store.newest_alerts(count.into()).await.map_err(failed)? {
-            let leaves = store
-                .leaves(leaf_index, leaf_index + 1)
-                .await
-                .map_err(failed)?;
+            let leaves = store.leaves(leaf_index, 1).await.map_err(failed)?;
             // What stands at the place of an alert was written as one by this node.
             let entry = leaves
                 .first()

@@ -7,7 +7,7 @@ use tonic::{Code, Request, Response, Status};
 use super::duty::Duty;
 use super::{Operator, invalid, page_size, refused, store_failed};
 use crate::exchange::disclose::{
-    self, Actor, DecideError, Decided, End, FieldState, NEVER, Shown, State,
+    self, Actor, DecideError, Decided, DenialReason, End, FieldState, NEVER, Shown, State,
 };
 use crate::exchange::lookup::rank;
 use crate::linkage::Grade;
@@ -53,7 +53,7 @@ impl RequestService for Operator {
         let shown = disclose::show(&self.party, &id)
             .await
             .map_err(|error| told(&error))?;
-        let history = self.history(&shown).await?;
+        let events = self.events(&shown).await?;
         Ok(Response::new(pb::ShowRequestResponse {
             summary: Some(summary(&shown)),
             justification: shown.case.justification.expose().clone(),
@@ -72,7 +72,8 @@ impl RequestService for Operator {
             certain: shown.certain,
             protection: shown.protection.to_owned(),
             digest: shown.digest.map(hex::encode).unwrap_or_default(),
-            history,
+            history: events.iter().map(line).collect(),
+            events,
         }))
     }
 
@@ -113,10 +114,11 @@ impl RequestService for Operator {
         request: Request<pb::DenyRequestRequest>,
     ) -> Result<Response<pb::DenyRequestResponse>, Status> {
         let (call, asked) = apart(request);
+        let reason = reason(&asked.reason)?;
         let read = || decision(asked.decision.clone());
         let decided = self.decide(&call, Duty::Decide, read, |actor, decision| async move {
             let (id, digest, fields) = decision;
-            disclose::deny(&self.party, &actor, &id, digest, &fields).await
+            disclose::deny(&self.party, &actor, &id, digest, &fields, reason).await
         });
         Ok(Response::new(pb::DenyRequestResponse {
             decided: Some(decided.await?),
@@ -188,69 +190,83 @@ impl Operator {
         }
     }
 
-    /// What people did with a request, a line each.
-    async fn history(&self, shown: &Shown) -> Result<Vec<String>, Status> {
+    /// What people did with a request.
+    async fn events(&self, shown: &Shown) -> Result<Vec<pb::RequestEvent>, Status> {
         let names: std::collections::HashMap<_, _> = accounts::all(&self.party)
             .await
             .map_err(|error| store_failed(&error))?
             .into_iter()
             .map(|read| (read.id, read.account.name))
             .collect();
-        let name = |id: &[u8; 16]| names.get(id).cloned().unwrap_or_else(|| hex::encode(id));
-        let fields = |columns: &[Column]| {
-            let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
-            names.join(", ")
+        let event = |at_ms: u64, what: &str, by: Option<&[u8; 16]>, columns: &[Column]| {
+            let name = |id| names.get(id).cloned().unwrap_or_else(|| hex::encode(id));
+            pb::RequestEvent {
+                at_ms,
+                what: what.to_owned(),
+                by: by.map_or_else(String::new, name),
+                fields: columns
+                    .iter()
+                    .map(|column| column.name().to_owned())
+                    .collect(),
+                reason: String::new(),
+            }
         };
         let case = &shown.case;
-        let mut lines: Vec<(u64, String)> = Vec::new();
+        let mut events = Vec::new();
         for approval in &case.approvals {
-            let what = if approval.break_glass {
-                "released alone"
-            } else {
-                "approved"
+            let what = match approval.break_glass {
+                true => "released_alone",
+                false => "approved",
             };
-            lines.push((
-                approval.at_ms,
-                format!(
-                    "{}: {} {what} {}",
-                    moment(approval.at_ms),
-                    name(&approval.account),
-                    fields(&approval.fields)
-                ),
-            ));
+            let by = Some(&approval.account);
+            events.push(event(approval.at_ms, what, by, &approval.fields));
         }
         for denial in &case.denials {
-            lines.push((
-                denial.at_ms,
-                format!(
-                    "{}: {} denied {}",
-                    moment(denial.at_ms),
-                    name(&denial.account),
-                    fields(&denial.fields)
-                ),
-            ));
+            let by = Some(&denial.account);
+            let mut denied = event(denial.at_ms, "denied", by, &denial.fields);
+            denied.reason = denial
+                .reason
+                .map_or_else(String::new, |reason| reason.as_str().to_owned());
+            events.push(denied);
         }
-        lines.sort();
-        let mut lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        events.sort_by_key(|event| event.at_ms);
         if let Some(review) = &case.review {
-            lines.push(match &review.by {
-                None => "the release by one person is still to be reviewed".to_owned(),
-                Some(by) if review.upheld => format!("{} found the release right", name(by)),
-                Some(by) => format!("{} found the release wrong", name(by)),
-            });
+            let what = match (&review.by, review.upheld) {
+                (None, _) => "review_due",
+                (Some(_), true) => "upheld",
+                (Some(_), false) => "not_upheld",
+            };
+            events.push(event(0, what, review.by.as_ref(), &[]));
         }
         if let Some(end) = case.end {
-            lines.push(
-                match end {
-                    End::Expired => "its time has passed",
-                    End::TakenBack => "the asking member took it back",
-                    End::Withdrawn => "it was withdrawn, with what was told",
-                    End::Erased => "the record, or its ground, is gone",
-                }
-                .to_owned(),
-            );
+            let what = match end {
+                End::Expired => "expired",
+                End::TakenBack => "taken_back",
+                End::Withdrawn => "withdrawn",
+                End::Erased => "erased",
+            };
+            events.push(event(0, what, None, &[]));
         }
-        Ok(lines)
+        Ok(events)
+    }
+}
+
+/// What people did with a request, in a line.
+fn line(event: &pb::RequestEvent) -> String {
+    let (by, fields) = (&event.by, event.fields.join(", "));
+    let did = |what: &str| format!("{}: {by} {what} {fields}", moment(event.at_ms));
+    match event.what.as_str() {
+        "approved" => did("approved"),
+        "released_alone" => did("released alone"),
+        "denied" if event.reason.is_empty() => did("denied"),
+        "denied" => format!("{} ({})", did("denied"), event.reason),
+        "review_due" => "the release by one person is still to be reviewed".to_owned(),
+        "upheld" => format!("{by} found the release right"),
+        "not_upheld" => format!("{by} found the release wrong"),
+        "expired" => "its time has passed".to_owned(),
+        "taken_back" => "the asking member took it back".to_owned(),
+        "withdrawn" => "it was withdrawn, with what was told".to_owned(),
+        _ => "the record, or its ground, is gone".to_owned(),
     }
 }
 
@@ -297,6 +313,23 @@ fn decision(asked: Option<pb::Decision>) -> Result<Decision, Status> {
     Ok((id(&asked.request)?, digest, super::columns(&asked.fields)?))
 }
 
+fn reason(name: &str) -> Result<Option<DenialReason>, Status> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    DenialReason::from_name(name).map(Some).ok_or_else(|| {
+        let names: Vec<&str> = DenialReason::ALL
+            .iter()
+            .map(|reason| reason.as_str())
+            .collect();
+        let message = format!(
+            "there is no such reason: write {} or none",
+            names.join(", ")
+        );
+        invalid("REASON", &message)
+    })
+}
+
 fn moment(ms: u64) -> String {
     Timestamp::from_unix(ms / 1000).to_string()
 }
@@ -326,6 +359,7 @@ fn summary(shown: &Shown) -> pb::RequestSummary {
                     have: have as u32,
                     why: field.why.clone(),
                     told: field.told,
+                    rules: field.rules.clone(),
                 }
             })
             .collect(),

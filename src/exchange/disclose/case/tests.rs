@@ -274,7 +274,7 @@ fn a_denial_settles_its_fields_and_no_others() {
         fields: &[Column::CurrentCarer],
         ..decision(&case, &ground, A)
     };
-    case.deny(&policy, &ground, &deny).unwrap();
+    case.deny(&policy, &ground, &deny, None).unwrap();
     assert_eq!(case.waiting(&policy, &ground), [Column::FamilyName]);
     let again = Decision {
         fields: &[Column::CurrentCarer],

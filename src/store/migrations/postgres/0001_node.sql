@@ -361,7 +361,8 @@ CREATE TABLE sessions (
     token_hash BYTEA    PRIMARY KEY,       -- SHA-256 of the token
     account_id BYTEA    NOT NULL,
     began_ms   BIGINT NOT NULL,          -- when the person signed in
-    used_ms    BIGINT NOT NULL
+    used_ms    BIGINT NOT NULL,
+    proved_ms  BIGINT NOT NULL           -- when the person last proved by two factors who they are; 0 for never
 );
 CREATE INDEX sessions_by_account ON sessions (account_id);
 

@@ -364,7 +364,8 @@ CREATE TABLE sessions (
     token_hash BLOB    PRIMARY KEY,       -- SHA-256 of the token
     account_id BLOB    NOT NULL,
     began_ms   INTEGER NOT NULL,          -- when the person signed in
-    used_ms    INTEGER NOT NULL
+    used_ms    INTEGER NOT NULL,
+    proved_ms  INTEGER NOT NULL           -- when the person last proved by two factors who they are; 0 for never
 ) WITHOUT ROWID;
 CREATE INDEX sessions_by_account ON sessions (account_id);
 
