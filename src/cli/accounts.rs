@@ -8,9 +8,10 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::input::unusable;
 use super::{CliError, Context};
-use crate::node::OperatorChannel;
 use crate::node::accounts::make_first_code;
+use crate::node::{Config, OperatorChannel};
 use crate::proto::operator::account_service_client::AccountServiceClient;
 use crate::proto::operator::{
     Account, AccountCode, AddAccountRequest, ChangeAccountRequest, ClaimAccountRequest,
@@ -126,6 +127,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
 }
 
 fn first_code(context: &Context) -> Result<(), CliError> {
+    // Only a node has accounts: in a wrong directory nothing is left behind.
+    Config::load(&context.directory)?;
     let code = make_first_code(&context.directory, &context.ambient)?;
     context.output.say(format_args!(
         "{code}\nIt is good once, and only while there is no account: `wayhome accounts claim NAME --code {code}`"
@@ -323,7 +326,7 @@ fn secret(what: &str, file: Option<&Path>) -> Result<Zeroizing<String>, CliError
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map(Zeroizing::new)
-                .map_err(|error| wrong(&format!("{}: {error}", path.display())))?;
+                .map_err(|error| wrong(&unusable(path, &error)))?;
             line.push_str(text.lines().next().unwrap_or_default());
         }
         None => {

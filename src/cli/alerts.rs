@@ -14,7 +14,7 @@ pub struct Args {
     #[arg(long)]
     all: bool,
     /// Take note of the alert with this number.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["all", "after", "limit"])]
     seen: Option<u64>,
     /// Begin after this number.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]

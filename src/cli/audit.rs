@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{CliError, Context};
+use super::{CliError, Context, input};
 use crate::roster::MemberId;
 use office::Office;
 
@@ -150,8 +150,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
 /// The root document that a file is judged by.
 fn root_note(context: &Context, given: Option<&Path>) -> Result<Vec<u8>, CliError> {
     match given {
-        Some(root) => std::fs::read(root)
-            .map_err(|error| CliError::input("FILE", format!("{}: {error}", root.display()))),
+        Some(root) => input::read(root, "FILE"),
         None => match context.directory.read("root.note") {
             Ok(root) => Ok(root.into_bytes()),
             Err(error) => Err(CliError::input(

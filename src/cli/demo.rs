@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::input::unusable;
 use super::stop::asked_to_stop;
 use super::{CliError, Context};
 use crate::demo::{self, ConsoleAt, Database, DemoError, Options, Story};
@@ -54,7 +55,9 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let (coalition, outcome) = told?;
     context.output.object(&outcome);
     if args.serve {
-        what_to_try(context, place.path(), coalition.consoles());
+        // The story of the child that was found names it; others are about nobody in particular.
+        let child = outcome["found"][0]["case"].as_str().unwrap_or("UA-000001");
+        what_to_try(context, place.path(), coalition.consoles(), child);
         stopped.await;
     }
     coalition.stop().await?;
@@ -67,7 +70,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     Ok(())
 }
 
-fn what_to_try(context: &Context, directory: &Path, consoles: &[ConsoleAt]) {
+fn what_to_try(context: &Context, directory: &Path, consoles: &[ConsoleAt], child: &str) {
     let directory = directory.display();
     let output = context.output;
     output.say("");
@@ -81,16 +84,16 @@ fn what_to_try(context: &Context, directory: &Path, consoles: &[ConsoleAt]) {
         ));
     }
     output.say("In another terminal, as long as a node has no accounts, try:");
-    output.say(format_args!("  wayhome --dir {directory}/pl status"));
-    output.say(format_args!(
-        "  wayhome --dir {directory}/de records list --limit 10"
-    ));
-    output.say(format_args!(
-        "  wayhome --dir {directory}/de search --record DE-000001"
-    ));
-    output.say(format_args!(
-        "  wayhome --dir {directory}/ombudsman audit verify"
-    ));
+    for command in [
+        format!("ua search --record {child} --case TRY-1"),
+        "ua disclose LEAD --fields current_place --justification \"The family asks.\"".to_owned(),
+        "ca review list --limit 1".to_owned(),
+        "de records list --limit 10".to_owned(),
+        "pl doctor".to_owned(),
+        "ombudsman audit verify".to_owned(),
+    ] {
+        output.say(format_args!("  wayhome --dir {directory}/{command}"));
+    }
     output.say("Ctrl-C stops the nodes and cleans up.");
 }
 
@@ -132,7 +135,8 @@ impl Place {
                 }
             }
         };
-        std::fs::create_dir_all(&place.path)?;
+        std::fs::create_dir_all(&place.path)
+            .map_err(|error| CliError::input("PLACE", unusable(&place.path, &error)))?;
         Ok(place)
     }
 
@@ -156,6 +160,7 @@ impl From<DemoError> for CliError {
             DemoError::Audit(_) => "AUDIT_FAILED",
             DemoError::NothingFound { .. } => "NOTHING_FOUND",
             DemoError::Story(_) => "STORY_FAILED",
+            DemoError::Registers(_) => return CliError::input("REGISTERS", error),
             _ => "DEMO_FAILED",
         };
         CliError::failed(code, error)

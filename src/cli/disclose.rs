@@ -43,10 +43,20 @@ struct Ask {
     #[arg(long, default_value_t = LegalBasis::VitalInterest)]
     legal_basis: LegalBasis,
     /// Your case reference: letters, digits and -_./: only, no personal data.
-    #[arg(long, value_name = "REF", default_value = "")]
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
     case: String,
     /// Urgent: an answer is needed by this moment, as 2026-03-01T00:00:00Z.
-    #[arg(long, value_name = "TIME", default_value = "")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "",
+        hide_default_value = true
+    )]
     urgent_by: String,
 }
 

@@ -24,10 +24,10 @@ pub struct Args {
     #[arg(long)]
     member: MemberId,
     /// The state, or the name people know the party by.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     /// The authority that runs the node or holds the office.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     organisation: String,
     /// Where the node listens.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7443")]
@@ -39,8 +39,8 @@ pub struct Args {
     /// `postgres://USER@HOST/DATABASE`.
     #[arg(long, value_name = "ADDRESS", default_value = "sqlite:wayhome.db")]
     database: String,
-    /// Make the party a keyholder with this number (1 to 255).
-    #[arg(long, value_name = "NUMBER")]
+    /// Make the party a keyholder with this number, which the secretariat gives out (1 to 65535).
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     keyholder: Option<u16>,
     /// Make an ombudsman's directory: `coalition`, or the id of one member.
     #[arg(long, value_name = "SCOPE", conflicts_with = "keyholder")]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{CliError, Context};
+use super::{CliError, Context, input};
 use crate::node::new_log_origin;
 use crate::proto::operator::log_service_client::LogServiceClient;
 use crate::proto::operator::{CheckLogRequest, GetLogRequest};
@@ -150,10 +150,7 @@ async fn new_origin(context: &Context, args: NewOrigin) -> Result<(), CliError> 
         ));
     }
     let last = match &args.last {
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|error| CliError::input("LAST", format!("{}: {error}", path.display())))?,
-        ),
+        Some(path) => Some(input::read(path, "LAST")?),
         None => None,
     };
     let begun = new_log_origin(&context.directory, &context.ambient, last.as_deref()).await?;

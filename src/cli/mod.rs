@@ -10,14 +10,17 @@ mod audit;
 mod backup;
 mod bench;
 mod ceremony;
+mod completions;
 mod conformance;
 mod demo;
 mod disclose;
 mod doctor;
 mod eval;
 mod init;
+mod input;
 mod keys;
 mod log;
+mod man;
 mod output;
 mod policy;
 mod progress;
@@ -35,7 +38,7 @@ mod witness;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use output::{CliError, Output};
 
@@ -110,6 +113,15 @@ enum Command {
     Eval(eval::Args),
     /// Measure how fast this machine is, and that no answer tells by its time or size.
     Bench(bench::Args),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::Args),
+    /// Write the manual, a page for each command.
+    Man(man::Args),
+}
+
+/// All commands with their arguments, for what is made from them.
+fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// What every command is given.
@@ -140,7 +152,7 @@ impl Context {
             Err(error) => {
                 return Err(CliError::failed(
                     "SESSION",
-                    format!("{}: {error}", self.session.display()),
+                    input::unusable(&self.session, &error),
                 ));
             }
         };
@@ -207,6 +219,8 @@ pub fn main() -> ExitCode {
             Command::Conformance(args) => conformance::run(&context, args).await,
             Command::Eval(args) => eval::run(&context, args).await,
             Command::Bench(args) => bench::run(&context, args).await,
+            Command::Completions(args) => completions::run(&context, &args),
+            Command::Man(args) => man::run(&context, &args),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
@@ -237,16 +251,39 @@ fn ambient() -> Ambient {
     }
 }
 
+/// What the library says of values that it cannot read, and what a person can do with it.
+const PLAINER: [(&str, &str); 4] = [
+    ("invalid digit found in string", "write a whole number"),
+    (
+        "cannot parse integer from empty string",
+        "write a whole number",
+    ),
+    (
+        "number too large to fit in target type",
+        "the number is too large",
+    ),
+    (
+        "invalid socket address syntax",
+        "write an address and a port, such as 127.0.0.1:7443",
+    ),
+];
+
 /// Says what is wrong with the command line, or gives the help that it asks for.
 fn misused(error: &clap::Error) -> ExitCode {
-    // A reader that went away is no failure.
-    let _ = error.print();
+    use std::io::Write as _;
     if !error.use_stderr() {
+        // A reader that went away is no failure.
+        let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    let text = PLAINER
+        .iter()
+        .fold(error.to_string(), |text, (said, plainer)| {
+            text.replace(said, plainer)
+        });
+    let _ = write!(std::io::stderr().lock(), "{text}");
     // The arguments could not be read, but whether a machine listens can be seen all the same.
     let output = Output::new(std::env::args_os().any(|argument| argument == "--json"));
-    let text = error.to_string();
     // What is wrong is the first paragraph; the usage after it is for people.
     let wrong = text.split("\n\n").next().unwrap_or_default();
     let words: Vec<&str> = wrong.split_whitespace().collect();

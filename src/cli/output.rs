@@ -109,7 +109,12 @@ impl From<crate::exchange::RemoteRefusal> for CliError {
 
 impl From<tonic::Status> for CliError {
     fn from(status: tonic::Status) -> Self {
-        crate::exchange::RemoteRefusal::from(status).into()
+        // What the node could not read was given on the command line.
+        let usage = status.code() == tonic::Code::InvalidArgument;
+        Self {
+            usage,
+            ..crate::exchange::RemoteRefusal::from(status).into()
+        }
     }
 }
 
@@ -163,7 +168,7 @@ impl Output {
         if self.json && !error.told {
             print_line(&json!({"ok": false, "error": error.to_json()}).to_string());
         }
-        eprintln!("error: {error}");
+        print_error_line(&format!("error: {error}"));
     }
 }
 
@@ -173,12 +178,26 @@ fn print_line(line: &str) {
     let _ = writeln!(out, "{line}");
 }
 
+/// Prints a line to standard error; nobody has to read it.
+fn print_error_line(line: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "{line}");
+}
+
 /// Starts tracing to standard error. `RUST_LOG` overrides `level`.
 pub fn start_tracing(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(draws_colours())
         .try_init();
+}
+
+/// Whether standard error may be coloured: on a terminal that can, unless `NO_COLOR` is set to anything.
+fn draws_colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    std::io::stderr().is_terminal()
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_none_or(|term| term != "dumb")
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::input::read_text;
 use super::{CliError, Context};
-use crate::exchange::disclose::Floor;
 use crate::exchange::policy::{
     self, Case, CaseOutcome, Needs, Policy, Question, RecordFacts, Rule, TableFormat,
 };
@@ -62,7 +62,7 @@ struct ExplainArgs {
     #[arg(long, default_value_t = LegalBasis::VitalInterest)]
     legal_basis: LegalBasis,
     /// What has become of the child.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     status: String,
     /// How the record is protected: `none`, `alert`, `silent` or `human_only`.
     #[arg(long, default_value = "none")]
@@ -114,8 +114,7 @@ fn load(context: &Context, file: Option<&Path>) -> Result<(String, Policy), CliE
         None => ("the shipped policy".to_owned(), policy::DEFAULT.to_owned()),
         Some(path) => {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| CliError::input("INPUT", format!("{name}: {error}")))?;
+            let text = read_text(&path, "INPUT")?;
             (name, text)
         }
     };
@@ -184,7 +183,10 @@ fn explain(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
                 Column::from_name(field).ok_or_else(|| {
                     CliError::input(
                         "UNKNOWN_FIELD",
-                        format!("--field: there is no field called {field:?}"),
+                        format!(
+                            "--field: there is no field called {field:?}: {}",
+                            known_fields()
+                        ),
                     )
                 })
             })
@@ -205,27 +207,10 @@ fn explain(context: &Context, args: ExplainArgs) -> Result<(), CliError> {
 
 fn explain_field(context: &Context, policy: &Policy, question: &Question, column: Column) -> Value {
     let output = context.output;
-    let verdict = policy.verdict(question, column);
-    let floor = Floor::of_question(question);
-    let needs = floor.over(verdict.needs);
-    let mut sentence = verdict.sentence(column);
-    if needs != verdict.needs {
-        sentence = format!(
-            "{sentence} But no rule goes below this: {}",
-            match floor {
-                Floor::Closed =>
-                    "nothing is told of a record that is silent or has no ground to be searched on.",
-                _ =>
-                    "a person looks first at a finding that is not certain, and at a record under human_only.",
-            }
-        );
-    }
-    output.say(&sentence);
-    let alone = policy
-        .break_glass(question, column)
-        .filter(|_| !floor.is_closed());
-    if let Some(alone) = &alone
-        && needs > Needs::OnePerson
+    let explained = policy.explain(question, column);
+    output.say(&explained.sentence);
+    if let Some(alone) = &explained.alone
+        && explained.needs > Needs::OnePerson
     {
         let names: Vec<&str> = alone.iter().map(|rule| rule.id.as_str()).collect();
         output.say(format_args!(
@@ -236,10 +221,10 @@ fn explain_field(context: &Context, policy: &Policy, question: &Question, column
     json!({
         "field": column.name(),
         "class": column.field().class.as_str(),
-        "decision": needs.as_str(),
-        "rules": rules(&verdict.rules),
-        "break_glass": alone.is_some(),
-        "sentence": sentence,
+        "decision": explained.needs.as_str(),
+        "rules": rules(&explained.rules),
+        "break_glass": explained.alone.is_some(),
+        "sentence": explained.sentence,
     })
 }
 
@@ -248,7 +233,7 @@ fn test(context: &Context, args: &TestArgs) -> Result<(), CliError> {
     let file = args.cases.display();
     let wrong =
         |why: &dyn std::fmt::Display| CliError::input("POLICY_CASES", format!("{file}: {why}"));
-    let text = std::fs::read_to_string(&args.cases).map_err(|error| wrong(&error))?;
+    let text = read_text(&args.cases, "POLICY_CASES")?;
     let format = match args.cases.extension().and_then(std::ffi::OsStr::to_str) {
         Some("toml") => TableFormat::Toml,
         _ => TableFormat::Csv,
@@ -359,6 +344,16 @@ async fn status(context: &Context) -> Result<(), CliError> {
         )
         .told()),
     }
+}
+
+/// The fields that can be asked for.
+fn known_fields() -> String {
+    let names: Vec<&str> = FIELDS
+        .iter()
+        .filter(|field| field.disclosable)
+        .map(|field| field.name)
+        .collect();
+    format!("write {}", names.join(", "))
 }
 
 fn rules(rules: &[Rule]) -> Vec<Value> {

@@ -43,7 +43,12 @@ enum Command {
 #[derive(clap::Args)]
 struct ListArgs {
     /// Begin after this reference.
-    #[arg(long, value_name = "REF", default_value = "")]
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
     after: String,
     /// How many, at most 1000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]

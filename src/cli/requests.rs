@@ -39,7 +39,7 @@ enum Command {
 #[derive(clap::Args)]
 struct ListArgs {
     /// Those in this state, or `all`.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     state: String,
     /// How many, at most 1000.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]

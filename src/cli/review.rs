@@ -33,10 +33,20 @@ struct ListArgs {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Only this own record.
-    #[arg(long, value_name = "REF", default_value = "")]
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
     record: String,
     /// Only what this member asked.
-    #[arg(long, value_name = "MEMBER", default_value = "")]
+    #[arg(
+        long,
+        value_name = "MEMBER",
+        default_value = "",
+        hide_default_value = true
+    )]
     from: String,
 }
 

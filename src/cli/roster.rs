@@ -5,7 +5,7 @@
 
 mod check;
 mod draft;
-mod files;
+pub(super) mod files;
 mod keys;
 mod node;
 mod sign;

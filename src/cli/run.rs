@@ -19,6 +19,16 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     output::start_tracing(&args.log);
+    if context.directory.is_office() {
+        return Err(CliError::input(
+            "NO_NODE",
+            format!(
+                "{} is an office's directory, and an office runs no node: it reads the members' logs \
+                 (`wayhome audit verify`), and can be a witness (`wayhome witness run`)",
+                context.directory.path().display()
+            ),
+        ));
+    }
     let shutdown = asked_to_stop()?;
     let output = context.output;
     let directory = context.directory.clone();
@@ -40,9 +50,18 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
             if let Some(console) = &console {
                 output.say(format_args!("Its console is at {console}"));
             }
-            output.object(
-                &json!({"ready": true, "address": address.to_string(), "console": console}),
-            );
+            let operators = running.operators.map(|address| address.to_string());
+            if let Some(operators) = &operators {
+                output.say(format_args!(
+                    "Its operator API is at {operators}, beside the socket."
+                ));
+            }
+            output.object(&json!({
+                "ready": true,
+                "address": address.to_string(),
+                "console": console,
+                "operators": operators,
+            }));
             let _ = std::io::stdout().flush();
             if let Some(door) = door {
                 pages = Some(tokio::spawn(console::serve(door, running, ambient)));

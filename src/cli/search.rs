@@ -1,7 +1,6 @@
 //! `wayhome search`: looks children up at the other members.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 
 mod register;
 
+use super::input::open_register;
 use super::{CliError, Context};
 use crate::node::MAX_OPERATOR_MESSAGE;
 use crate::proto::operator::search_service_client::SearchServiceClient;
@@ -18,13 +18,10 @@ use crate::roster::{LegalBasis, Purpose};
 
 /// Arguments of `wayhome search`.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("whom").args(["records", "input", "register"]).multiple(true).required(true))]
 pub struct Args {
     /// Reference of an own record; may be given several times.
-    #[arg(
-        long = "record",
-        value_name = "REF",
-        required_unless_present_any = ["input", "register"]
-    )]
+    #[arg(long = "record", value_name = "REF")]
     records: Vec<String>,
     /// A file that describes children in the canonical columns (CSV or JSON Lines).
     #[arg(long, value_name = "FILE")]
@@ -43,7 +40,12 @@ pub struct Args {
     #[arg(long, default_value_t = LegalBasis::VitalInterest)]
     legal_basis: LegalBasis,
     /// Your case reference: letters, digits and -_./: only, no personal data.
-    #[arg(long, value_name = "REF", default_value = "")]
+    #[arg(
+        long,
+        value_name = "REF",
+        default_value = "",
+        hide_default_value = true
+    )]
     case: String,
     /// Ask this member only; may be given several times.
     #[arg(long = "at", value_name = "MEMBER")]
@@ -114,8 +116,8 @@ fn described(input: Option<&PathBuf>) -> Result<(Vec<String>, Vec<Record>), CliE
     };
     let name = path.display();
     let wrong = |why: &dyn std::fmt::Display| CliError::input("INPUT", format!("{name}: {why}"));
-    let file = File::open(path).map_err(|error| wrong(&error))?;
-    let format = Format::detect(Some(path), b"");
+    let (file, first) = open_register(path)?;
+    let format = Format::detect(Some(path), &first);
     let import = Import::new(BufReader::new(file), format, &ImportOptions::default())
         .map_err(|error| wrong(&error))?;
     let (mut names, mut subjects) = (Vec::new(), Vec::new());

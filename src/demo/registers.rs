@@ -204,7 +204,12 @@ impl Registers {
 fn read_register(path: &Path) -> Result<BTreeMap<String, Record>, DemoError> {
     let wrong =
         |why: &dyn std::fmt::Display| DemoError::Registers(format!("{}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| wrong(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| {
+        wrong(&format_args!(
+            "{error}; --registers names a folder with the registers ua.csv, pl.csv, de.csv and ca.csv, \
+             and truth.csv and kinds.csv, as `tests/data/generate.py` makes them"
+        ))
+    })?;
     let import =
         Import::new(file, Format::Csv, &ImportOptions::default()).map_err(|error| wrong(&error))?;
     let mut records = BTreeMap::new();

@@ -71,6 +71,24 @@ pub struct Config {
     /// Where the member's own people sign in otherwise; they do not if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_provider: Option<ProviderConfig>,
+    /// The operator API over the network; on the socket alone if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorConfig>,
+}
+
+/// `[operator]` of `node.toml`: where the member's own systems on other machines reach the operator
+/// API. Relative paths count from the node's directory.
+#[derive(Debug, Clone, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorConfig {
+    /// Where they connect to; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The node's certificate chain for them, PEM.
+    pub certificate: PathBuf,
+    /// The certificate's private key, PEM.
+    pub key: PathBuf,
+    /// The authority, or several, whose certificates callers have to show, PEM.
+    pub clients: PathBuf,
 }
 
 /// `[console]` of `node.toml`: where the member's own people work with a browser.
@@ -201,6 +219,7 @@ impl Config {
             limits: Limits::default(),
             telemetry: TelemetrySettings::default(),
             identity_provider: None,
+            operator: None,
         }
     }
 
@@ -273,6 +292,12 @@ mod tests {
                 certificate: Some("console.crt".into()),
                 key: Some("console.key".into()),
                 hosts: vec!["wayhome.example.org".to_owned()],
+            }),
+            operator: Some(OperatorConfig {
+                listen: "0.0.0.0:7444".parse().unwrap(),
+                certificate: "operator.crt".into(),
+                key: "operator.key".into(),
+                clients: "clients.crt".into(),
             }),
             identity_provider: Some(ProviderConfig {
                 name: "Ministry".to_owned(),

@@ -109,6 +109,15 @@ impl Directory {
             .map_err(|error| wrong(&keys, &error))
     }
 
+    /// Whether this is the directory of an office that runs no node, as `member.json` has it.
+    #[must_use]
+    pub fn is_office(&self) -> bool {
+        let entry = self.read_if_there("member.json").ok().flatten();
+        entry
+            .and_then(|entry| serde_json::from_str::<crate::roster::Member>(&entry).ok())
+            .is_some_and(|entry| entry.roles.ombudsman.is_some() && !entry.roles.member)
+    }
+
     /// Locks the directory for this process, as long as the lock lives.
     ///
     /// # Errors
@@ -132,7 +141,10 @@ impl Directory {
         let file = std::fs::File::create(&path).map_err(|error| wrong(&path, &error))?;
         file.try_lock().map_err(|error| DirectoryError {
             path: path.display().to_string(),
-            reason: error.to_string(),
+            reason: match error {
+                std::fs::TryLockError::WouldBlock => "it is locked".to_owned(),
+                std::fs::TryLockError::Error(error) => error.to_string(),
+            },
             remedy: "another process runs this node: stop it first",
         })?;
         Ok(DirectoryLock(file))
@@ -249,7 +261,12 @@ impl DirectoryError {
 
 fn wrong(path: &Path, error: &io::Error) -> DirectoryError {
     let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "is this the directory of a node? `wayhome init` makes one",
+        io::ErrorKind::NotFound => {
+            "is this a party's directory? --dir names another, `wayhome init` makes one"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            "a party's directory is a folder with files of these names: --dir names another"
+        }
         io::ErrorKind::PermissionDenied => "run the command as the user that owns the directory",
         _ => "check the disk and the directory's permissions",
     };

@@ -50,8 +50,8 @@ pub use identity::{Identity, IdentityError, PublicIdentity, Successors};
 pub use keys::KeysConfig;
 pub use new_origin::{NewOrigin, NewOriginError, new_log_origin};
 pub use operator::{
-    AsPerson, InProcess, MAX_OPERATOR_MESSAGE, OperatorApi, OperatorChannel,
-    client as operator_client, client_as as operator_client_as,
+    AsPerson, InProcess, MAX_OPERATOR_MESSAGE, OperatorApi, OperatorChannel, RemoteDoor,
+    RemoteError, client as operator_client, client_as as operator_client_as,
 };
 pub use policies::FILE as POLICY_FILE;
 pub use run::{NodeError, Opened, Running, kept_roster, open_party, run};

@@ -1,5 +1,5 @@
 //! The operator API: a member's own people and systems at their own node, over a socket that only
-//! the node's user can open.
+//! the node's user can open, and over the network where `[operator]` of `node.toml` says so.
 
 mod accounts;
 mod activity;
@@ -16,6 +16,7 @@ mod protection;
 mod quota;
 mod records;
 mod register;
+mod remote;
 mod requests;
 mod review;
 mod search;
@@ -35,6 +36,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Interceptor, Routes};
 use tonic::transport::server::Router;
 use tonic::transport::{Channel, Endpoint, Server, Uri};
+
+pub use remote::{RemoteDoor, RemoteError};
 
 use super::accounts::Ways;
 use super::ceremonies::Ceremonies;
@@ -61,7 +64,7 @@ use crate::proto::operator::request_service_server::RequestServiceServer;
 use crate::proto::operator::review_service_server::ReviewServiceServer;
 use crate::proto::operator::search_service_server::SearchServiceServer;
 use crate::proto::operator::sign_in_service_server::SignInServiceServer;
-use crate::records::{Column, ReadingRules, Record, RecordRef};
+use crate::records::{Column, FIELDS, ReadingRules, Record, RecordRef};
 use crate::store::StoreError;
 
 /// Largest message of an operator, in octets: a part of an import has 500 records, a search 1,000.
@@ -157,7 +160,7 @@ pub async fn client(socket: &Path) -> Result<Channel, RemoteRefusal> {
         .map_err(|_| RemoteRefusal {
             code: "NODE_NOT_RUNNING".to_owned(),
             message: format!(
-                "no node is running at {}: start it with `wayhome --dir DIR run`",
+                "no node is running at {}: start it with `wayhome --dir DIR run`, or say with --dir where it is",
                 socket.display()
             ),
             leaf_index: None,
@@ -259,11 +262,17 @@ fn columns(names: &[String]) -> Result<Vec<Column>, Status> {
             Column::from_name(name).ok_or_else(|| {
                 invalid(
                     "UNKNOWN_FIELD",
-                    &format!("there is no field called {name:?}: see the canonical columns"),
+                    &format!("there is no field called {name:?}: {}", known_fields()),
                 )
             })
         })
         .collect()
+}
+
+/// The columns, for somebody who named another.
+fn known_fields() -> String {
+    let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+    format!("write {}", names.join(", "))
 }
 
 fn no_such_record() -> Status {
@@ -295,7 +304,7 @@ fn record(fields: &HashMap<String, String>) -> Result<Record, Status> {
         let column = Column::from_name(name).ok_or_else(|| {
             invalid(
                 "UNKNOWN_FIELD",
-                &format!("there is no field called {name:?}: see the canonical columns"),
+                &format!("there is no field called {name:?}: {}", known_fields()),
             )
         })?;
         if column == Column::RecordRef {

@@ -14,7 +14,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::accounts::{self, Ways};
 use super::ceremonies::{Ceremonies, CeremonyDesk};
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, OperatorConfig};
 use super::directory::{Directory, DirectoryError, DirectoryLock};
 use super::guard::Guard;
 use super::health;
@@ -27,7 +27,7 @@ use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::metered::MeteredLayer;
 use super::metrics;
 use super::openable;
-use super::operator::{Operator, OperatorApi, cases};
+use super::operator::{Operator, OperatorApi, RemoteDoor, cases};
 use super::otlp;
 use super::pause::pause;
 use super::policies;
@@ -344,6 +344,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its operator API, without the socket.
     pub api: OperatorApi,
+    /// Where its operator API is reached over the network, if it is.
+    pub operators: Option<SocketAddr>,
     /// Its database.
     pub store: Store,
     /// Turns true when the node stops.
@@ -473,6 +475,20 @@ pub async fn run(
     );
     let api = OperatorApi::new(operator.clone());
     beside.spawn(ceremonies.go_on(stopped.clone()));
+    let remote = match &config.operator {
+        Some(operator) => open_to_systems(operator, &directory).await,
+        None => None,
+    };
+    let remote_address = remote.as_ref().map(RemoteDoor::address);
+    let remote = {
+        let (operator, stopped) = (operator.clone(), stopped.clone());
+        async move {
+            if let Some(door) = remote {
+                door.serve(operator, stopped).await;
+            }
+            Ok(())
+        }
+    };
     let own = operator_server(operator, operators, stopped.clone());
     beside.spawn(membership.watch(stopped.clone()));
     beside.spawn(cases::nightly(Arc::clone(party), stopped.clone()));
@@ -512,12 +528,13 @@ pub async fn run(
     ready(Running {
         address,
         api,
+        operators: remote_address,
         store: party.store().clone(),
         stopped: stopped.clone(),
     });
     supervisor.ready(address);
     tracing::info!(member = %config.member, %address, "the node is ready");
-    let servers = async { tokio::try_join!(peers, own).map(|_| ()) };
+    let servers = async { tokio::try_join!(peers, own, remote).map(|_| ()) };
     tokio::pin!(servers);
     let outcome = tokio::select! {
         outcome = &mut servers => outcome,
@@ -533,6 +550,17 @@ pub async fn run(
     let _ = std::fs::remove_file(&socket);
     party.store().close().await;
     outcome.map_err(NodeError::from)
+}
+
+/// The door for the member's own systems. One that cannot be opened keeps nobody else from the node.
+async fn open_to_systems(config: &OperatorConfig, directory: &Directory) -> Option<RemoteDoor> {
+    match RemoteDoor::open(config, directory).await {
+        Ok(door) => Some(door),
+        Err(error) => {
+            tracing::error!(%error, "the operator API is on the socket alone");
+            None
+        }
+    }
 }
 
 /// Who may connect: an active party of the last roster that is known. If that is not in force, all

@@ -131,8 +131,8 @@ pub enum VaultError {
 
     /// Others than the owner may read or write a key file.
     #[error(
-        "{path} has mode {mode:04o}, so others than its owner can reach the master key: run \
-         `chmod 600 {path}`, and rotate the key if they may have read it",
+        "{path} has mode {mode:04o}, so others than its owner can reach the key in it: run \
+         `chmod 600 {path}`, and make a new key if they may have read it",
         path = path.display()
     )]
     FileTooOpen {
@@ -144,8 +144,8 @@ pub enum VaultError {
 
     /// A key file would be overwritten by a new one.
     #[error(
-        "{path} exists already, and to overwrite a master key is to lose everything sealed under \
-         it: name another file, or move this one away yourself",
+        "{path} exists already, and to overwrite a key is to lose what only that key opens or \
+         signs: name another file, or move this one away yourself",
         path = path.display()
     )]
     FileExists {

@@ -46,6 +46,8 @@ pub struct Coalition {
 struct Node {
     /// Where its console is, if it has one.
     console: Option<String>,
+    /// Where its operator API is reached over the network, if it is.
+    operators: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), node::NodeError>>,
 }
@@ -251,6 +253,7 @@ impl Coalition {
         let directory = Directory::new(self.path(id));
         let config = Config::load(&directory).unwrap();
         let mut console = None;
+        let operators = running.operators;
         if let Some(at) = &config.console {
             let door = Door::open(at, &directory).await.unwrap();
             console = Some(door.url());
@@ -258,6 +261,7 @@ impl Coalition {
         }
         let node = Node {
             console,
+            operators,
             stop,
             ended,
         };
@@ -341,6 +345,11 @@ impl Coalition {
     /// Where the console of a running node is.
     pub fn console(&self, id: &str) -> String {
         self.nodes[id].console.clone().unwrap()
+    }
+
+    /// Where the operator API of a running node is reached over the network, if it is.
+    pub fn operators(&self, id: &str) -> Option<SocketAddr> {
+        self.nodes[id].operators
     }
 
     /// A channel to a node's operator API.

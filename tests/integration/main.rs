@@ -42,8 +42,10 @@ mod lifecycle;
 mod log_files;
 mod measures;
 mod membership;
+mod mistakes;
 mod observability;
 mod office;
+mod operator_api;
 mod oracle;
 mod partitions;
 #[cfg(feature = "pkcs11")]

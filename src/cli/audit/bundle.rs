@@ -10,7 +10,7 @@ use super::{Policy, faults, list, verdict};
 use crate::audit::bundle::{Anchors, CheckedLog, Choice, check, gather};
 use crate::audit::in_force::{InForce, Moment, adopts};
 use crate::audit::words;
-use crate::cli::{CliError, Context};
+use crate::cli::{CliError, Context, input};
 use crate::locale::Lang;
 use crate::roster::MemberId;
 
@@ -65,8 +65,7 @@ pub(super) fn verify(
     root: Option<&Path>,
     policy: &Policy,
 ) -> Result<(), CliError> {
-    let bytes = std::fs::read(file)
-        .map_err(|error| CliError::input("FILE", format!("{}: {error}", file.display())))?;
+    let bytes = input::read(file, "FILE")?;
     let root = super::root_note(context, root)?;
     let witnesses = witness_keys(policy)?;
     let checked = check(

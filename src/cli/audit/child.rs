@@ -1,7 +1,6 @@
 //! `wayhome audit child`: who asked about a child that is described, not referred to.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use crate::audit::child::{ChildReport, Sighting, child as look_for};
 use crate::audit::subject::Event;
 use crate::audit::words;
 use crate::cli::CliError;
+use crate::cli::input::open_register;
 use crate::linkage::{Grade, RuleTable};
 use crate::locale::Lang;
 use crate::records::Record;
@@ -111,8 +111,8 @@ pub async fn run(office: &Office<'_>, args: Args) -> Result<(), CliError> {
 fn described(path: &Path) -> Result<Record, CliError> {
     let name = path.display();
     let wrong = |why: &dyn std::fmt::Display| CliError::input("INPUT", format!("{name}: {why}"));
-    let file = File::open(path).map_err(|error| wrong(&error))?;
-    let format = Format::detect(Some(path), b"");
+    let (file, first) = open_register(path)?;
+    let format = Format::detect(Some(path), &first);
     let import = Import::new(BufReader::new(file), format, &ImportOptions::default())
         .map_err(|error| wrong(&error))?;
     let mut children = Vec::new();

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use crate::cli::input::{open_register, read_text};
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Output};
 use crate::records::Record;
@@ -96,18 +96,11 @@ impl Register {
 /// # Errors
 /// Names the file.
 pub fn open(path: &Path) -> Result<File, CliError> {
-    File::open(path).map_err(|error| {
-        CliError::input(
-            "NO_FILE",
-            format!("{}: {error}; give the path of a file", path.display()),
-        )
-    })
+    Ok(open_register(path)?.0)
 }
 
 fn format(path: &Path) -> Result<Format, CliError> {
-    let mut first = [0; 512];
-    let length = open(path)?.read(&mut first)?;
-    Ok(Format::detect(Some(path), &first[..length]))
+    Ok(Format::detect(Some(path), &open_register(path)?.1))
 }
 
 fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
@@ -117,7 +110,7 @@ fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
             let wrong = |why: &dyn std::fmt::Display| {
                 CliError::input("MAP", format!("{}: {why}", path.display()))
             };
-            let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+            let text = read_text(path, "MAP")?;
             ImportOptions::from_toml(&text).map_err(|error| wrong(&error))?
         }
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml::{Table as Toml, Value};
 
 use crate::cli::CliError;
+use crate::cli::input::read_text;
 use crate::linkage::{FLOOR_BITS, MAX_SLOTS, RuleTable};
 
 /// A rule table with the text it was read from.
@@ -39,7 +40,7 @@ impl Table {
         let wrong =
             |why: &dyn std::fmt::Display| CliError::input("RULES", format!("{name}: {why}"));
         let text = match path {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(&error))?,
+            Some(path) => read_text(path, "RULES")?,
             None if waived => under_the_floor(SHIPPED).map_err(|error| wrong(&error))?,
             None => SHIPPED.to_owned(),
         };

@@ -1,7 +1,7 @@
 //! `wayhome records import`: a file becomes records, all of them or those that can be read.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::cli::input::{open_register, read_text};
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::proto::operator::{ImportRecordsRequest, ImportRecordsResponse, Record};
@@ -247,12 +248,10 @@ fn rejects_writer(path: &Path, import: &Import<BufReader<File>>) -> Result<Rejec
         .mode(0o600)
         .open(path)
         .map_err(|error| {
+            let path = path.display();
             CliError::input(
                 "REJECTS",
-                format!(
-                    "{}: {error}; give a new file with --rejects",
-                    path.display()
-                ),
+                format!("{path}: {error}; --rejects takes a new file, in a folder that is there"),
             )
         })?;
     Ok(RejectsWriter::new(BufWriter::new(file), import)?)
@@ -264,23 +263,16 @@ fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
     };
     let wrong =
         |why: &dyn std::fmt::Display| CliError::input("MAP", format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let text = read_text(path, "MAP")?;
     ImportOptions::from_toml(&text).map_err(|error| wrong(&error))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, CliError> {
-    File::open(path).map(BufReader::new).map_err(|error| {
-        CliError::input(
-            "NO_FILE",
-            format!("{}: {error}; give the path of a register", path.display()),
-        )
-    })
+    Ok(BufReader::new(open_register(path)?.0))
 }
 
 fn detect(path: &Path) -> Result<Format, CliError> {
-    let mut first = [0; 512];
-    let length = open(path)?.read(&mut first)?;
-    Ok(Format::detect(Some(path), &first[..length]))
+    Ok(Format::detect(Some(path), &open_register(path)?.1))
 }
 
 fn wrong_file(name: &str, error: &ImportError) -> CliError {

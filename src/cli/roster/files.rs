@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::trust;
+use crate::cli::input::unusable;
 use crate::cli::{CliError, Context};
 use crate::envelope::Note;
 use crate::roster::{
@@ -115,13 +116,28 @@ impl Document {
             }
             Err(_) => (String::from_utf8_lossy(&bytes).into_owned(), Vec::new()),
         };
+        let at = |error: RosterError| wrong(path, &error);
         let document = if text.starts_with(Kind::Root.header()) {
-            Self::Root(Root::from_draft(&text)?)
+            Self::Root(Root::from_draft(&text).map_err(at)?)
+        } else if text.starts_with(Kind::Roster.header()) || text.trim_start().starts_with('{') {
+            Self::Roster(Box::new(Roster::from_draft(&text).map_err(at)?))
         } else {
-            Self::Roster(Box::new(Roster::from_draft(&text)?))
+            return Err(neither(path));
         };
         Ok((document, signers))
     }
+}
+
+/// A file that is no root and no roster.
+fn neither(path: &Path) -> CliError {
+    malformed(
+        path,
+        format_args!(
+            "this is neither a root nor a roster: one begins with the line {:?}, the other with {:?}",
+            Kind::Root.header(),
+            Kind::Roster.header()
+        ),
+    )
 }
 
 /// Whether a file says that it is a root.
@@ -131,9 +147,7 @@ pub fn is_root(bytes: &[u8]) -> bool {
 
 /// Reads a file of at most [`FILE_LIMIT`] bytes.
 pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let wrong = |error: std::io::Error| {
-        CliError::input("FILE", format!("cannot read {}: {error}", path.display()))
-    };
+    let wrong = |error: std::io::Error| CliError::input("FILE", unusable(path, &error));
     let mut bytes = Vec::new();
     File::open(path)
         .map_err(wrong)?
@@ -196,6 +210,11 @@ pub fn date(text: &str) -> Result<Timestamp, String> {
 pub fn days_ahead(now: u64, days: u64) -> Timestamp {
     const DAY: u64 = 86_400;
     Timestamp::from_unix((now / DAY + days) * DAY)
+}
+
+/// What is wrong with a signed or drafted file that somebody gave.
+pub fn wrong(path: &Path, error: &RosterError) -> CliError {
+    CliError::input(error.code(), format!("{}: {error}", path.display()))
 }
 
 /// What is wrong with a file that was drafted by hand, at its place.

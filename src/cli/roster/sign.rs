@@ -35,7 +35,8 @@ pub struct MergeArgs {
 
 pub fn sign(context: &Context, args: &SignArgs) -> Result<(), CliError> {
     let signer = signer(&args.key)?;
-    let note = add_signature(&files::read(&args.file)?, &signer)?;
+    let note = add_signature(&files::read(&args.file)?, &signer)
+        .map_err(|error| files::wrong(&args.file, &error))?;
     let out = args.out.as_ref().unwrap_or(&args.file);
     files::write(out, &note)?;
     context

@@ -429,7 +429,7 @@ fn mistakes_have_remedies() {
     );
     desk.bad("sign 1.note --key a.key.pub", "a.key.pub");
     desk.bad("sign 1.note --key missing.key", "missing.key");
-    desk.bad("show missing.note", "cannot read");
+    desk.bad("show missing.note", "No such file");
     desk.bad("diff root.note 1.note", "two of a kind");
     desk.bad(
         "draft --coalition other --root root.note --members ua/ --out x.note",

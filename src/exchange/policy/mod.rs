@@ -7,6 +7,7 @@
 //! elsewhere.
 
 mod adopt;
+mod explain;
 mod question;
 mod table;
 
@@ -24,6 +25,7 @@ use ring::digest::{SHA256, digest};
 pub use adopt::{
     Adopted, DIGEST_SETTING, PolicyInForce, RefusedPolicy, SETTING, adopt, follow, not_in_force,
 };
+pub use explain::Explained;
 pub use question::{Question, RecordFacts};
 pub use table::{Case, CaseOutcome, Expected, TableError, TableFormat, read_table};
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use tonic::{Request, Response, Status};
 
+use super::duty::Duty;
 use super::{Operator, invalid, refused};
 use crate::node::backup::{self, BackupError};
 use crate::node::config::Config;
@@ -13,11 +14,12 @@ use crate::proto::operator::backup_service_server::BackupService;
 #[tonic::async_trait]
 impl BackupService for Operator {
     // Open to the node's own user, people or not: a backup is made by a timer, and whoever makes it
-    // cannot read it.
+    // cannot read it. It writes where it is told, so over the network it takes an administrator.
     async fn create_backup(
         &self,
         request: Request<pb::CreateBackupRequest>,
     ) -> Result<Response<pb::CreateBackupResponse>, Status> {
+        let caller = self.own_user_or(&request, Duty::Run).await?;
         let asked = request.into_inner();
         let (to, keys_to) = (Path::new(&asked.path), Path::new(&asked.keys_path));
         if !to.is_absolute() || !keys_to.is_absolute() || to == keys_to {
@@ -28,7 +30,8 @@ impl BackupService for Operator {
         }
         let directory = self.keeper.directory();
         let config = Config::load(directory).map_err(|error| failed(&error.into()))?;
-        let created = backup::create(directory, &config, &self.party, to, keys_to)
+        let created = caller
+            .does(backup::create(directory, &config, &self.party, to, keys_to))
             .await
             .map_err(|error| failed(&error))?;
         Ok(Response::new(pb::CreateBackupResponse {

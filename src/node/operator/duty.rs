@@ -3,12 +3,14 @@
 //! A call carries a session's token (`authorization: Bearer TOKEN`). Before there is any account, a
 //! call without one counts as the node's operator: only the node's user can open the socket. That is
 //! good for the register, for searching and for making the first account, and never for deciding what
-//! others are told: a decision is a person's, by name.
+//! others are told: a decision is a person's, by name. A call over the network is never the node's
+//! operator's.
 
 use std::future::Future;
 
 use tonic::{Code, Request, Status};
 
+use super::remote::is_remote;
 use super::{Operator, refused, store_failed};
 use crate::exchange::acting::acting_for;
 use crate::exchange::disclose::{AccountId, Actor};
@@ -120,6 +122,13 @@ impl Operator {
         duty: Duty,
     ) -> Result<Caller, Status> {
         let Some(token) = token(request) else {
+            if is_remote(request.extensions()) {
+                return Err(refused(
+                    Code::Unauthenticated,
+                    "SIGN_IN_NEEDED",
+                    "over the network every call needs a session: call AccountService.SignIn and send its token as `authorization: Bearer TOKEN`",
+                ));
+            }
             let none = self
                 .party
                 .store()
@@ -152,14 +161,16 @@ impl Operator {
                 refused(
                     Code::PermissionDenied,
                     "ROLE_WITHDRAWN",
-                    &format!("your role was withdrawn: this takes a {roles}; ask an administrator"),
+                    &format!(
+                        "your role was withdrawn: this takes the role {roles}; ask an administrator"
+                    ),
                 )
             } else {
                 refused(
                     Code::PermissionDenied,
                     "ROLE_MISSING",
                     &format!(
-                        "this takes a {roles}: an administrator gives roles (`wayhome accounts change`)"
+                        "this takes the role {roles}: an administrator gives roles (`wayhome accounts change`)"
                     ),
                 )
             });
@@ -174,6 +185,22 @@ impl Operator {
         Ok(Caller {
             session: Some(session),
         })
+    }
+
+    /// Who calls where the node's own user need not be known by name. Over the network the duty
+    /// decides.
+    ///
+    /// # Errors
+    /// As [`Operator::caller`].
+    pub(super) async fn own_user_or<T>(
+        &self,
+        request: &Request<T>,
+        duty: Duty,
+    ) -> Result<Caller, Status> {
+        if is_remote(request.extensions()) {
+            return self.caller(request, duty).await;
+        }
+        Ok(Caller { session: None })
     }
 
     /// The session of a token.

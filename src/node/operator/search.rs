@@ -11,7 +11,9 @@ use tonic::{Request, Response, Status};
 use super::duty::Duty;
 use super::{Operator, invalid, no_such_record, record, store_failed, told};
 use crate::exchange::acting::acting_for;
-use crate::exchange::lookup::{self, LookupAt, MAX_SUBJECTS, Subject, SubjectGrade, Subjects};
+use crate::exchange::lookup::{
+    self, LookupAt, MAX_SUBJECTS, Subject, SubjectGrade, Subjects, check_case_reference,
+};
 use crate::exchange::{Party, enrol};
 use crate::proto::exchange::{AttributeClass, Grade};
 use crate::proto::operator as pb;
@@ -67,6 +69,9 @@ pub(super) fn ground(
     legal_basis: &str,
     case_reference: &str,
 ) -> Result<LookupAt, Status> {
+    // Before any member is asked.
+    check_case_reference(case_reference)
+        .map_err(|refusal| invalid("CASE_REFERENCE", &refusal.to_string()))?;
     Ok(LookupAt {
         purpose: purpose
             .parse()

@@ -1,0 +1,69 @@
+//! Files that the command line names: why one cannot be used, and what to do.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::CliError;
+
+/// How much of a file is looked at to see what it is, in octets.
+const LOOKED_AT: usize = 512;
+
+/// Says why a file cannot be read or written, and what to do.
+#[must_use]
+pub fn unusable(path: &Path, error: &io::Error) -> String {
+    use io::ErrorKind;
+    let remedy = match error.kind() {
+        ErrorKind::NotFound => "give the path of a file that is there",
+        ErrorKind::IsADirectory => "this is a folder: give the path of a file",
+        ErrorKind::AlreadyExists => "name another, or move what is there away",
+        ErrorKind::NotADirectory => "a part of this path is a file and no folder",
+        ErrorKind::PermissionDenied => "run the command as a user who may, or ask the file's owner",
+        ErrorKind::InvalidData => "this is no UTF-8 text: is it the right file?",
+        _ => "look at the disk",
+    };
+    format!("{}: {error}; {remedy}", path.display())
+}
+
+/// Reads a text that the command line names. `code` is for machines.
+///
+/// # Errors
+/// Names the file, and what to do.
+pub fn read_text(path: &Path, code: &str) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| CliError::input(code, unusable(path, &error)))
+}
+
+/// Reads a file that the command line names. `code` is for machines.
+///
+/// # Errors
+/// Names the file, and what to do.
+pub fn read(path: &Path, code: &str) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| CliError::input(code, unusable(path, &error)))
+}
+
+/// Opens a register, and gives its first octets, by which its format is told.
+///
+/// # Errors
+/// Names the file, and what to do: also for what is certainly no register, such as a spreadsheet's
+/// own format or text in UTF-16.
+pub fn open_register(path: &Path) -> Result<(File, Vec<u8>), CliError> {
+    let wrong = |error: &io::Error| CliError::input("NO_FILE", unusable(path, error));
+    let mut first = Vec::with_capacity(LOOKED_AT);
+    File::open(path)
+        .map_err(|error| wrong(&error))?
+        .take(LOOKED_AT as u64)
+        .read_to_end(&mut first)
+        .map_err(|error| wrong(&error))?;
+    if first.contains(&0) {
+        return Err(CliError::input(
+            "NO_TEXT",
+            format!(
+                "{}: this is no UTF-8 text: from a spreadsheet save it as \"CSV UTF-8\"; what is in \
+                 UTF-16 has to be converted first",
+                path.display()
+            ),
+        ));
+    }
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    Ok((file, first))
+}
