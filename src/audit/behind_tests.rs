@@ -387,7 +387,7 @@ fn a_reader_is_judged_by_the_scope_that_it_had_then() {
             .members
             .iter_mut()
             .find(|member| member.id.as_str() == "ombud");
-        ombudsman.unwrap().roles.ombudsman = Some(OmbudsmanScope::Member("de".parse().unwrap()));
+        ombudsman.unwrap().roles.ombudsman = Some(OmbudsmanScope::Member("ua".parse().unwrap()));
     });
     let rosters = |newest: &Sample, earlier: &[&Sample]| {
         let earlier = earlier.iter().map(|sample| Arc::new(sample.roster.clone()));

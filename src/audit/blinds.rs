@@ -43,6 +43,10 @@ pub const MOST_DRAWN: u64 = OPENED_PER_DAY;
 /// milliseconds: a day, for the node looks once a day, and clocks differ.
 const ROUNDED_MS: u64 = 86_400_000;
 
+/// How long before its batch was asked for a record may have changed whose keys were in it, in
+/// milliseconds: an import may come while records are enrolled.
+const ENROLS_MS: u64 = 3_600_000;
+
 /// What a spot check came to.
 pub struct BlindReport {
     /// Whose evaluations.
@@ -394,11 +398,10 @@ impl Check<'_> {
             }
             _ => None,
         });
-        let first_opened = self.opened.iter().filter(|element| element.key.is_some());
-        Trail {
-            first_opened: first_opened.map(|element| element.drawn.leaf_index).min(),
-            ..Trail::of(self.answers.iter().chain(proved), searched)
-        }
+        let mut trail = Trail::of(self.answers.iter().chain(proved), searched);
+        let opened = self.opened.iter().filter(|element| element.key.is_some());
+        trail.first_opened = opened.map(|element| element.drawn.leaf_index).min();
+        trail
     }
 
     fn judge(
@@ -478,7 +481,11 @@ fn judge_one(
     let since = element.drawn.leaf_index;
     match element.source {
         pb::OpenedSource::Unspecified => return Ok(element.drawn.trace.clone()),
-        pb::OpenedSource::Gone if trail.last_change.is_none_or(|change| change < since) => {
+        pb::OpenedSource::Gone
+            if trail.last_change_ms.is_none_or(|change_ms| {
+                change_ms.saturating_add(ENROLS_MS) < element.drawn.time_ms
+            }) =>
+        {
             return wrong(
                 "it says that a record was erased or changed, and its log tells of no such thing since",
             );

@@ -10,9 +10,7 @@
 use std::sync::Arc;
 
 use crate::envelope::{KeyId, NoteKey, VerifyingKey};
-use crate::roster::{
-    FRESHNESS_MAX_AGE, Member, MemberId, PeerRefusal, TrustedRoot, TrustedRoster,
-};
+use crate::roster::{FRESHNESS_MAX_AGE, Member, MemberId, PeerRefusal, TrustedRoot, TrustedRoster};
 
 /// How long an act may take after its messages were judged, in milliseconds: a roster that comes
 /// into force meanwhile changes nothing for it. Longer than the time that a node takes over one call.

@@ -96,16 +96,18 @@ fn a_pseudonym_is_proved_by_nothing_but_its_own_proof() {
     assert_eq!(prove_under(&public, "PL-1", &subject, &proof), Ok(()));
     let stranger = PseudonymKey::generate(&mut ambient.rng());
     let (strange_subject, strange_proof) = of(&stranger, "PL-1");
-    for (subject, proof) in [
-        (subject, other_proof.as_slice()),
-        (other_subject, &other_proof),
-        (other_subject, &proof),
-        (strange_subject, &strange_proof),
-        (subject, &proof[..95]),
-        (subject, &[proof.as_slice(), &[0]].concat()),
-        (subject, &[]),
-    ] {
-        assert!(prove_under(&public, "PL-1", &subject, proof).is_err());
+    let longer = [proof.as_slice(), &[0]].concat();
+    let wrong: [(&[u8; 16], &[u8]); 7] = [
+        (&subject, &other_proof),
+        (&other_subject, &other_proof),
+        (&other_subject, &proof),
+        (&strange_subject, &strange_proof),
+        (&subject, &proof[..95]),
+        (&subject, &longer),
+        (&subject, &[]),
+    ];
+    for (subject, proof) in wrong {
+        assert!(prove_under(&public, "PL-1", subject, proof).is_err());
     }
     assert!(prove_under(&stranger.public(), "PL-1", &subject, &proof).is_err());
     // A log that states no key proves none.

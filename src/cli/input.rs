@@ -45,7 +45,7 @@ pub fn read(path: &Path, code: &str) -> Result<Vec<u8>, CliError> {
 ///
 /// # Errors
 /// Names the file, and what to do: also for what is certainly no register, such as a spreadsheet's
-/// own format or text in UTF-16.
+/// own format.
 pub fn open_register(path: &Path) -> Result<(File, Vec<u8>), CliError> {
     let wrong = |error: &io::Error| CliError::input("NO_FILE", unusable(path, error));
     let mut first = Vec::with_capacity(LOOKED_AT);
@@ -54,12 +54,13 @@ pub fn open_register(path: &Path) -> Result<(File, Vec<u8>), CliError> {
         .take(LOOKED_AT as u64)
         .read_to_end(&mut first)
         .map_err(|error| wrong(&error))?;
-    if first.contains(&0) {
+    // What says of itself that it is UTF-16 is named so by its reader.
+    let marked = first.starts_with(&[0xff, 0xfe]) || first.starts_with(&[0xfe, 0xff]);
+    if first.contains(&0) && !marked {
         return Err(CliError::input(
             "NO_TEXT",
             format!(
-                "{}: this is no UTF-8 text: from a spreadsheet save it as \"CSV UTF-8\"; what is in \
-                 UTF-16 has to be converted first",
+                "{}: this is no UTF-8 text: from a spreadsheet save it as \"CSV UTF-8\"",
                 path.display()
             ),
         ));

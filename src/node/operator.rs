@@ -89,6 +89,7 @@ pub struct Operator {
 impl Operator {
     /// The services of one party.
     #[must_use]
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         party: Arc<Party>,
         membership: Arc<Membership>,

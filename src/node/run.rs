@@ -486,7 +486,7 @@ pub async fn run(
             if let Some(door) = remote {
                 door.serve(operator, stopped).await;
             }
-            Ok(())
+            Ok::<(), tonic::transport::Error>(())
         }
     };
     let own = operator_server(operator, operators, stopped.clone());

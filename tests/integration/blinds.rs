@@ -80,7 +80,7 @@ async fn an_honest_members_evaluations_are_traced_to_its_index_and_its_queries()
     let known = |trace: &&str| ["INDEXED", "ASKED"].contains(trace);
     assert!(traced.iter().all(known), "{told}");
     assert_eq!(told["to_look_into"], 0);
-    // The search was about this case, and the record is named.
+    // The record is named.
     let drawn = told["members"][0]["drawn"].as_array().unwrap();
     let of = |trace: &str| {
         drawn
@@ -90,9 +90,8 @@ async fn an_honest_members_evaluations_are_traced_to_its_index_and_its_queries()
             .clone()
     };
     assert_eq!(of("INDEXED")["record_ref"], "UA-1");
-    assert_eq!(of("ASKED")["case_reference"], "CASE-1");
     // Of the keys themselves nothing is printed.
-    for word in ["2014", "KVL", "Ковальчук"] {
+    for word in ["2014-05-03", "Ковальчук", "Олександр"] {
         assert!(!said.out.contains(word), "{word}: {}", said.out);
     }
     // Each opening stands in the node's log, with what was opened.
@@ -103,18 +102,21 @@ async fn an_honest_members_evaluations_are_traced_to_its_index_and_its_queries()
     let opened: u32 = openings.map(|leaf| leaf.count).sum();
     assert_eq!(opened as usize, traced.len());
     // A node opens so many in a day and no more.
-    let again = blinds(&coalition, "ua").await;
-    let again = again.object();
-    let traced_again = traces(&again);
-    assert!(traced_again.contains(&"UNTRACEABLE"), "{traced_again:?}");
-    assert!(codes(&again).is_empty(), "{again}");
-    assert!(again.to_string().contains("blinds_opened"), "{again}");
+    for _ in 0..10 {
+        let again = blinds(&coalition, "ua").await.object();
+        assert!(codes(&again).is_empty(), "{again}");
+        if traces(&again).contains(&"UNTRACEABLE") {
+            assert!(again.to_string().contains("blinds_opened"), "{again}");
+            return;
+        }
+    }
+    panic!("as many as anybody wants were opened");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_went_nowhere_are_named() {
+async fn tokens_of_a_question_that_reached_nobody_are_traced_to_it() {
     let mut coalition = Coalition::start().await;
-    // Tokens are made, and nobody is asked with them: nobody is there.
+    // The question stands in the log before it is sent, whoever is there.
     coalition.stop_node("pl").await;
     let one = wayhome::proto::operator::SearchRequest {
         subjects: vec![wayhome::proto::operator::Record {
@@ -140,47 +142,51 @@ async fn tokens_that_went_nowhere_are_named() {
         assert_ne!(answer.error_code, "");
     }
     let said = blinds(&coalition, "ua").await;
-    assert_eq!(said.code, Some(0), "it may have its reasons: {said:?}");
+    assert_eq!(said.code, Some(0), "{said:?}");
     let told = said.object();
     let traced = traces(&told);
     assert!(!traced.is_empty());
-    assert!(traced.iter().all(|trace| *trace == "UNASKED"), "{told}");
-    assert_eq!(told["to_look_into"].as_u64(), Some(traced.len() as u64));
+    assert!(traced.iter().all(|trace| *trace == "ASKED"), "{told}");
+    assert_eq!(told["to_look_into"], 0);
+    let drawn = told["members"][0]["drawn"].as_array().unwrap();
+    assert!(
+        drawn
+            .iter()
+            .all(|drawn| drawn["case_reference"] == "CASE-1")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_hides_what_it_had_evaluated_is_found_out() {
-    let mut coalition = Coalition::start().await;
-    coalition.import("ua", &[AT_HOME]).await;
+    let (clock, ambient) = standing_clock();
+    let mut coalition = Coalition::start_at(ambient, |_| {}).await;
+    coalition.import_unpublished("ua", &[AT_HOME]).await;
+    clock.advance_ms(2 * 3_600_000);
+    coalition.publish("ua").await;
     // Its tokens made, the record is made away with, as if there had never been one.
     coalition.stop_node("ua").await;
     {
         let mut database = database(&coalition, "ua").await;
-        for sql in [
-            "DELETE FROM records",
-            "DELETE FROM lookup_index",
-            "DELETE FROM record_tokens",
-        ] {
-            let done = sqlx::query(sql).execute(&mut database).await;
-            // The names of tables are the store's own affair: the record's is what matters.
-            if sql.ends_with("records") {
-                assert_eq!(done.unwrap().rows_affected(), 1);
-            }
-        }
+        let gone = sqlx::query("DELETE FROM records")
+            .execute(&mut database)
+            .await
+            .unwrap();
+        assert_eq!(gone.rows_affected(), 1);
         database.close().await.unwrap();
     }
     coalition.let_lie("ua");
     coalition.start_node("ua").await;
-    let said = blinds(&coalition, "ua").await;
-    assert_eq!(said.code, Some(1), "{said:?}");
-    let told = said.object();
-    assert!(
-        traces(&told).iter().all(|trace| *trace == "FAULT"),
-        "{told}"
-    );
-    assert!(codes(&told).contains(&"BAD_BLIND"), "{told}");
+    let report = spot(&coalition).await;
+    assert!(!report.drawn.is_empty());
+    assert!(report.drawn.iter().all(|drawn| drawn.trace == Trace::Fault));
     // Its signed answer is the proof of it.
-    assert!(told.to_string().contains("its log tells of no such thing"));
+    let proved = report.verification.findings.iter().any(|finding| {
+        finding.fault.code() == "BAD_BLIND"
+            && finding
+                .to_string()
+                .contains("its log tells of no such thing")
+    });
+    assert!(proved, "{:?}", report.verification.findings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,8 +232,8 @@ async fn what_a_search_hid_is_destroyed_after_its_time() {
     );
 }
 
-async fn checked(coalition: &Coalition) -> BlindReport {
-    let report = spot_check(
+async fn spot(coalition: &Coalition) -> BlindReport {
+    spot_check(
         &auditor(coalition, OMBUDSMAN),
         RuleTable::shipped().unwrap(),
         coalition.member("ua"),
@@ -235,7 +241,12 @@ async fn checked(coalition: &Coalition) -> BlindReport {
         Reading::default(),
         &|_, _, _| {},
     )
-    .await;
+    .await
+}
+
+/// The same, in which nothing must be found.
+async fn checked(coalition: &Coalition) -> BlindReport {
+    let report = spot(coalition).await;
     let findings: Vec<String> = report
         .verification
         .findings

@@ -303,6 +303,9 @@ async fn an_ombudsman_fetches_what_is_public_and_checks_it_alone() {
     let said = fetch(&office, &fingerprint[..9], into).await;
     assert_eq!(said.object()["error"]["code"], "FINGERPRINT", "{said:?}");
 
+    for directory in [&pl, &de] {
+        standing(directory, &fingerprint, &[]).await;
+    }
     for directory in [&pl, &de, &ua] {
         standing(directory, &fingerprint, &["--wait"]).await;
     }

@@ -301,10 +301,8 @@ async fn a_child_that_is_denied_though_its_record_stands_in_the_index_is_found()
     assert_eq!(finding["code"], "DENIED_CHILD", "{object:#}");
     let at = finding["leaf_index"].as_u64().unwrap();
     let leaf = coalition.leaves("pl", at).await.remove(0);
-    assert_eq!(
-        (leaf.act(), leaf.peer.as_str()),
-        (Act::LookupAnswered, "ua")
-    );
+    assert!(leaf.act() == Act::LookupAnswered);
+    assert_eq!(leaf.peer, "ua");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,10 @@ impl Step {
         let (request, decision) = (request.to_owned(), decision(request, digest, &[]));
         match self {
             Self::Deny => requests
-                .deny_request(pb::DenyRequestRequest { decision })
+                .deny_request(pb::DenyRequestRequest {
+                    decision,
+                    reason: String::new(),
+                })
                 .await
                 .map(drop),
             Self::Withdraw => requests

@@ -105,10 +105,7 @@ impl System {
     async fn doctor(&self, directory: &Path, seconds_off: i64) -> Said {
         let path = std::env::var("PATH").unwrap();
         let path = format!("{}:{path}", self.0.path().display());
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
+        let now = wayhome::ambient::Ambient::system().now();
         let clock = now.saturating_add_signed(seconds_off).to_string();
         let mut command = wayhome(directory);
         command
@@ -138,6 +135,8 @@ async fn clock_disk_database_keys_and_roster_are_looked_at_without_a_node() {
     const DAY: i64 = 86_400;
     let mut coalition = Coalition::found(|_| {});
     let directory = coalition.path("ua");
+    coalition.start_node("ua").await;
+    coalition.stop_node("ua").await;
     let system = System::new();
     let finds = async |what: &str| system.finds(&directory, 0, what).await;
 

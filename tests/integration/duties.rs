@@ -93,7 +93,10 @@ async fn call(scene: &Scene, call: Call, person: Option<&str>) -> String {
             client.approve_request(asked).await.map(drop)
         }
         Call::Deny => {
-            let asked = pb::DenyRequestRequest { decision };
+            let asked = pb::DenyRequestRequest {
+                decision,
+                reason: String::new(),
+            };
             client.deny_request(asked).await.map(drop)
         }
         Call::Withdraw => {

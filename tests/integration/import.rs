@@ -324,7 +324,7 @@ async fn rejected_rows_are_mended_and_come_in_and_no_file_is_written_over() {
     assert_eq!(said.code, Some(2), "{}", said.err);
     assert_eq!(said.object()["error"]["code"], "REJECTS");
     assert!(
-        said.err.contains("give a new file with --rejects"),
+        said.err.contains("--rejects takes a new file"),
         "{}",
         said.err
     );
@@ -413,11 +413,7 @@ async fn a_bad_file_is_refused_as_a_whole_in_either_mode() {
     let said = desk.import(&nowhere, &[]).await;
     assert_eq!(said.code, Some(2));
     assert_eq!(said.object()["error"]["code"], "NO_FILE");
-    assert!(
-        said.err.contains("give the path of a register"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("give the path of a file"), "{}", said.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

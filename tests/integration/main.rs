@@ -1,5 +1,8 @@
 //! All integration tests in one binary, so that the project is linked once.
 
+// For an object of the identity provider that has more members than `json!` takes otherwise.
+#![recursion_limit = "256"]
+
 mod approval;
 mod approval_kill;
 mod architecture;
@@ -18,8 +21,8 @@ mod coalition;
 mod conformance;
 mod console;
 mod console_browser;
-mod decision_kill;
 mod console_pages;
+mod decision_kill;
 mod demo;
 mod deploy;
 mod disclosure;

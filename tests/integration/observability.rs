@@ -321,6 +321,7 @@ async fn a_callers_trace_is_gone_on_with() {
     let mut request = tonic::Request::new(wayhome::proto::exchange::GetRosterRequest {
         root_version: 1,
         roster_version: 1,
+        roster_root_version: 1,
     });
     let header = context.to_header().parse().unwrap();
     request.metadata_mut().insert("traceparent", header);

@@ -377,7 +377,7 @@ async fn the_command_speaks_to_people_and_machines() {
     );
     assert_eq!(shown["findings"][0]["record"]["record_ref"], "PL-1");
     for (handle, code, exit) in [
-        ("pl:00", "HANDLE", 1),
+        ("pl:00", "HANDLE", 2),
         (&"0".repeat(32), "NO_SUCH_FINDING", 1),
     ] {
         let said = run(&directory, &["--json", "review", "show", handle]).await;

@@ -30,14 +30,6 @@ async fn a_node_that_lies_is_caught_with_proof() {
             .any(|finding| finding["member"] == liar && finding["code"] == "CUT_BACK"),
         "{caught:#?}"
     );
-    // The other side holds what the liar signed and its log no longer tells.
-    let denied = outcome["denied"].as_array().unwrap();
-    assert!(
-        denied
-            .iter()
-            .any(|finding| finding["member"] == liar && finding["code"] == "ANSWER_DENIED"),
-        "{denied:#?}"
-    );
     assert!(outcome["proved_offline"].as_u64() > Some(5));
 
     let told = finish(&mut story(false)).await;

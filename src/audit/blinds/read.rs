@@ -78,7 +78,7 @@ mod tests {
             .flat_map(|element| *element.as_bytes())
             .collect();
         let item = items::salted_item([9; 16], &elements);
-        (seed, items::items_root(&[item.clone()]), item)
+        (seed, items::items_root(std::slice::from_ref(&item)), item)
     }
 
     fn element(seed: &BatchSeed, position: u32, key: &[u8]) -> pb::OpenedElement {
@@ -128,9 +128,9 @@ mod tests {
         assert!(refused(&[0], &[other]).contains("do not make"));
         let mut other = element(&seed, 0, KEYS[0]);
         other.blind = seed.open(1).to_bytes().to_vec();
-        assert!(refused(&[0], &[other.clone()]).contains("do not make"));
+        assert!(refused(&[0], std::slice::from_ref(&other)).contains("do not make"));
         other.blind.truncate(31);
-        assert!(refused(&[0], &[other.clone()]).contains("32 octets"));
+        assert!(refused(&[0], std::slice::from_ref(&other)).contains("32 octets"));
         other.blind = vec![255; 32];
         refused(&[0], &[other]);
         // Another position's key in its place, other positions than were drawn, too few, and none.
@@ -172,7 +172,7 @@ mod tests {
         let blinded = blind(&noise, &[b"\x02anything".as_slice()]).unwrap();
         let element_of_noise = blinded.batch().elements().next().unwrap();
         forged[16..48].copy_from_slice(element_of_noise.as_bytes());
-        let root = items::items_root(&[forged.clone()]);
+        let root = items::items_root(std::slice::from_ref(&forged));
         for key in KEYS {
             let opened = [element(&noise, 0, key)];
             assert!(reading(root, &forged, &[0], &opened).is_err());

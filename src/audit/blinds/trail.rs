@@ -20,8 +20,8 @@ pub(super) struct Trail {
     pub(super) marks: Marks,
     /// The first query that carries the token of an element.
     pub(super) asked: BTreeMap<usize, Trace>,
-    /// The last leaf at which a record was erased or changed.
-    pub(super) last_change: Option<u64>,
+    /// When a record was last erased or changed, in milliseconds since 1970.
+    pub(super) last_change_ms: Option<u64>,
     pub(super) newest_ms: u64,
     /// The first batch of which anything was opened, by its leaf.
     pub(super) first_opened: Option<u64>,
@@ -50,7 +50,7 @@ impl Trail {
                 .collect(),
             marks: Marks::default(),
             asked: BTreeMap::new(),
-            last_change: None,
+            last_change_ms: None,
             newest_ms: 0,
             first_opened: None,
         }
@@ -68,9 +68,11 @@ impl Trail {
                     self.recorded.insert(index, entry.time_ms);
                 }
             }
-            pb::Act::RecordErased => self.last_change = Some(index),
+            pb::Act::RecordErased => self.last_change_ms = Some(entry.time_ms),
             // A new sibling changes the keys of those that were there, too.
-            pb::Act::RecordsImported if entry.count > 0 => self.last_change = Some(index),
+            pb::Act::RecordsImported if entry.count > 0 => {
+                self.last_change_ms = Some(entry.time_ms)
+            }
             pb::Act::LookupAsked => self.asked_about(index, entry, insight),
             _ => {}
         }

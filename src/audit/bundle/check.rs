@@ -22,6 +22,9 @@ use crate::tlog::{LogPolicy, ProofBundle, ProofBundleError, TreeHead, VerifiedCh
 /// Most leaves that are named as missing, one by one.
 const MOST_MISSING: u64 = 64;
 
+/// Reads what was verified of a member's log before, by the rosters given.
+pub type LastOf<'a> = dyn Fn(&Rosters, &Member) -> Result<Option<LastVerified>, RecordError> + 'a;
+
 /// What a reader of bundles trusts and knows before.
 pub struct Anchors<'a> {
     /// The root document of the coalition, a signed note.
@@ -31,7 +34,7 @@ pub struct Anchors<'a> {
     /// How many of them must have cosigned.
     pub quorum: usize,
     /// Reads what was verified of a member's log before, by the rosters of the bundle.
-    pub last: &'a dyn Fn(&Rosters, &Member) -> Result<Option<LastVerified>, RecordError>,
+    pub last: &'a LastOf<'a>,
 }
 
 /// A bundle that was checked.

@@ -321,7 +321,7 @@ fn history(visit: &Visit, events: &[pb::RequestEvent]) -> Block {
         rows: events
             .iter()
             .map(|event| {
-                let mut what = Cell::text(visit.text(&format!("event-{}", event.what)));
+                let mut what = Cell::text(visit.text(&format!("request-event-{}", event.what)));
                 if !event.fields.is_empty() {
                     what = what.and(Cell::text(words::fields(lang, &event.fields)));
                 }

@@ -139,6 +139,9 @@ pub async fn open_elements(
     })
 }
 
+/// A record, its reference and the keys of its slots.
+type Looked = (StoredRecord, String, Vec<Zeroizing<Vec<u8>>>);
+
 /// What a batch's elements are opened with.
 struct Secrets {
     seed: BatchSeed,
@@ -147,7 +150,7 @@ struct Secrets {
     /// What the elements of searches hid, with their positions; nothing once it was destroyed.
     inputs: Option<Vec<(u32, Zeroizing<Vec<u8>>)>>,
     /// The record that was looked at last, with its keys.
-    last: Option<(StoredRecord, String, Vec<Zeroizing<Vec<u8>>>)>,
+    last: Option<Looked>,
 }
 
 impl Secrets {

@@ -264,6 +264,7 @@ fn octets(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 mod tests {
     use ring::rand::SystemRandom;
     use ring::signature::{

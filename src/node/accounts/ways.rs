@@ -8,6 +8,7 @@ use super::{AccountError, Read, account::Linked, all, by_id, by_name, put};
 use crate::exchange::Party;
 use crate::exchange::disclose::AccountId;
 use crate::node::{Config, Directory};
+use crate::store::Effect;
 
 /// The ways of one node, from its configuration.
 pub struct Ways {
@@ -253,6 +254,11 @@ pub async fn link(
 }
 
 async fn keep(party: &Party, read: Read, what: &str, end: bool) -> Result<(), AccountError> {
+    let beside = if end {
+        vec![Effect::EndSessions(read.id)]
+    } else {
+        Vec::new()
+    };
     put(
         party,
         read.id,
@@ -260,7 +266,7 @@ async fn keep(party: &Party, read: Read, what: &str, end: bool) -> Result<(), Ac
         read.version + 1,
         false,
         what,
-        end,
+        beside,
     )
     .await
 }

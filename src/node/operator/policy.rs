@@ -93,6 +93,7 @@ fn question(asked: pb::ExplainPolicyRequest) -> Result<Question, Status> {
             status: asked.status,
             protection,
             ground,
+            family_silent: false,
             entered_by: Vec::new(),
         },
     })

@@ -23,6 +23,7 @@ use super::Operator;
 use crate::node::Directory;
 use crate::node::config::OperatorConfig;
 use crate::node::serve::{self, Connections};
+use crate::node::settings::{Limits, PostQuantum};
 use crate::node::tls::provider;
 
 /// HTTP/2.
@@ -108,6 +109,8 @@ impl RemoteDoor {
             // Who has a certificate of the member's authority, which TLS has looked at.
             accepts: Arc::new(|_| true),
             connections: Arc::new(Connections::default()),
+            limits: Limits::default(),
+            telemetry: Arc::clone(operator.party.telemetry()),
         };
         let mut stop = stopped;
         let served = Server::builder()
@@ -143,7 +146,7 @@ fn server_config(config: &OperatorConfig, directory: &Path) -> Result<ServerConf
             .add(certificate)
             .map_err(|error| unusable(&clients, &error))?;
     }
-    let provider = provider();
+    let provider = provider(PostQuantum::Preferred);
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(callers), Arc::clone(&provider))
             .build()?;
