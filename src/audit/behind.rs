@@ -1,6 +1,5 @@
 //! The evidence behind one leaf, held against what the leaf says.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -358,7 +357,7 @@ fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>
     }
     let at_hand = leaf
         .rosters
-        .may_state(place_of(&roster), roster.digest().as_bytes());
+        .may_state(roster.stated_place(), roster.digest().as_bytes());
     if at_hand {
         Ok(Arc::new(roster))
     } else {
@@ -366,11 +365,6 @@ fn adopted_roster(leaf: &Leaf<'_>, document: &[u8]) -> Result<Arc<TrustedRoster>
             version: roster.version().into(),
         })
     }
-}
-
-fn place_of(roster: &TrustedRoster) -> (u64, u64) {
-    let (root, version) = roster.place();
-    (root.into(), version.into())
 }
 
 /// The disclosure policy that came into force, as the leaf states it.
@@ -940,15 +934,9 @@ fn signed<P: Payload>(
     };
     let (envelope, evidence) =
         take_apart(message).map_err(|error| unreadable(error.to_string()))?;
-    let signed_by = Cell::new(None);
     let verified = dsse::verify(&envelope, P::TYPE, |key_id: &KeyId| {
-        let key = leaf
-            .rosters
-            .signing_key(issuer.as_str(), key_id, entry.time_ms);
-        if key.is_some() {
-            signed_by.set(Some(*key_id));
-        }
-        key
+        leaf.rosters
+            .signing_key(issuer.as_str(), key_id, entry.time_ms)
     })
     .map_err(|error| match error {
         crate::envelope::EnvelopeError::Type { .. } => Fault::OtherKind,
@@ -957,11 +945,15 @@ fn signed<P: Payload>(
             why: error.to_string(),
         },
     })?;
-    if let Some(key_id) = signed_by.get()
-        && let Some(overlooked) = leaf
-            .rosters
-            .overlooked(issuer.as_str(), &key_id, entry.time_ms)
-    {
+    // One signature that nothing speaks against is enough, as it was for the node.
+    let overlooked: Option<Vec<&TrustedRoster>> = verified
+        .signers()
+        .map(|(key_id, _)| {
+            leaf.rosters
+                .overlooked(issuer.as_str(), key_id, entry.time_ms)
+        })
+        .collect();
+    if let Some(overlooked) = overlooked.and_then(|rosters| rosters.first().copied()) {
         return Err(Fault::OldRoster {
             signer: issuer.to_string(),
             version: overlooked.version().into(),

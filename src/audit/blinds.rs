@@ -9,8 +9,8 @@
 //! the member logged, or a query to another member. What went nowhere is named.
 //!
 //! Drawn is from the evaluations whose answer another party signed as a keyholder, and only after they are
-//! in the log: what was never evaluated cannot thin them out. That none is missing from the member's log is shown by holding
-//! it against the keyholders' ([`reconcile`](super::reconcile)).
+//! in the log: what was never evaluated cannot thin them out. That none is missing from the member's log is
+//! shown by holding it against the keyholders' ([`reconcile`](super::reconcile)).
 
 mod draw;
 mod read;
@@ -229,6 +229,9 @@ impl Tokens {
     }
 }
 
+/// The tokens of opened keys, by element, or why they cannot be made.
+type Made = BTreeMap<usize, Result<Tokens, String>>;
+
 /// What a node proves of its index, by element.
 type Proofs = BTreeMap<usize, Result<ProvedIndex, AuditError>>;
 
@@ -312,11 +315,9 @@ impl Check<'_> {
         self.answers.push(at);
     }
 
-    /// The tokens of the opened keys, in the order of the elements; nothing for those without a key, and
-    /// why not for those whose tokens cannot be made.
-    async fn tokens(&self) -> Vec<Option<Result<Tokens, String>>> {
-        let mut made: Vec<Option<Result<Tokens, String>>> =
-            self.opened.iter().map(|_| None).collect();
+    /// The tokens of the opened keys.
+    async fn tokens(&self) -> Made {
+        let mut made = Made::new();
         let epochs: BTreeSet<u32> = self.opened.iter().map(|element| element.epoch).collect();
         for epoch in epochs {
             let of_epoch: Vec<(usize, &Zeroizing<Vec<u8>>)> = (0..)
@@ -341,23 +342,21 @@ impl Check<'_> {
                 Ok((_, tokens)) => {
                     for ((at, key), token) in of_epoch.into_iter().zip(tokens) {
                         let rule = RuleId(key.first().copied().unwrap_or_default());
-                        if let Some(slot) = made.get_mut(at) {
-                            *slot = Some(Ok(Tokens {
-                                epoch,
-                                rule,
-                                tokens: SubjectTokens {
-                                    presence: Presence::default(),
-                                    tokens: vec![(rule, token)],
-                                },
-                            }));
-                        }
+                        let tokens = SubjectTokens {
+                            presence: Presence::default(),
+                            tokens: vec![(rule, token)],
+                        };
+                        let tokens = Tokens {
+                            epoch,
+                            rule,
+                            tokens,
+                        };
+                        made.insert(at, Ok(tokens));
                     }
                 }
                 Err(why) => {
                     for (at, _) in of_epoch {
-                        if let Some(slot) = made.get_mut(at) {
-                            *slot = Some(Err(why.clone()));
-                        }
+                        made.insert(at, Err(why.clone()));
                     }
                 }
             }
@@ -367,10 +366,11 @@ impl Check<'_> {
 
     /// Has the node prove which of the tokens of records stand in its index, one at a time: what is in
     /// one query tells nothing of what is in another. By element.
-    async fn prove_index(&self, tokens: &[Option<Result<Tokens, String>>]) -> Proofs {
+    async fn prove_index(&self, tokens: &Made) -> Proofs {
         let mut proofs = BTreeMap::new();
-        for (at, (element, tokens)) in self.opened.iter().zip(tokens).enumerate() {
-            let (pb::OpenedSource::Record, Some(Ok(tokens))) = (element.source, tokens) else {
+        for (at, element) in self.opened.iter().enumerate() {
+            let (pb::OpenedSource::Record, Some(Ok(tokens))) = (element.source, tokens.get(&at))
+            else {
                 continue;
             };
             let subject = tokens.tokens.for_holder(
@@ -389,10 +389,10 @@ impl Check<'_> {
     }
 
     /// What is to be looked for in the log.
-    fn trail(&self, tokens: &[Option<Result<Tokens, String>>], proofs: &Proofs) -> Trail {
+    fn trail(&self, tokens: &Made, proofs: &Proofs) -> Trail {
         let proved = proofs.values().flatten().map(|proved| &proved.at);
-        let searched = self.opened.iter().zip(tokens).enumerate();
-        let searched = searched.filter_map(|(at, (element, tokens))| match tokens {
+        let searched = self.opened.iter().enumerate();
+        let searched = searched.filter_map(|(at, element)| match tokens.get(&at) {
             Some(Ok(tokens)) if element.source == pb::OpenedSource::Search => {
                 Some((at, element.drawn.leaf_index, tokens.clone()))
             }
@@ -406,7 +406,7 @@ impl Check<'_> {
 
     fn judge(
         self,
-        tokens: &[Option<Result<Tokens, String>>],
+        tokens: &Made,
         proofs: &Proofs,
         trail: &Trail,
         mut verification: Verification,
@@ -427,7 +427,7 @@ impl Check<'_> {
             let trace = judge_one(
                 self.member,
                 (at, &element),
-                tokens.get(at).and_then(Option::as_ref),
+                tokens.get(&at),
                 proofs.get(&at),
                 trail,
                 &verification,

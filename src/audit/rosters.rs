@@ -202,10 +202,7 @@ impl Rosters {
     /// version): true of every place that is not at hand.
     pub(super) fn may_state(&self, place: (u64, u64), digest: &[u8]) -> bool {
         self.all()
-            .find(|roster| {
-                let (root, version) = roster.place();
-                (u64::from(root), u64::from(version)) == place
-            })
+            .find(|roster| roster.stated_place() == place)
             .is_none_or(|roster| roster.digest().as_bytes() == digest)
     }
 }

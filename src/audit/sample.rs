@@ -168,6 +168,22 @@ impl Sample {
         self.roster.member(member).unwrap()
     }
 
+    /// A leaf of Poland's log, to be held against what stands behind it.
+    pub(super) fn leaf<'a>(
+        &'a self,
+        rosters: &'a Rosters,
+        index: u64,
+        entry: &'a Entry,
+    ) -> behind::Leaf<'a> {
+        behind::Leaf {
+            rosters,
+            in_force: None,
+            owner: self.member("pl"),
+            index,
+            entry,
+        }
+    }
+
     /// A query of `from` to `to`, signed with the key of `signer`.
     pub(super) fn query<P: Payload>(
         &self,
@@ -363,15 +379,13 @@ impl Lookup {
 
     /// What Poland's log is found to hold.
     pub(super) fn check(self, sample: &Sample) -> Vec<(Place, Fault)> {
-        let entry = self.entry();
-        let leaf = behind::Leaf {
-            rosters: &sample.rosters(),
-            in_force: None,
-            owner: sample.member("pl"),
-            index: LEAF,
-            entry: &entry,
-        };
-        behind::check(&leaf, self.reply).1
+        self.judge(sample).1
+    }
+
+    /// What Poland's log says there, and is found to hold.
+    pub(super) fn judge(self, sample: &Sample) -> (behind::Insight, Vec<(Place, Fault)>) {
+        let (entry, rosters) = (self.entry(), sample.rosters());
+        behind::check(&sample.leaf(&rosters, LEAF, &entry), self.reply)
     }
 }
 

@@ -381,18 +381,9 @@ async fn resolve(
         ..pb::SubjectAnswer::default()
     };
     let items = AnswerItems::new(party, &[]);
-    let leaf = audit_leaf(party, "pseudonym".to_owned(), 1).set(|entry| {
-        entry.answer_digest = items.root().to_vec();
-        entry.subject = subject.as_bytes().to_vec();
-    });
-    let to = AnswerTo::from(query);
-    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
-    Ok(Answering {
-        leaf,
-        debits: Vec::new(),
-        effects: Vec::new(),
-        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
-    })
+    let leaf = audit_leaf(party, "pseudonym".to_owned(), 1)
+        .set(|entry| entry.subject = subject.as_bytes().to_vec());
+    Ok(answering(party, roster, query, items, leaf, payload))
 }
 
 /// Names the records that a child touches, as a lookup of it would find them: those that would be
@@ -425,15 +416,8 @@ async fn resolve_child(
         // Erased since: there is nothing to name.
         let Some(stored) = stored else { continue };
         let record = enrol::parse(&stored).map_err(|error| unavailable(&error))?;
-        let reference = record.record_ref.as_str();
-        named.push(
-            pb::NamedRecord {
-                subject: party.pseudonym(reference)?.as_bytes().to_vec(),
-                proof: prove_pseudonym(party, reference.as_bytes())?,
-                record_ref: reference.to_owned(),
-            }
-            .encode_to_vec(),
-        );
+        let record_ref = record.record_ref.as_str().to_owned();
+        named.push(named_record(party, record_ref)?.encode_to_vec());
     }
     let bodies: Vec<&[u8]> = named.iter().map(Vec::as_slice).collect();
     let items = AnswerItems::new(party, &bodies);
@@ -442,15 +426,16 @@ async fn resolve_child(
         ..pb::SubjectAnswer::default()
     };
     let count = u32::try_from(named.len()).unwrap_or(u32::MAX);
-    let leaf = audit_leaf(party, "child".to_owned(), count)
-        .set(|entry| entry.answer_digest = items.root().to_vec());
-    let to = AnswerTo::from(query);
-    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
-    Ok(Answering {
-        leaf,
-        debits: Vec::new(),
-        effects: Vec::new(),
-        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
+    let leaf = audit_leaf(party, "child".to_owned(), count);
+    Ok(answering(party, roster, query, items, leaf, payload))
+}
+
+/// A record as it is named to an ombudsman, with the proof of its pseudonym.
+fn named_record(party: &Party, record_ref: String) -> Result<pb::NamedRecord, Refusal> {
+    Ok(pb::NamedRecord {
+        subject: party.pseudonym(&record_ref)?.as_bytes().to_vec(),
+        proof: prove_pseudonym(party, record_ref.as_bytes())?,
+        record_ref,
     })
 }
 
@@ -591,6 +576,26 @@ fn one_child(party: &Party, query: &Query<pb::AuditQuery>) -> Result<ProbedSubje
     let subject = pb::LookupSubject::decode(item.as_slice())
         .map_err(|_| malformed("it is no subject of a lookup"))?;
     ProbedSubject::from_wire(party.rules(), &subject).map_err(malformed)
+}
+
+/// The act of answering a query, whose leaf commits to the items of the answer.
+fn answering(
+    party: &Arc<Party>,
+    roster: &Arc<TrustedRoster>,
+    query: &Query<pb::AuditQuery>,
+    items: AnswerItems,
+    leaf: Leaf,
+    payload: pb::SubjectAnswer,
+) -> Answering {
+    let leaf = leaf.set(|entry| entry.answer_digest = items.root().to_vec());
+    let to = AnswerTo::from(query);
+    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
+    Answering {
+        leaf,
+        debits: Vec::new(),
+        effects: Vec::new(),
+        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
+    }
 }
 
 fn audit_leaf(party: &Party, reference: String, count: u32) -> Leaf {

@@ -103,8 +103,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
         )
     })?;
     let identity = Arc::new(Identity::load(directory)?.in_use(directory, Some(own), now)?);
-    let peers = PinnedPeers::new(Arc::clone(&identity), context.ambient.clone());
-    peers.set_post_quantum(config.tls.post_quantum);
+    let peers = PinnedPeers::configured(Arc::clone(&identity), &config, context.ambient.clone());
     peers.set_routes([(holder.id.clone(), vec![args.endpoint.clone()])].into());
     let probe = Probe::open(context, &config.member, &identity, &roster, holder, &peers).await?;
 

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     address: Option<Address>,
     /// The node's database: `sqlite:PATH` (a relative path counts from the directory), or
-    /// `postgres://USER@HOST/DATABASE`.
+    /// `postgres://USER@HOST/DATABASE`, with further hosts after commas.
     #[arg(long, value_name = "ADDRESS", default_value = "sqlite:wayhome.db")]
     database: String,
     /// Make the party a keyholder with this number, which the secretariat gives out (1 to 65535).

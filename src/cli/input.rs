@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::CliError;
+use crate::records::import::ImportOptions;
 
 /// How much of a file is looked at to see what it is, in octets.
 const LOOKED_AT: usize = 512;
@@ -39,6 +40,18 @@ pub fn read_text(path: &Path, code: &str) -> Result<String, CliError> {
 /// Names the file, and what to do.
 pub fn read(path: &Path, code: &str) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| CliError::input(code, unusable(path, &error)))
+}
+
+/// How a register is read: as the map that the command line names says, or as it is.
+///
+/// # Errors
+/// Names the file, and what is wrong with it.
+pub fn import_options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
+    let Some(path) = map else {
+        return Ok(ImportOptions::default());
+    };
+    ImportOptions::from_toml(&read_text(path, "MAP")?)
+        .map_err(|error| CliError::input("MAP", format!("{}: {error}", path.display())))
 }
 
 /// Opens a register, and gives its first octets, by which its format is told.

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{CliError, Context};
+use crate::exchange::disclose::DenialReason;
 use crate::node::{MAX_OPERATOR_MESSAGE, OperatorChannel};
 use crate::proto::operator::request_service_client::RequestServiceClient;
 use crate::proto::operator::{
@@ -68,7 +69,7 @@ struct DecideArgs {
     #[arg(long)]
     break_glass: bool,
     /// Why it is denied; the asking member is told.
-    #[arg(long, value_parser = ["purpose_unclear", "ground_insufficient", "too_much", "other_way"])]
+    #[arg(long, value_parser = DenialReason::ALL.map(DenialReason::as_str))]
     reason: Option<String>,
 }
 

@@ -24,8 +24,27 @@ const MOST_ROUNDS: usize = 8;
 /// How long is waited between two looks at a node.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// How long a node may take to bring a roster into force.
+/// How long anything that is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Looks until it is so.
+///
+/// # Errors
+/// If it never comes to it, or a look fails.
+pub async fn until<F: Future<Output = Result<bool, DemoError>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> Result<(), DemoError> {
+    let waiting = async {
+        while !look().await? {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| Err(DemoError::Story(format!("it never came to this: {what}"))))
+}
 
 /// A coalition that runs.
 pub struct Coalition {
@@ -389,16 +408,10 @@ impl Coalition {
         if !self.nodes.contains_key(id) {
             return Ok(());
         }
-        let taken = async {
-            while self.run(id, &["status"]).await?["roster_version"].as_u64() < version {
-                tokio::time::sleep(BETWEEN_LOOKS).await;
-            }
-            Ok(())
-        };
-        let late = || DemoError::Story(format!("the node of {id} does not take the new roster"));
-        tokio::time::timeout(PATIENCE, taken)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        until(&format!("the node of {id} has the new roster"), || async {
+            Ok(self.run(id, &["status"]).await?["roster_version"].as_u64() >= version)
+        })
+        .await
     }
 
     async fn start(&mut self) -> Result<(), DemoError> {

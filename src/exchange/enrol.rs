@@ -476,6 +476,19 @@ pub fn keys(party: &Party, record: &Record, family: &[Record]) -> (Presence, Vec
     (derived.presence, keys)
 }
 
+/// As [`keys`], for a stored record among its family as it is now.
+async fn keys_among_family(
+    party: &Party,
+    stored: &StoredRecord,
+) -> Result<(Presence, Vec<LinkageKey>), StoreError> {
+    let record = parse(stored)?;
+    let family = match stored.family_tag {
+        Some(tag) => findable_family(party, tag).await?,
+        None => Vec::new(),
+    };
+    Ok(keys(party, &record, &family))
+}
+
 /// The texts of all linkage keys of a stored record, sibling keys included.
 ///
 /// # Errors
@@ -484,12 +497,7 @@ pub async fn keys_of(
     party: &Party,
     stored: &StoredRecord,
 ) -> Result<Vec<Zeroizing<Vec<u8>>>, StoreError> {
-    let record = parse(stored)?;
-    let family = match stored.family_tag {
-        Some(tag) => findable_family(party, tag).await?,
-        None => Vec::new(),
-    };
-    let (_, keys) = keys(party, &record, &family);
+    let (_, keys) = keys_among_family(party, stored).await?;
     Ok(keys.into_iter().map(|key| key.text).collect())
 }
 
@@ -511,12 +519,7 @@ pub async fn tokens_of(
             })
         });
     }
-    let record = parse(stored)?;
-    let family = match stored.family_tag {
-        Some(tag) => findable_family(party, tag).await?,
-        None => Vec::new(),
-    };
-    let (presence, keys) = keys(party, &record, &family);
+    let (presence, keys) = keys_among_family(party, stored).await?;
     let source = Source::Record(stored.record_id);
     tokens_for(party, epoch, source, presence, keys).await
 }

@@ -325,7 +325,9 @@ fn admit(
         });
     }
     // 5. If it was made under a roster of this version and root, it was this very roster.
-    if stated_place(header) == place(roster) && header.roster_digest != roster.digest().as_bytes() {
+    if stated_place(header) == roster.stated_place()
+        && header.roster_digest != roster.digest().as_bytes()
+    {
         return Err(Refusal::RosterSplit);
     }
     party.heard_of(&caller.id, stated_place(header));
@@ -338,11 +340,6 @@ fn admit(
 #[must_use]
 pub fn stated_place(header: &pb::Header) -> (u64, u64) {
     (header.roster_root_version, header.roster_version)
-}
-
-fn place(roster: &TrustedRoster) -> (u64, u64) {
-    let (root, version) = roster.place();
-    (root.into(), version.into())
 }
 
 /// A query of this node, signed and ready to be sent.
@@ -774,7 +771,7 @@ fn header(
         in_reply_to: in_reply_to.to_vec(),
         items_root: commitment.root.to_vec(),
         item_count: commitment.count,
-        roster_root_version: place(roster).0,
+        roster_root_version: roster.stated_place().0,
     })
 }
 

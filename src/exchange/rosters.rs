@@ -45,9 +45,7 @@ pub async fn newer(
             .roster()
             // Whoever is at a later root takes no roster of an earlier one.
             .filter(|roster| {
-                let (root, version) = roster.place();
-                (u64::from(root), u64::from(version)) > before
-                    && trust.root().version() >= root_version
+                roster.stated_place() > before && trust.root().version() >= root_version
             })
             .map(|roster| roster.note().as_bytes().to_vec())
             .unwrap_or_default(),

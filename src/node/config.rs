@@ -33,7 +33,7 @@ pub struct Config {
     #[serde(default = "default_rederive_per_minute")]
     pub rederive_per_minute: u32,
     /// When the log may be signed.
-    #[serde(default, skip_serializing_if = "LogConfig::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub log: LogConfig,
     /// Where this node reaches parties, if not at the addresses that the roster states.
     #[serde(default, skip_serializing_if = "Routes::is_empty")]
@@ -51,22 +51,22 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Retention::is_default")]
     pub retention: Retention,
     /// Keys at rest.
-    #[serde(default, skip_serializing_if = "KeysConfig::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub keys: KeysConfig,
     /// Backups.
-    #[serde(default, skip_serializing_if = "BackupConfig::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub backup: BackupConfig,
     /// The pages for the member's own people; not served if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<ConsoleConfig>,
     /// How connections are secured.
-    #[serde(default, skip_serializing_if = "TlsSettings::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tls: TlsSettings,
     /// What peers can take of this node.
-    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
     /// What the node tells the machine's own collectors.
-    #[serde(default, skip_serializing_if = "TelemetrySettings::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub telemetry: TelemetrySettings,
     /// Where the member's own people sign in otherwise; they do not if it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,12 +157,6 @@ pub struct LogConfig {
     pub quorum: Option<usize>,
 }
 
-impl LogConfig {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,8 +180,9 @@ pub enum ConfigError {
     HouseRules(#[from] HouseRulesError),
 }
 
-fn is_default(alerts: &Thresholds) -> bool {
-    *alerts == Thresholds::default()
+/// Whether nothing of a section was set.
+fn is_default<T: Default + PartialEq>(section: &T) -> bool {
+    *section == T::default()
 }
 
 /// Twenty records a second: a register of a million is through in 14 hours, and a keyholder spends

@@ -8,6 +8,7 @@ use tonic::server::NamedService;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::pause::pause;
 use super::readiness::{NotReady, not_ready};
 use super::serve::Exchange;
 use super::supervisor::Supervisor;
@@ -50,9 +51,8 @@ pub async fn watch(
             }
             told = Some(reasons);
         }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+        if !pause(EVERY, &mut stopped).await {
+            break;
         }
     }
     // Who watches is told that it ends; an open watch would hold up the stop.

@@ -59,12 +59,6 @@ impl Default for KeysConfig {
 }
 
 impl KeysConfig {
-    /// Whether nothing is set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// How long the journal keeps what is in a backup by then: a day longer than the oldest backup.
     #[must_use]
     pub fn journal_keep(&self) -> Duration {

@@ -144,7 +144,7 @@ async fn collect(party: &Party) {
     if let Ok(Some((leaves, _))) = store.checkpoint().await {
         meters.log_leaves.set(number(leaves));
     }
-    if let Ok((records, _)) = store.record_counts().await {
+    if let Ok(records) = store.record_total().await {
         meters.records.set(number(records));
     }
     if let Ok((records, tokens)) = store.index_size(epoch).await {

@@ -45,7 +45,6 @@ use super::keys::KeyKeeper;
 use super::membership::Membership;
 use super::rounds::Rounds;
 use crate::exchange::{Party, PeerError, RemoteRefusal};
-use crate::node::Directory;
 use crate::proto::operator::account_service_server::AccountServiceServer;
 use crate::proto::operator::backup_service_server::BackupServiceServer;
 use crate::proto::operator::case_service_server::CaseServiceServer;
@@ -70,12 +69,29 @@ use crate::store::StoreError;
 /// Largest message of an operator, in octets: a part of an import has 500 records, a search 1,000.
 pub const MAX_OPERATOR_MESSAGE: usize = 64 << 20;
 
+/// What the services for operators work with.
+pub struct OperatorParts {
+    /// The node as a party.
+    pub party: Arc<Party>,
+    /// Its roster.
+    pub membership: Arc<Membership>,
+    /// Its looks at other logs.
+    pub rounds: Arc<Rounds>,
+    /// Its ceremonies.
+    pub ceremonies: Arc<Ceremonies>,
+    /// Turns true when the node stops.
+    pub stopped: watch::Receiver<bool>,
+    /// Its keys at rest, and the directory that they are in.
+    pub keeper: Arc<KeyKeeper>,
+    /// How its people sign in beside password and code.
+    pub ways: Arc<Ways>,
+}
+
 /// The services for operators.
 #[derive(Clone)]
 pub struct Operator {
     party: Arc<Party>,
     membership: Arc<Membership>,
-    directory: Directory,
     rounds: Arc<Rounds>,
     ceremonies: Arc<Ceremonies>,
     stopped: watch::Receiver<bool>,
@@ -89,26 +105,15 @@ pub struct Operator {
 impl Operator {
     /// The services of one party.
     #[must_use]
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        party: Arc<Party>,
-        membership: Arc<Membership>,
-        rounds: Arc<Rounds>,
-        ceremonies: Arc<Ceremonies>,
-        directory: Directory,
-        stopped: watch::Receiver<bool>,
-        keeper: Arc<KeyKeeper>,
-        ways: Arc<Ways>,
-    ) -> Self {
+    pub fn new(parts: OperatorParts) -> Self {
         Self {
-            party,
-            membership,
-            rounds,
-            ceremonies,
-            directory,
-            stopped,
-            keeper,
-            ways,
+            party: parts.party,
+            membership: parts.membership,
+            rounds: parts.rounds,
+            ceremonies: parts.ceremonies,
+            stopped: parts.stopped,
+            keeper: parts.keeper,
+            ways: parts.ways,
             searching: Arc::default(),
             counted: Arc::default(),
         }
@@ -257,23 +262,18 @@ fn page_size(asked: u32) -> u32 {
 
 /// Fields by their names.
 fn columns(names: &[String]) -> Result<Vec<Column>, Status> {
-    names
-        .iter()
-        .map(|name| {
-            Column::from_name(name).ok_or_else(|| {
-                invalid(
-                    "UNKNOWN_FIELD",
-                    &format!("there is no field called {name:?}: {}", known_fields()),
-                )
-            })
-        })
-        .collect()
+    names.iter().map(|name| column(name)).collect()
 }
 
-/// The columns, for somebody who named another.
-fn known_fields() -> String {
-    let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
-    format!("write {}", names.join(", "))
+fn column(name: &str) -> Result<Column, Status> {
+    Column::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
+        let names = names.join(", ");
+        invalid(
+            "UNKNOWN_FIELD",
+            &format!("there is no field called {name:?}: write {names}"),
+        )
+    })
 }
 
 fn no_such_record() -> Status {
@@ -302,12 +302,7 @@ fn record(fields: &HashMap<String, String>) -> Result<Record, Status> {
     let mut record = Record::new(record_ref);
     let rules = ReadingRules::default();
     for (name, text) in fields {
-        let column = Column::from_name(name).ok_or_else(|| {
-            invalid(
-                "UNKNOWN_FIELD",
-                &format!("there is no field called {name:?}: {}", known_fields()),
-            )
-        })?;
+        let column = column(name)?;
         if column == Column::RecordRef {
             continue;
         }

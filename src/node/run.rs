@@ -27,9 +27,9 @@ use super::membership::{self, Membership, MembershipError, Reach, SeenFiles};
 use super::metered::MeteredLayer;
 use super::metrics;
 use super::openable;
-use super::operator::{Operator, OperatorApi, RemoteDoor, cases};
+use super::operator::{Operator, OperatorApi, OperatorParts, RemoteDoor, cases};
 use super::otlp;
-use super::pause::pause;
+use super::pause::{pause, until};
 use super::policies;
 use super::reminders;
 use super::replica;
@@ -184,9 +184,11 @@ pub async fn open_party(directory: &Directory, ambient: &Ambient) -> Result<Open
         .contacts()
         .and_then(|roster| roster.member(config.member.as_str()));
     let identity = Arc::new(identity.in_use(directory, own, ambient.now())?);
-    let peers = Arc::new(PinnedPeers::new(Arc::clone(&identity), ambient.clone()));
-    peers.set_routes(config.routes.clone());
-    peers.set_post_quantum(config.tls.post_quantum);
+    let peers = Arc::new(PinnedPeers::configured(
+        Arc::clone(&identity),
+        &config,
+        ambient.clone(),
+    ));
     let mut first = hex::encode(identity.pseudonym.public().as_bytes());
     if let Some(continues) = store.log_continues().await? {
         first = format!("{first} {continues}");
@@ -463,16 +465,15 @@ pub async fn run(
         stopped.clone(),
     ));
     let peers = peer_server(exchange, desk, files, listener, door, health_service);
-    let operator = Operator::new(
-        Arc::clone(party),
-        Arc::clone(&membership),
-        Arc::clone(&rounds),
-        Arc::clone(&ceremonies),
-        directory.clone(),
-        stopped.clone(),
+    let operator = Operator::new(OperatorParts {
+        party: Arc::clone(party),
+        membership: Arc::clone(&membership),
+        rounds: Arc::clone(&rounds),
+        ceremonies: Arc::clone(&ceremonies),
+        stopped: stopped.clone(),
         keeper,
-        Arc::new(Ways::new(config, &directory)),
-    );
+        ways: Arc::new(Ways::new(config, &directory)),
+    });
     let api = OperatorApi::new(operator.clone());
     beside.spawn(ceremonies.go_on(stopped.clone()));
     let remote = match &config.operator {
@@ -633,11 +634,6 @@ fn operator_server(
         tokio_stream::wrappers::UnixListenerStream::new(listener),
         until(stopped),
     )
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which stops the node as well.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 /// Compares lookups with silent records, again and again.

@@ -27,6 +27,7 @@ use tonic::transport::server::Connected;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::identity::spki_sha256;
+use super::pause::until;
 use super::settings::Limits;
 use super::tls::PinCheck;
 use crate::exchange::ask::{self, MAX_QUERY};
@@ -295,17 +296,23 @@ impl Door {
     }
 }
 
-/// What a peer's connection is given, and no more.
+/// What every connection over the network is given.
 #[must_use]
-pub fn limits(server: Server) -> Server {
+pub fn network(server: Server) -> Server {
     server
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(64)
+        .http2_max_header_list_size(16 * 1024)
+}
+
+/// What a peer's connection is given, and no more.
+#[must_use]
+pub fn limits(server: Server) -> Server {
+    network(server)
         // Streams that are opened and reset at once: a few may be by chance, then the connection ends.
         .http2_max_pending_accept_reset_streams(Some(20))
         .timeout(ask::TIMEOUT)
-        .http2_max_header_list_size(16 * 1024)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
 }
@@ -503,11 +510,8 @@ impl LookupService for Exchange {
         request: Request<Streaming<pb::LookupStreamRequest>>,
     ) -> Result<Response<Self::LookupStreamStream>, Status> {
         let caller = self.caller(&request)?;
-        let mut stopped = self.stopped.clone();
         // A node that stops takes no further batch, and answers those that it has.
-        let queries = request.into_inner().take_until(async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        });
+        let queries = request.into_inner().take_until(until(self.stopped.clone()));
         Ok(Response::new(Box::pin(lookup::answer_stream(
             Arc::clone(&self.party),
             caller,

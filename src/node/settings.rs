@@ -14,14 +14,6 @@ pub struct TlsSettings {
     pub post_quantum: PostQuantum,
 }
 
-impl TlsSettings {
-    /// Whether nothing was set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Whether keys are exchanged by X25519MLKEM768, which holds as long as one of X25519 and ML-KEM-768
 /// does.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -69,14 +61,6 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// Whether nothing was set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// `[telemetry]` of `node.toml`: both addresses are on the loopback.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -90,12 +74,6 @@ pub struct TelemetrySettings {
 }
 
 impl TelemetrySettings {
-    /// Whether nothing was set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The first address that others than this machine could reach or read.
     #[must_use]
     pub fn exposed(&self) -> Option<SocketAddr> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,17 +16,19 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, PeerIncompatible,
-    ServerConfig, SignatureScheme,
+    RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::config::Config;
 use super::identity::{Identity, server_name, spki_sha256};
 use super::settings::PostQuantum;
 use crate::ambient::Ambient;
@@ -109,6 +112,59 @@ pub(super) fn provider(post_quantum: PostQuantum) -> Arc<CryptoProvider> {
         PostQuantum::Required => provider.kx_groups = vec![hybrid],
     }
     Arc::new(provider)
+}
+
+/// A PEM file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct PemError {
+    path: PathBuf,
+    why: String,
+}
+
+impl PemError {
+    fn new(path: &Path, why: &dyn fmt::Display) -> Self {
+        Self {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
+    }
+}
+
+/// The certificates in a PEM file, at least one.
+///
+/// # Errors
+/// If the file cannot be read, or there is none in it.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| PemError::new(path, &error))?;
+    if chain.is_empty() {
+        return Err(PemError::new(path, &"no certificate is in it"));
+    }
+    Ok(chain)
+}
+
+/// The private key in a PEM file.
+///
+/// # Errors
+/// If the file cannot be read, or there is none in it.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| PemError::new(path, &error))
+}
+
+/// The authorities whose certificates are in a PEM file.
+///
+/// # Errors
+/// If the file cannot be read, or a certificate in it is no authority's.
+pub fn authorities(path: &Path) -> Result<RootCertStore, PemError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|error| PemError::new(path, &error))?;
+    }
+    Ok(roots)
 }
 
 /// Accepts a certificate by the pin of its key, and checks that the peer has that key.
@@ -259,6 +315,15 @@ impl PinnedPeers {
             ambient,
             channels: Mutex::default(),
         }
+    }
+
+    /// As [`PinnedPeers::new`], by the routes and the key exchange that a party's configuration asks for.
+    #[must_use]
+    pub fn configured(identity: Arc<Identity>, config: &Config, ambient: Ambient) -> Self {
+        let peers = Self::new(identity, ambient);
+        peers.set_routes(config.routes.clone());
+        peers.set_post_quantum(config.tls.post_quantum);
+        peers
     }
 
     /// Shows another certificate from now on, on channels that are opened anew.

@@ -13,11 +13,13 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::webhook::{WebhookError, client_config};
+use super::settings::PostQuantum;
+use super::tls;
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,8 +43,10 @@ pub enum WebError {
         source: io::Error,
     },
     /// The certificates to trust cannot be read.
-    #[error(transparent)]
-    Trust(#[from] WebhookError),
+    #[error(
+        "the certificates to trust cannot be read: {0}; set ca under [identity_provider] to a PEM file"
+    )]
+    Trust(String),
     /// It took too long.
     #[error("{0} did not answer within 10 seconds")]
     TooLong(String),
@@ -80,7 +84,7 @@ pub async fn ask(
     }
     let host = address.host().unwrap_or_default().to_owned();
     let config = match address.scheme_str() {
-        Some("https") => Some(client_config(trust)?),
+        Some("https") => Some(client_config(trust).map_err(WebError::Trust)?),
         _ => None,
     };
     let port = address
@@ -91,37 +95,67 @@ pub async fn ask(
         source,
     };
     let call = async {
-        let bare = host.trim_matches(['[', ']']).to_owned();
-        let stream = TcpStream::connect((bare.as_str(), port))
-            .await
-            .map_err(failed)?;
-        match config {
-            None => exchange(stream, &host, request).await,
-            Some(config) => {
-                let name = ServerName::try_from(bare)
-                    .map_err(io::Error::other)
-                    .map_err(failed)?;
-                let stream = TlsConnector::from(Arc::new(config))
-                    .connect(name, stream)
-                    .await
-                    .map_err(failed)?;
-                exchange(stream, &host, request).await
-            }
-        }
+        let stream = connect(&host, port, config).await.map_err(failed)?;
+        exchange(stream, &host, request).await
     };
     tokio::time::timeout(PATIENCE, call)
         .await
         .map_err(|_| WebError::TooLong(host.clone()))?
 }
 
-async fn exchange<S>(
-    stream: S,
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects to a machine, encrypted if it is said how.
+///
+/// # Errors
+/// If it cannot be reached, or is not trusted.
+pub(super) async fn connect(
+    host: &str,
+    port: u16,
+    config: Option<ClientConfig>,
+) -> io::Result<Box<dyn Stream>> {
+    let host = host.trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, port)).await?;
+    let Some(config) = config else {
+        return Ok(Box::new(stream));
+    };
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await?;
+    Ok(Box::new(stream))
+}
+
+/// How a server is trusted: by the certificates of a PEM file, or by the system's.
+///
+/// # Errors
+/// If there are none; says what is wrong.
+pub(super) fn client_config(trust: Option<&Path>) -> Result<ClientConfig, String> {
+    let roots = match trust {
+        Some(path) => tls::authorities(path).map_err(|error| error.to_string())?,
+        None => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
+        }
+    };
+    if roots.is_empty() {
+        return Err("there are none".to_owned());
+    }
+    ClientConfig::builder_with_provider(tls::provider(PostQuantum::Preferred))
+        .with_safe_default_protocol_versions()
+        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
+        .map_err(|error| error.to_string())
+}
+
+async fn exchange(
+    stream: Box<dyn Stream>,
     host: &str,
     mut request: Request<Vec<u8>>,
-) -> Result<Response<Vec<u8>>, WebError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) -> Result<Response<Vec<u8>>, WebError> {
     let wrong = |why: &dyn std::fmt::Display| WebError::Answer {
         host: host.to_owned(),
         why: why.to_string(),

@@ -5,20 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::Uri;
 
-use super::settings::PostQuantum;
-use super::tls;
+use super::web::{Stream, client_config, connect, is_safe};
 
 /// How long a call may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,11 +45,10 @@ impl TryFrom<String> for WebhookAddress {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let uri = Uri::from_str(&text).map_err(|_| WebhookAddressError)?;
         let host = uri.host().ok_or(WebhookAddressError)?.to_owned();
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") if matches!(host.as_str(), "127.0.0.1" | "[::1]" | "localhost") => false,
-            _ => return Err(WebhookAddressError),
-        };
+        if !is_safe(&uri) {
+            return Err(WebhookAddressError);
+        }
+        let is_tls = uri.scheme_str() == Some("https");
         // User and password in an address end up in logs.
         if uri.authority().is_none_or(|all| all.as_str().contains('@')) {
             return Err(WebhookAddressError);
@@ -137,23 +129,13 @@ pub async fn post(
         source,
     };
     let config = if address.is_tls {
-        Some(client_config(trust)?)
+        Some(client_config(trust).map_err(WebhookError::Trust)?)
     } else {
         None
     };
     let call = async {
-        let host = address.host.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, address.port)).await?;
-        match config {
-            None => exchange(stream, address, object).await,
-            Some(config) => {
-                let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-                let stream = TlsConnector::from(Arc::new(config))
-                    .connect(name, stream)
-                    .await?;
-                exchange(stream, address, object).await
-            }
-        }
+        let stream = connect(&address.host, address.port, config).await?;
+        exchange(stream, address, object).await
     };
     let status = tokio::time::timeout(PATIENCE, call)
         .await
@@ -170,8 +152,8 @@ pub async fn post(
 }
 
 /// Sends the request and reads the status code.
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+async fn exchange(
+    mut stream: Box<dyn Stream>,
     address: &WebhookAddress,
     object: &str,
 ) -> io::Result<String> {
@@ -208,38 +190,10 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     )
 }
 
-/// How a server is trusted: by the certificates of a PEM file, or by the system's.
-///
-/// # Errors
-/// If there are none.
-pub(super) fn client_config(trust: Option<&Path>) -> Result<ClientConfig, WebhookError> {
-    let mut roots = RootCertStore::empty();
-    match trust {
-        Some(path) => {
-            let wrong = |error: &dyn fmt::Display| {
-                WebhookError::Trust(format!("{}: {error}", path.display()))
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(WebhookError::Trust("there are none".to_owned()));
-    }
-    ClientConfig::builder_with_provider(tls::provider(PostQuantum::Preferred))
-        .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_root_certificates(roots).with_no_client_auth())
-        .map_err(|error| WebhookError::Trust(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use tokio::net::TcpListener;
 

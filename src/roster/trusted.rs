@@ -119,6 +119,12 @@ impl TrustedRoster {
         (self.roster().root_version, self.version())
     }
 
+    /// The same as messages state it.
+    pub fn stated_place(&self) -> (u64, u64) {
+        let (root, version) = self.place();
+        (root.into(), version.into())
+    }
+
     /// SHA-256 of the signed text. Further signatures do not change it.
     pub fn digest(&self) -> Bytes32 {
         self.signed.digest

@@ -6,7 +6,7 @@ use wayhome::proto::exchange as xpb;
 use wayhome::proto::exchange::Act;
 use wayhome::proto::operator as pb;
 
-use crate::coalition::Coalition;
+use crate::coalition::{Coalition, for_protection};
 use crate::exchange::search_as;
 use crate::forge::{DAY_MS, Sent, disclosure, standing_clock};
 use crate::office::{ADMINISTRATOR, Office, PASSWORD, decision, reason};
@@ -584,16 +584,7 @@ async fn what_is_not_certain_or_protected_waits_for_people_and_what_is_silent_fo
 
 #[tokio::test]
 async fn one_person_releases_in_an_emergency_and_another_reviews_it() {
-    let permit = |roster: &mut wayhome::roster::Roster| {
-        for member in &mut roster.members {
-            if member.roles.member {
-                member
-                    .purposes
-                    .push(wayhome::roster::Purpose::ChildProtection);
-            }
-        }
-    };
-    let scene = Scene::with(&HELD, permit).await;
+    let scene = Scene::with(&HELD, for_protection).await;
     let answer = scene
         .ask_for(&["current_carer"], "child_protection", "court_order", "")
         .await;

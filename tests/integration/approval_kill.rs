@@ -3,13 +3,12 @@
 
 use wayhome::proto::exchange as xpb;
 use wayhome::proto::exchange::{Act, LogEntry};
-use wayhome::proto::operator as pb;
 
 use crate::coalition::Coalition;
-use crate::exchange::search;
+use crate::exchange::{ask, search};
 use crate::forge::{Sent, disclosure};
 use crate::office::Office;
-use crate::process::{NodeProcess, PATIENCE};
+use crate::process::{NodeProcess, comes};
 
 /// Where the holder dies while the second of two people approves.
 const DECIDING: [(&str, bool); 7] = [
@@ -36,27 +35,10 @@ async fn leaves(coalition: &Coalition, wanted: impl Fn(&LogEntry) -> bool) -> us
 
 /// Waits until the node has told its people of a request, so that the next act is one of theirs.
 async fn people_are_told(coalition: &Coalition, requests: usize) {
-    let told = async {
-        while leaves(coalition, |leaf| leaf.act() == Act::DisclosureEscalated).await < requests {}
-    };
-    tokio::time::timeout(PATIENCE, told).await.unwrap();
-}
-
-async fn asks(coalition: &Coalition, lead: &str) -> pb::DiscloseResponse {
-    use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
-    DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(pb::DiscloseRequest {
-            lead: lead.to_owned(),
-            fields: vec!["current_carer".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            answer_by: String::new(),
-        })
-        .await
-        .unwrap()
-        .into_inner()
+    comes("the announcement", async || {
+        leaves(coalition, |leaf| leaf.act() == Act::DisclosureEscalated).await >= requests
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +81,7 @@ async fn a_kill_at_any_step_loses_no_decision_and_makes_none_twice() {
 
     let mut approved = String::new();
     for (number, (place, durable)) in (1..).zip(DECIDING) {
-        let answer = asks(&coalition, &lead).await;
+        let answer = ask(&coalition, &lead, &["current_carer"], "family_tracing").await;
         let request = answer.request.strip_prefix("pl:").unwrap().to_owned();
         people_are_told(&coalition, number).await;
         office.approve("anna", &request).await.unwrap();

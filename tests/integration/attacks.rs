@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tonic::Code;
-use wayhome::node::{Config, Directory};
 use wayhome::proto::exchange as pb;
 
-use crate::coalition::{Coalition, free_address};
+use crate::coalition::{Coalition, for_load, free_address};
 use crate::forge::{Sent, lookup, refusal};
-use crate::process::{NodeProcess, PATIENCE, at_length, scaled};
+use crate::process::{NodeProcess, PATIENCE, at_length, comes, scaled};
 use crate::tls::held_open;
 
 /// Lookups of an honest member by which a node is measured; ten times as many at length.
@@ -38,23 +37,17 @@ struct Measured {
 
 /// A node of `pl` in a process of its own, measured in peace.
 async fn scene() -> Scene {
-    let coalition = Coalition::found(|roster| {
-        for member in &mut roster.members {
-            if member.roles.member {
-                member.quotas.subjects_per_day = 1_000_000;
-            }
-        }
-    });
-    let directory = Directory::new(coalition.path("pl"));
-    let mut config = Config::load(&directory).unwrap();
+    let coalition = Coalition::found(for_load);
     let metrics = free_address();
-    config.telemetry.metrics = Some(metrics);
-    directory.write("node.toml", &config.to_text()).unwrap();
+    let listen = coalition.configure("pl", |config| {
+        config.telemetry.metrics = Some(metrics);
+        config.listen
+    });
     let node = NodeProcess::start(&coalition.path("pl")).await;
     let mut scene = Scene {
         coalition,
         node,
-        listen: config.listen,
+        listen,
         metrics,
         before: Measured {
             slow: Duration::ZERO,
@@ -162,14 +155,10 @@ async fn ten_thousand_connections_keep_no_member_out() {
     scene.holds().await;
     drop(held);
     // They were there, and those beyond an address's share were closed unheard.
-    let all_seen = async {
-        while scene.counted("wayhome_handshakes_total").await < flood as u64 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, all_seen)
-        .await
-        .expect("the flood did not arrive");
+    comes("the flood", async || {
+        scene.counted("wayhome_handshakes_total").await >= flood as u64
+    })
+    .await;
     let crowded = scene
         .counted("wayhome_handshakes_total{outcome=\"crowded\"}")
         .await;
@@ -304,25 +293,17 @@ async fn who_does_not_read_holds_up_its_own_calls_alone() {
         connections.push(stream);
     }
     // They are all being held: half have their place, the others wait in their own line.
-    let held = async {
-        while scene.counted("wayhome_calls_in_flight ").await < 256 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, held)
-        .await
-        .expect("the calls were not held");
+    comes("the holding of the calls", async || {
+        scene.counted("wayhome_calls_in_flight ").await >= 256
+    })
+    .await;
     scene.holds().await;
     // Letting go of the connections frees everything.
     drop(connections);
-    let freed = async {
-        while scene.counted("wayhome_calls_in_flight ").await > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, freed)
-        .await
-        .expect("places were lost");
+    comes("the freeing of all places", async || {
+        scene.counted("wayhome_calls_in_flight ").await == 0
+    })
+    .await;
     assert!(scene.node.stop().await.success());
 }
 

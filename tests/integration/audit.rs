@@ -23,14 +23,12 @@ use wayhome::exchange::{PeerError, Peers};
 use wayhome::locale::Lang;
 use wayhome::node::PinnedPeers;
 use wayhome::proto::exchange as pb;
-use wayhome::proto::operator::DiscloseRequest;
-use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::roster::{Member, OmbudsmanScope};
 use wayhome::store::{Act, Committed, Ledger, LedgerParts, LogSigner, Unwatched};
 use wayhome::tlog::Checkpoint;
 
 use crate::coalition::{Coalition, MEMBERS, OMBUDSMAN};
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 
 /// The party `id` as one that audits.
 pub fn auditor(coalition: &Coalition, id: &str) -> Auditor {
@@ -110,19 +108,9 @@ async fn exchange(coalition: &Coalition) {
 
 async fn find_and_ask(coalition: &Coalition) {
     let answers = search(coalition, "ua", "UA-1").await;
-    let lead = answers[1].results[0].leads[0].lead.clone();
-    DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(DiscloseRequest {
-            lead,
-            fields: vec!["current_place".to_owned(), "current_carer".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            ..DiscloseRequest::default()
-        })
-        .await
-        .unwrap();
+    let lead = &answers[1].results[0].leads[0].lead;
+    let fields = ["current_place", "current_carer"];
+    ask(coalition, lead, &fields, "family_tracing").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -788,24 +776,7 @@ async fn an_answer_that_a_peer_signed_and_that_does_not_hold_is_kept_and_reporte
     let mut coalition = Coalition::start().await;
     coalition.import("ua", &[AT_HOME]).await;
     coalition.import("pl", &[ABROAD]).await;
-    // Ukraine's roster states another key for Poland's log than the one that Poland signs with.
-    let stranger = wayhome::envelope::NoteSigner::new(
-        wayhome::envelope::KeyName::new(
-            coalition.member("pl").log.as_ref().unwrap().origin.clone(),
-        )
-        .unwrap(),
-        wayhome::envelope::SigningKey::from_seed(&[5; 32]),
-    );
-    // Poland has a later one that does not, so that it has no reason to take Ukraine's.
-    coalition.roster.version = 3;
-    coalition.publish_roster_at("pl");
-    coalition.roster_in_force("pl", 3).await;
-    coalition.roster.version = 2;
-    let mut members = coalition.roster.members.iter_mut();
-    let pl = members.find(|member| member.id.as_str() == "pl").unwrap();
-    pl.log.as_mut().unwrap().vkey = stranger.note_key().to_string();
-    coalition.publish_roster_at("ua");
-    coalition.roster_in_force("ua", 2).await;
+    coalition.misstate_log("ua", "pl").await;
     let answers = search(&coalition, "ua", "UA-1").await;
     assert!(
         answers[1].error_message.contains("receipt"),

@@ -9,13 +9,12 @@ use wayhome::proto::operator::backup_service_client::BackupServiceClient;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::record_service_client::RecordServiceClient;
 use wayhome::proto::operator::{
-    AskAgainRequest, CreateBackupRequest, DiscloseRequest, EraseRecordRequest, SearchResponse,
+    AskAgainRequest, CreateBackupRequest, EraseRecordRequest, SearchResponse,
 };
-use wayhome::roster::Log;
 use wayhome::store::TagKind;
 
 use crate::coalition::Coalition;
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 use crate::process::{self, NodeProcess, wayhome};
 
 type Child = Vec<(&'static str, &'static str)>;
@@ -73,12 +72,10 @@ async fn grade(coalition: &Coalition, record_ref: &str) -> String {
 }
 
 /// Makes a backup key and puts it into the configuration of a node that does not run.
-fn prepare(coalition: &Coalition, id: &str) -> std::path::PathBuf {
-    let directory = Directory::new(coalition.path(id));
+pub fn prepare(coalition: &Coalition, id: &str) -> std::path::PathBuf {
     let secret = coalition.path(id).join("backup.key");
-    let mut config = Config::load(&directory).unwrap();
-    config.backup.recipient = Some(backup::keygen(&secret, &coalition.ambient).unwrap());
-    directory.write("node.toml", &config.to_text()).unwrap();
+    let recipient = backup::keygen(&secret, &coalition.ambient).unwrap();
+    coalition.configure(id, |config| config.backup.recipient = Some(recipient));
     secret
 }
 
@@ -112,19 +109,7 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
         assert_eq!(grade(&coalition, reference).await, "MATCH");
     }
     let lead = at_pl(&coalition, "UA-4").await.results[0].leads[0].clone();
-    let granted = DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(DiscloseRequest {
-            lead: lead.lead,
-            fields: vec!["current_place".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            answer_by: String::new(),
-        })
-        .await
-        .unwrap()
-        .into_inner();
+    let granted = ask(&coalition, &lead.lead, &["current_place"], "family_tracing").await;
     assert_eq!(granted.granted["current_place"], "Lublin");
     let place = tempfile::tempdir().unwrap();
     let (data, keys) = (place.path().join("data"), place.path().join("keys"));
@@ -218,18 +203,7 @@ async fn a_restored_node_forgets_nothing_and_signs_nothing_until_it_is_decided()
         .await
         .unwrap();
     assert_eq!(origin.broken_size, size);
-    let entry = coalition
-        .roster
-        .members
-        .iter_mut()
-        .find(|member| member.id.as_str() == "pl")
-        .unwrap();
-    entry.log = Some(Log {
-        origin: origin.origin,
-        vkey: origin.vkey,
-    });
-    coalition.roster.version += 1;
-    coalition.publish_roster();
+    coalition.state_log("pl", origin.origin, origin.vkey);
     for id in ["ua", "de"] {
         coalition.stop_node(id).await;
     }

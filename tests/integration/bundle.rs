@@ -11,14 +11,12 @@ use wayhome::envelope::{Cosigner, KeyName, NoteSigner, SigningKey};
 use wayhome::exchange::message::Payload as _;
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::Act;
-use wayhome::proto::operator::DiscloseRequest;
 use wayhome::proto::operator::EraseRecordRequest;
-use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::record_service_client::RecordServiceClient;
 use wayhome::tlog::SignedCheckpoint;
 
 use crate::coalition::{Coalition, OMBUDSMAN};
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 use crate::forge::{LateClock, sign_bytes};
 use crate::process::{Said, run};
 
@@ -34,19 +32,9 @@ async fn after_an_exchange() -> Coalition {
 
 async fn find_and_ask(coalition: &Coalition) {
     let answers = search(coalition, "ua", "UA-1").await;
-    let lead = answers[1].results[0].leads[0].lead.clone();
-    DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(DiscloseRequest {
-            lead,
-            fields: vec!["current_place".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            ..DiscloseRequest::default()
-        })
-        .await
-        .unwrap();
+    let lead = &answers[1].results[0].leads[0].lead;
+    let fields = ["current_place"];
+    ask(coalition, lead, &fields, "family_tracing").await;
 }
 
 /// A bundle that the ombudsman has made, as a file.
@@ -275,24 +263,7 @@ async fn what_a_log_holds_against_another_is_told_by_its_bundle_too() {
     let mut coalition = Coalition::start().await;
     coalition.import("ua", &[AT_HOME]).await;
     coalition.import(HOLDER, &[ABROAD]).await;
-    // Ukraine's roster states another key for Poland's log than the one that Poland signs with.
-    let origin = coalition
-        .member(HOLDER)
-        .log
-        .as_ref()
-        .unwrap()
-        .origin
-        .clone();
-    let stranger = NoteSigner::new(
-        KeyName::new(origin).unwrap(),
-        SigningKey::from_seed(&[5; 32]),
-    );
-    let version = coalition.change_roster(|roster| {
-        let mut members = roster.members.iter_mut();
-        let accused = members.find(|member| member.id.as_str() == HOLDER).unwrap();
-        accused.log.as_mut().unwrap().vkey = stranger.note_key().to_string();
-    });
-    coalition.roster_in_force("ua", version).await;
+    coalition.misstate_log("ua", HOLDER).await;
     search(&coalition, "ua", "UA-1").await;
     let kept = coalition.leaves("ua", 0).await;
     let mut kept = kept.iter();

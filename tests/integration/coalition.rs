@@ -96,12 +96,7 @@ impl Coalition {
     pub async fn start_vouching(ambient: Ambient) -> Self {
         let mut coalition = Self::found_as(ambient, true, |_| {});
         for member in MEMBERS {
-            let directory = Directory::new(coalition.path(member));
-            let mut config = Config::load(&directory).unwrap();
-            config.log.quorum = Some(0);
-            directory.write("node.toml", &config.to_text()).unwrap();
-        }
-        for member in MEMBERS {
+            coalition.configure(member, |config| config.log.quorum = Some(0));
             coalition.start_node(member).await;
         }
         coalition
@@ -186,6 +181,33 @@ impl Coalition {
         change(&mut self.roster);
         self.publish_roster();
         u64::from(self.roster.version)
+    }
+
+    /// Has the roster state another log of a member. Gives the roster's number.
+    pub fn state_log(&mut self, id: &str, origin: String, vkey: String) -> u64 {
+        self.change_roster(|roster| {
+            let mut members = roster.members.iter_mut();
+            let member = members.find(|member| member.id.as_str() == id).unwrap();
+            member.log = Some(Log { origin, vkey });
+        })
+    }
+
+    /// Has a member go by a roster that states another key for a peer's log than the one that the peer
+    /// signs with. The peer has a later one that does not, so that it has no reason to take that.
+    pub async fn misstate_log(&mut self, at: &str, of: &str) {
+        let log = self.member(of).log.as_ref().unwrap();
+        let origin = KeyName::new(log.origin.clone()).unwrap();
+        let stranger = NoteSigner::new(origin, SigningKey::from_seed(&[5; 32]));
+        let known = u64::from(self.roster.version);
+        self.roster.version += 2;
+        self.publish_roster_at(of);
+        self.roster_in_force(of, known + 2).await;
+        self.roster.version -= 1;
+        let mut members = self.roster.members.iter_mut();
+        let peer = members.find(|member| member.id.as_str() == of).unwrap();
+        peer.log.as_mut().unwrap().vkey = stranger.note_key().to_string();
+        self.publish_roster_at(at);
+        self.roster_in_force(at, known + 1).await;
     }
 
     /// Signs the roster as it stands and puts it into every party's directory.
@@ -285,11 +307,17 @@ impl Coalition {
 
     /// As [`Coalition::let_lie`], but the journal stays.
     pub fn let_lie_but_for_the_journal(&self, id: &str) {
+        let _ = std::fs::remove_file(Directory::new(self.path(id)).guard());
+        self.configure(id, |config| config.log.quorum = Some(0));
+    }
+
+    /// Changes what a party's node is told, from its next start on.
+    pub fn configure<T>(&self, id: &str, change: impl FnOnce(&mut Config) -> T) -> T {
         let directory = Directory::new(self.path(id));
-        let _ = std::fs::remove_file(directory.guard());
         let mut config = Config::load(&directory).unwrap();
-        config.log.quorum = Some(0);
+        let changed = change(&mut config);
         directory.write("node.toml", &config.to_text()).unwrap();
+        changed
     }
 
     /// A second hand on a node's database, whether the node runs or not.
@@ -336,10 +364,8 @@ impl Coalition {
 
     /// Gives a member a console, from its next start on.
     pub fn add_console(&self, id: &str) {
-        let directory = Directory::new(self.path(id));
-        let mut config = Config::load(&directory).unwrap();
-        config.console = Some(ConsoleConfig::at("127.0.0.1:0".parse().unwrap()));
-        directory.write("node.toml", &config.to_text()).unwrap();
+        let console = ConsoleConfig::at("127.0.0.1:0".parse().unwrap());
+        self.configure(id, |config| config.console = Some(console));
     }
 
     /// Where the console of a running node is.
@@ -423,6 +449,24 @@ impl Coalition {
             published = step.published;
         }
         assert!(published);
+    }
+}
+
+/// A change to a roster: members may ask for the protection of a child.
+pub fn for_protection(roster: &mut Roster) {
+    for member in &mut roster.members {
+        if member.roles.member {
+            member.purposes.push(Purpose::ChildProtection);
+        }
+    }
+}
+
+/// A change to a roster: members may look up as much as a test under load does.
+pub fn for_load(roster: &mut Roster) {
+    for member in &mut roster.members {
+        if member.roles.member {
+            member.quotas.subjects_per_day = 1_000_000;
+        }
     }
 }
 

@@ -91,26 +91,6 @@ async fn who_is_not_there_or_not_that_party_keeps_nothing() {
     coalition.stop_node("de").await;
 }
 
-/// A Python that can import this, or nothing.
-async fn python(module: &str) -> Option<String> {
-    let given = std::env::var("WAYHOME_TEST_PYTHON").ok();
-    for program in given
-        .into_iter()
-        .chain(["python3", "/usr/bin/python3"].map(str::to_owned))
-    {
-        let tried = Command::new(&program)
-            .args(["-c", &format!("import {module}")])
-            .stderr(Stdio::null())
-            .status()
-            .await;
-        if tried.is_ok_and(|status| status.success()) {
-            return Some(program);
-        }
-    }
-    println!("left out: no Python with the module {module} is installed here");
-    None
-}
-
 /// Starts the foreign node with Poland's keys; gives it and its address.
 async fn foreign(coalition: &Coalition, python: &str) -> (Child, String) {
     let (ours, theirs) = (coalition.path(HOLDER), coalition.path("ua"));
@@ -164,7 +144,7 @@ fn base64(text: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_node_is_told_what_it_leaves_out() {
-    let Some(python) = python("grpc").await else {
+    let Some(python) = process::python("grpc").await else {
         return;
     };
     let coalition = Coalition::found(|_| {});
@@ -179,7 +159,7 @@ async fn a_foreign_node_is_told_what_it_leaves_out() {
 
 #[tokio::test]
 async fn the_second_implementation_still_makes_the_published_vectors() {
-    let Some(python) = python("hashlib").await else {
+    let Some(python) = process::python("hashlib").await else {
         return;
     };
     let made = Command::new(python)
@@ -199,6 +179,10 @@ fn octets(value: &Value) -> Vec<u8> {
 
 fn list(value: &Value) -> Vec<Vec<u8>> {
     value.as_array().unwrap().iter().map(octets).collect()
+}
+
+fn hashes_in(value: &Value) -> Vec<[u8; 32]> {
+    value.as_array().unwrap().iter().map(array::<32>).collect()
 }
 
 fn array<const N: usize>(value: &Value) -> [u8; N] {
@@ -252,27 +236,11 @@ fn this_program_makes_the_published_vectors() {
         let _ = tree.append(*hash);
         roots.push(tree.root());
     }
-    let published: Vec<[u8; 32]> = log["roots"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(array::<32>)
-        .collect();
-    assert_eq!(roots, published);
+    assert_eq!(roots, hashes_in(&log["roots"]));
     let size = hashes.len() as u64;
-    let path: Vec<[u8; 32]> = log["inclusion"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(array::<32>)
-        .collect();
+    let path = hashes_in(&log["inclusion"]);
     proof::verify_inclusion(&hashes[4], 4, size, &path, &roots[hashes.len()]).unwrap();
-    let path: Vec<[u8; 32]> = log["consistency"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(array::<32>)
-        .collect();
+    let path = hashes_in(&log["consistency"]);
     proof::verify_consistency(3, size, &path, &roots[3], &roots[hashes.len()]).unwrap();
     let origin = KeyName::new(log["origin"].as_str().unwrap()).unwrap();
     let signer = NoteSigner::new(origin.clone(), SigningKey::from_seed(&array(&log["seed"])));

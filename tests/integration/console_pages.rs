@@ -12,6 +12,7 @@ use crate::coalition::{Coalition, MEMBERS};
 use crate::console::{Answer, Client};
 use crate::exchange::search_as;
 use crate::office::{Office, PASSWORD};
+use crate::process::left_out;
 
 const CHILD: [(&str, &str); 8] = [
     ("record_ref", "UA-1"),
@@ -466,7 +467,10 @@ async fn every_page_can_be_used_by_everybody_in_both_languages_and_without_scrip
     let stage = Stage::set().await;
     let pages = stage.pages().await;
     let Some(browser) = Browser::start().await else {
-        println!("left out: no Chromium here, so no page was looked at in a browser");
+        left_out(
+            "chromium",
+            "no Chromium here, so no page was looked at in a browser",
+        );
         return;
     };
     let tab = browser.window().await;

@@ -2,17 +2,14 @@
 //! durable: it is there once, or not at all, and whoever has to hear of it does.
 
 use wayhome::node::config::Notify;
-use wayhome::node::{Config, Directory};
 use wayhome::proto::exchange::Act;
 use wayhome::proto::operator as pb;
-use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
-use wayhome::roster::{Purpose, Roster};
 use wayhome::store::Mail;
 
-use crate::coalition::Coalition;
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::coalition::{Coalition, for_protection};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 use crate::office::{Office, decision};
-use crate::process::{NodeProcess, PATIENCE};
+use crate::process::{NodeProcess, comes};
 
 /// Where the holder dies.
 const PLACES: [(&str, bool); 3] = [
@@ -64,14 +61,6 @@ impl Step {
     }
 }
 
-fn for_protection(roster: &mut Roster) {
-    for member in &mut roster.members {
-        if member.roles.member {
-            member.purposes.push(Purpose::ChildProtection);
-        }
-    }
-}
-
 async fn count(coalition: &Coalition, id: &str, act: Act, of: &str) -> usize {
     let leaves = coalition.leaves(id, 0).await;
     let wanted = leaves
@@ -80,31 +69,18 @@ async fn count(coalition: &Coalition, id: &str, act: Act, of: &str) -> usize {
     wanted.count()
 }
 
-async fn comes(what: &str, mut there: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !there().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what} did not come"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_around_a_decision_leaves_it_there_once_or_not_at_all() {
     let mut coalition = Coalition::found(for_protection);
     let home = coalition.path("pl");
     let told = home.join("told");
-    let directory = Directory::new(&home);
-    let mut config = Config::load(&directory).unwrap();
     let script = format!("cat >> '{}'", told.display());
-    config.notify = Notify {
+    let notify = Notify {
         command: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
         webhook: None,
         webhook_ca: None,
     };
-    directory.write("node.toml", &config.to_text()).unwrap();
+    coalition.configure("pl", |config| config.notify = notify);
     for id in ["ua", "de"] {
         coalition.start_node(id).await;
     }
@@ -127,19 +103,7 @@ async fn a_kill_around_a_decision_leaves_it_there_once_or_not_at_all() {
             Step::Release => ("current_carer", "child_protection"),
         };
         for (place, durable) in PLACES {
-            let asked = DisclosureServiceClient::new(coalition.operator("ua").await)
-                .disclose(pb::DiscloseRequest {
-                    lead: lead.clone(),
-                    fields: vec![field.to_owned()],
-                    purpose: purpose.to_owned(),
-                    legal_basis: "vital_interest".to_owned(),
-                    case_reference: "CASE-1".to_owned(),
-                    justification: "The family asks.".to_owned(),
-                    answer_by: String::new(),
-                })
-                .await
-                .unwrap()
-                .into_inner();
+            let asked = ask(&coalition, &lead, &[field], purpose).await;
             let request = asked.request.strip_prefix("pl:").unwrap();
             if asked.state == "waiting" {
                 // So that the next act is the person's.

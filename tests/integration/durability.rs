@@ -12,7 +12,7 @@ use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::{Act, LogEntry};
 use wayhome::tlog::{Frontier, TreeHead};
 
-use crate::coalition::Coalition;
+use crate::coalition::{Coalition, for_load};
 use crate::forge::{Sent, lookup};
 use crate::process::{NodeProcess, scaled};
 
@@ -38,13 +38,7 @@ struct Promise {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_acknowledged_act_outlives_twenty_five_kills() {
-    let coalition = Coalition::found(|roster| {
-        for member in &mut roster.members {
-            if member.roles.member {
-                member.quotas.subjects_per_day = 1_000_000;
-            }
-        }
-    });
+    let coalition = Coalition::found(for_load);
     let mut promises: Vec<Promise> = Vec::new();
     for kill in 0..scaled(KILLS) {
         let node = NodeProcess::start(&coalition.path("pl")).await;

@@ -4,7 +4,9 @@ use tonic::transport::Channel;
 use wayhome::node::OperatorChannel;
 use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::search_service_client::SearchServiceClient;
-use wayhome::proto::operator::{DiscloseRequest, Record, SearchRequest, SearchResponse};
+use wayhome::proto::operator::{
+    DiscloseRequest, DiscloseResponse, Record, SearchRequest, SearchResponse,
+};
 
 use crate::coalition::Coalition;
 
@@ -66,6 +68,28 @@ pub async fn search_as(person: OperatorChannel, record_ref: &str) -> Vec<SearchR
     answers
 }
 
+/// Asks from Ukraine for fields of the child behind a lead.
+pub async fn ask(
+    coalition: &Coalition,
+    lead: &str,
+    fields: &[&str],
+    purpose: &str,
+) -> DiscloseResponse {
+    DisclosureServiceClient::new(coalition.operator("ua").await)
+        .disclose(DiscloseRequest {
+            lead: lead.to_owned(),
+            fields: fields.iter().map(|&field| field.to_owned()).collect(),
+            purpose: purpose.to_owned(),
+            legal_basis: "vital_interest".to_owned(),
+            case_reference: "CASE-1".to_owned(),
+            justification: "The family asks.".to_owned(),
+            ..DiscloseRequest::default()
+        })
+        .await
+        .unwrap()
+        .into_inner()
+}
+
 /// Looks the child of [`AT_HOME`] up as one that is described, not held.
 pub async fn search_described(coalition: &Coalition, from: &str) -> Vec<SearchResponse> {
     search_over(coalition.operator(from).await).await
@@ -110,24 +134,9 @@ async fn a_child_is_found_and_two_fields_are_asked_for() {
     // The size of an answer tells nothing. (That of a query follows from its time by a few octets.)
     assert_eq!(answers[0].bytes_received, answers[1].bytes_received);
 
-    let lead = answers[1].results[0].leads[0].lead.clone();
-    let told = DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(DiscloseRequest {
-            lead,
-            fields: vec![
-                "current_place".to_owned(),
-                "current_carer".to_owned(),
-                "status".to_owned(),
-            ],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            ..DiscloseRequest::default()
-        })
-        .await
-        .unwrap()
-        .into_inner();
+    let lead = &answers[1].results[0].leads[0].lead;
+    let fields = ["current_place", "current_carer", "status"];
+    let told = ask(&coalition, lead, &fields, "family_tracing").await;
     assert_eq!(told.granted.len(), 1);
     assert_eq!(told.granted["current_place"], "Lublin");
     // One waits for people, one the record lacks.

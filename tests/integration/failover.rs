@@ -15,12 +15,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::Notify;
-use wayhome::node::{Config, Directory};
 use wayhome::proto::exchange as pb;
 
-use crate::coalition::{Coalition, OMBUDSMAN, free_address};
+use crate::coalition::{Coalition, OMBUDSMAN, for_load, free_address};
 use crate::forge::{Sent as _, lookup};
-use crate::process::{NodeProcess, run};
+use crate::process::{NodeProcess, left_out, run};
 
 const PATRONI: &str = "/usr/bin/patroni";
 const ETCD: &str = "/usr/bin/etcd";
@@ -280,7 +279,10 @@ async fn a_standby_is_read_from(cluster: &Cluster, coalition: &Coalition, primar
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_is_lost_under_load_and_nothing_acknowledged_with_it() {
     if !(Path::new(PATRONI).exists() && Path::new(ETCD).exists()) {
-        println!("left out: the packages patroni and etcd-server are not here");
+        left_out(
+            "patroni",
+            "the packages patroni and etcd-server are not here, so no primary was lost",
+        );
         return;
     }
     let mut cluster = Cluster::start();
@@ -293,19 +295,12 @@ async fn a_primary_is_lost_under_load_and_nothing_acknowledged_with_it() {
     connection.execute("CREATE DATABASE node").await.unwrap();
     connection.close().await.unwrap();
 
-    let coalition = Coalition::found(|roster| {
-        for member in &mut roster.members {
-            if member.roles.member {
-                member.quotas.subjects_per_day = 1_000_000;
-            }
-        }
+    let coalition = Coalition::found(for_load);
+    coalition.configure("pl", |config| {
+        config.database = cluster.address("node").parse().unwrap();
+        // Nobody witnesses in this coalition: the guard remembers.
+        config.log.quorum = Some(0);
     });
-    let directory = Directory::new(coalition.path("pl"));
-    let mut config = Config::load(&directory).unwrap();
-    config.database = cluster.address("node").parse().unwrap();
-    // Nobody witnesses in this coalition: the guard remembers.
-    config.log.quorum = Some(0);
-    directory.write("node.toml", &config.to_text()).unwrap();
     let node = NodeProcess::start(&coalition.path("pl")).await;
     let verify = ["--json", "audit", "verify", "pl"];
     let auditor = coalition.path(OMBUDSMAN);

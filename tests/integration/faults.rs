@@ -176,14 +176,17 @@ impl Federation {
     async fn start_with(change: impl FnOnce(&Coalition)) -> Self {
         let coalition = Coalition::found(|_| {});
         change(&coalition);
-        let listen = |id: &str| config(&coalition, id).listen;
+        let listen = |id: &str| {
+            let directory = Directory::new(coalition.path(id));
+            Config::load(&directory).unwrap().listen
+        };
         let ways = [Way::to(listen("pl")).await, Way::to(listen("de")).await];
-        let mut own = config(&coalition, "ua");
-        for (id, way) in ["pl", "de"].iter().zip(&ways) {
-            let route = vec![way.address.to_string().parse().unwrap()];
-            own.routes.insert(id.parse().unwrap(), route);
-        }
-        write(&coalition, "ua", &own);
+        coalition.configure("ua", |own| {
+            for (id, way) in ["pl", "de"].iter().zip(&ways) {
+                let route = vec![way.address.to_string().parse().unwrap()];
+                own.routes.insert(id.parse().unwrap(), route);
+            }
+        });
         let mut nodes = Vec::new();
         for id in MEMBERS {
             nodes.push(NodeProcess::start(&coalition.path(id)).await);
@@ -298,15 +301,6 @@ fn answered(answer: &SearchResponse) -> bool {
     answer.error_code.is_empty()
 }
 
-fn config(coalition: &Coalition, id: &str) -> Config {
-    Config::load(&Directory::new(coalition.path(id))).unwrap()
-}
-
-fn write(coalition: &Coalition, id: &str, config: &Config) {
-    let directory = Directory::new(coalition.path(id));
-    directory.write("node.toml", &config.to_text()).unwrap();
-}
-
 /// Holds the logs of all members to what they promised and to each other; no id was answered twice.
 async fn holds(coalition: &Coalition) {
     let office = coalition.path(OMBUDSMAN);
@@ -404,10 +398,10 @@ async fn a_database_server_that_is_killed_or_turns_read_only_loses_nothing() {
     let server = PostgresServer::start_aside(&Ambient::system()).unwrap();
     let address = server.create_database("faults").unwrap();
     let federation = Federation::start_with(|coalition| {
-        let mut own = config(coalition, "pl");
-        own.database = address.parse().unwrap();
-        own.log.quorum = Some(0);
-        write(coalition, "pl", &own);
+        coalition.configure("pl", |own| {
+            own.database = address.parse().unwrap();
+            own.log.quorum = Some(0);
+        });
     })
     .await;
     federation.works(FLOOR).await;

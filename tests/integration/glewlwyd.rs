@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, comes};
 use crate::provider::CLIENT;
 
 /// The client's secret there.
@@ -85,14 +85,10 @@ impl Glewlwyd {
             .kill_on_drop(true)
             .spawn()
             .ok()?;
-        let up = async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, up)
-            .await
-            .expect("it never began");
+        comes("Glewlwyd", async || {
+            TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
         Some(Self {
             port,
             home,

@@ -401,14 +401,10 @@ async fn not_one_octet_goes_out_that_was_not_granted() {
         is_clean(&nowhere, &bytes, &path.display().to_string());
     }
     // What people are told of requests says nothing of whom they are about.
-    let told = async {
-        while std::fs::read(&hook).is_ok_and(|told| told.is_empty()) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(crate::process::PATIENCE, told)
-        .await
-        .expect("people were told nothing");
+    crate::process::comes("what people are told", async || {
+        std::fs::read(&hook).is_ok_and(|told| !told.is_empty())
+    })
+    .await;
     is_clean(&nowhere, &std::fs::read(&hook).unwrap(), "the hook");
     by_role(&pl, &nowhere).await;
     let again = wayhome::store::Store::look_at(&backup.path().join("again/wayhome.db"))

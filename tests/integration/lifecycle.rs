@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use wayhome::proto::exchange as pb;
 use wayhome::proto::exchange::disclosure_service_client::DisclosureServiceClient;
 
-use crate::coalition::Coalition;
+use crate::coalition::{Coalition, for_load};
 use crate::forge::{Sent, lookup};
 use crate::process::{self, NodeProcess, PATIENCE, scaled};
 
@@ -137,13 +137,7 @@ fn came_too_late(status: &Status) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_under_load_costs_no_call() {
-    let coalition = Coalition::found(|roster| {
-        for member in &mut roster.members {
-            if member.roles.member {
-                member.quotas.subjects_per_day = 1_000_000;
-            }
-        }
-    });
+    let coalition = Coalition::found(for_load);
     let directory = coalition.path("pl");
     let came = Mutex::new(BTreeSet::new());
     for _ in 0..scaled(STOPS) {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 
-use crate::process::{Said, finish, wayhome};
+use crate::process::{Said, finish, program, wayhome};
 
 /// How many commands run at once.
 const AT_ONCE: usize = 4;
@@ -129,14 +129,8 @@ async fn furnish(home: &Path) {
 
 /// A command typed in a folder, without `--dir`.
 fn typed(home: &Path) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_wayhome"));
-    command
-        .current_dir(home)
-        .env_remove("RUST_LOG")
-        .env_remove("WAYHOME_SESSION")
-        .env_remove("CREDENTIALS_DIRECTORY")
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true);
+    let mut command = program();
+    command.current_dir(home);
     command
 }
 

@@ -17,7 +17,6 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use wayhome::node::otlp::wire;
-use wayhome::node::{Config, Directory};
 use wayhome::telemetry::TraceContext;
 
 use crate::coalition::{Coalition, MEMBERS, free_address};
@@ -36,13 +35,6 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     (status, body.to_owned())
-}
-
-fn configure(coalition: &Coalition, id: &str, change: impl FnOnce(&mut Config)) {
-    let directory = Directory::new(coalition.path(id));
-    let mut config = Config::load(&directory).unwrap();
-    change(&mut config);
-    directory.write("node.toml", &config.to_text()).unwrap();
 }
 
 /// A collector of spans that keeps what it is sent.
@@ -132,7 +124,7 @@ async fn scene() -> Scene {
     let (collector, otlp) = Collector::listen().await;
     let metrics: BTreeMap<_, _> = MEMBERS.iter().map(|id| (*id, free_address())).collect();
     for (id, address) in &metrics {
-        configure(&coalition, id, |config| {
+        coalition.configure(id, |config| {
             config.telemetry.metrics = Some(*address);
             config.telemetry.otlp = Some(otlp);
         });
@@ -342,29 +334,52 @@ async fn a_callers_trace_is_gone_on_with() {
     assert_eq!(span.1.name, "RosterService/GetRoster");
 }
 
+/// How a service is, once the node says anything of it.
+async fn health(
+    client: &mut HealthClient<tonic::transport::Channel>,
+    service: &str,
+) -> ServingStatus {
+    let telling = async {
+        loop {
+            let service = service.to_owned();
+            if let Ok(told) = client.check(HealthCheckRequest { service }).await {
+                return told.into_inner().status();
+            }
+        }
+    };
+    tokio::time::timeout(process::PATIENCE, telling)
+        .await
+        .expect("nothing is told of it")
+}
+
+/// Waits until a service is served.
+async fn serves(client: &mut HealthClient<tonic::transport::Channel>, service: &str) {
+    let serving = async { while health(client, service).await != ServingStatus::Serving {} };
+    tokio::time::timeout(process::PATIENCE, serving)
+        .await
+        .expect("it is not served");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_told_by_service_and_readiness_with_its_reason() {
     let mut coalition = Coalition::found(|_| {});
     let address = free_address();
-    configure(&coalition, "pl", |config| {
+    coalition.configure("pl", |config| {
         config.telemetry.metrics = Some(address);
     });
     coalition.start_node("pl").await;
     let channel = coalition.channel("ua", "pl").await;
     let mut client = HealthClient::new(channel);
-    let mut health = async |service: &str| {
-        let service = service.to_owned();
-        let answer = client.check(HealthCheckRequest { service }).await;
-        answer.map(|answer| answer.into_inner().status())
-    };
     for service in [
         "",
         "wayhome.exchange.v1.LookupService",
         "wayhome.exchange.v1.TokenService",
     ] {
-        while health(service).await.unwrap_or(ServingStatus::Unknown) != ServingStatus::Serving {}
+        serves(&mut client, service).await;
     }
-    let unknown = health("wayhome.exchange.v1.NoService").await.unwrap_err();
+    let service = "wayhome.exchange.v1.NoService".to_owned();
+    let unknown = client.check(HealthCheckRequest { service }).await;
+    let unknown = unknown.unwrap_err();
     assert_eq!(unknown.code(), tonic::Code::NotFound);
     assert_eq!(get(address, "/ready").await.0, 200);
     assert_eq!(get(address, "/live").await, (200, "alive\n".to_owned()));
@@ -384,21 +399,18 @@ async fn health_is_told_by_service_and_readiness_with_its_reason() {
     coalition.start_node("pl").await;
     let channel = coalition.channel("ua", "pl").await;
     let mut client = HealthClient::new(channel);
-    let mut health = async |service: &str| {
-        let service = format!("wayhome.exchange.v1.{service}");
-        let answer = client.check(HealthCheckRequest { service }).await;
-        answer.unwrap().into_inner().status()
-    };
-    while health("LookupService").await != ServingStatus::Serving {}
-    assert_eq!(health("TokenService").await, ServingStatus::NotServing);
-    assert_eq!(health("RosterService").await, ServingStatus::Serving);
+    serves(&mut client, "wayhome.exchange.v1.LookupService").await;
+    let tokens = health(&mut client, "wayhome.exchange.v1.TokenService").await;
+    assert_eq!(tokens, ServingStatus::NotServing);
+    let rosters = health(&mut client, "wayhome.exchange.v1.RosterService").await;
+    assert_eq!(rosters, ServingStatus::Serving);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_roster_says_so_over_http() {
     let mut coalition = Coalition::found(|_| {});
     let address = free_address();
-    configure(&coalition, "pl", |config| {
+    coalition.configure("pl", |config| {
         config.telemetry.metrics = Some(address);
     });
     std::fs::remove_file(coalition.path("pl").join("roster.note")).unwrap();

@@ -53,8 +53,14 @@ impl Office {
 
     /// Makes an account for one more person, who claims it and signs in.
     pub async fn hire(&mut self, coalition: &Coalition, name: &str, roles: &[&str]) {
-        let made = self
-            .accounts(ADMINISTRATOR)
+        let code = self.add(name, roles).await;
+        self.claim(name, &code).await.unwrap();
+        self.sign_in(coalition, name).await.unwrap();
+    }
+
+    /// Makes an account, and gives the code with which it is claimed.
+    pub async fn add(&self, name: &str, roles: &[&str]) -> String {
+        self.accounts(ADMINISTRATOR)
             .await
             .add_account(pb::AddAccountRequest {
                 name: name.to_owned(),
@@ -64,9 +70,8 @@ impl Office {
             .unwrap()
             .into_inner()
             .code
-            .unwrap();
-        self.claim(name, &made.code).await.unwrap();
-        self.sign_in(coalition, name).await.unwrap();
+            .unwrap()
+            .code
     }
 
     /// Claims an account.
@@ -227,9 +232,17 @@ impl Office {
 
     /// Ids of the requests that wait.
     pub async fn inbox(&self, name: &str) -> Vec<String> {
+        self.list(name, "", 0).await
+    }
+
+    /// Ids of at most so many requests in a state; both as the call takes them.
+    pub async fn list(&self, name: &str, state: &str, limit: u32) -> Vec<String> {
         self.requests(name)
             .await
-            .list_requests(pb::ListRequestsRequest::default())
+            .list_requests(pb::ListRequestsRequest {
+                state: state.to_owned(),
+                limit,
+            })
             .await
             .unwrap()
             .into_inner()

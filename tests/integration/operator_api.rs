@@ -18,8 +18,8 @@ use tokio_rustls::TlsConnector;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
+use wayhome::node::Directory;
 use wayhome::node::config::OperatorConfig;
-use wayhome::node::{Config, Directory};
 use wayhome::proto::operator as pb;
 use wayhome::proto::operator::account_service_client::AccountServiceClient;
 use wayhome::proto::operator::backup_service_client::BackupServiceClient;
@@ -31,7 +31,7 @@ use crate::coalition::Coalition;
 use crate::exchange::{ABROAD, AT_HOME};
 use crate::forge::refusal;
 use crate::office::{ADMINISTRATOR, Office, PASSWORD, code};
-use crate::process::{Said, finish};
+use crate::process::{Said, finish, left_out};
 
 /// An authority, and what it has signed.
 struct Authority {
@@ -72,14 +72,13 @@ fn open_to_the_network(coalition: &Coalition, id: &str, authority: &Authority) {
     directory
         .write("systems.crt", &authority.certificate)
         .unwrap();
-    let mut config = Config::load(&directory).unwrap();
-    config.operator = Some(OperatorConfig {
+    let operator = OperatorConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         certificate: "operator.crt".into(),
         key: "operator.key".into(),
         clients: "systems.crt".into(),
-    });
-    directory.write("node.toml", &config.to_text()).unwrap();
+    };
+    coalition.configure(id, |config| config.operator = Some(operator));
 }
 
 /// A channel to the node as a machine with a certificate, or with none.
@@ -301,33 +300,21 @@ async fn a_wrong_certificate_keeps_nobody_from_the_node() {
 
 /// A Python that has gRPC, and stubs made for it; `None`, with a word, where they are missing.
 struct Python {
-    program: &'static str,
+    program: String,
     stubs: PathBuf,
 }
 
 impl Python {
     async fn find() -> Option<Self> {
-        let left_out = |why: &str| println!("left out: the client in Python was not run: {why}");
-        let mut found = None;
-        for program in ["python3", "/usr/bin/python3"] {
-            let asked = Command::new(program)
-                .args(["-c", "import grpc, google.protobuf"])
-                .output()
-                .await;
-            if asked.is_ok_and(|asked| asked.status.success()) {
-                found = Some(program);
-                break;
-            }
-        }
-        let Some(program) = found else {
-            left_out("no python3 here has grpcio");
-            return None;
-        };
+        let program = crate::process::python("grpc, google.protobuf").await?;
         let stubs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("operator-stubs");
         let mut generate = Command::new("docs/examples/generate");
-        let made = finish(generate.arg(&stubs).env("PYTHON", program)).await;
+        let made = finish(generate.arg(&stubs).env("PYTHON", &program)).await;
         if made.err.contains("install grpcio-tools") {
-            left_out("nothing here makes stubs");
+            left_out(
+                "grpc_python_plugin",
+                "nothing here makes stubs, so the client in Python was not run",
+            );
             return None;
         }
         assert_eq!(made.code, Some(0), "{made:?}");
@@ -336,7 +323,7 @@ impl Python {
 
     /// Runs the client.
     async fn run(&self, way: &[&str], home: &Path, who: &str, arguments: &[&str]) -> Said {
-        let mut command = Command::new(self.program);
+        let mut command = Command::new(&self.program);
         command
             .arg("docs/examples/case_system.py")
             .args(way)
@@ -360,27 +347,9 @@ impl Python {
 
     /// Takes an account that an administrator made, and signs in.
     async fn join(&self, way: &[&str], home: &Path, office: &Office, who: &str, roles: &[&str]) {
-        let made = office
-            .accounts(ADMINISTRATOR)
-            .await
-            .add_account(pb::AddAccountRequest {
-                name: who.to_owned(),
-                roles: roles.iter().map(|&role| role.to_owned()).collect(),
-            })
-            .await
-            .unwrap()
-            .into_inner()
-            .code
-            .unwrap();
+        let code = office.add(who, roles).await;
         let password = home.join("password").display().to_string();
-        let claim = [
-            "claim",
-            who,
-            "--code",
-            &made.code,
-            "--password-file",
-            &password,
-        ];
+        let claim = ["claim", who, "--code", &code, "--password-file", &password];
         let claimed = self.does(way, home, who, &claim).await;
         let secret = home.join(format!("{who}.secret"));
         std::fs::write(&secret, claimed["secret"].as_str().unwrap()).unwrap();

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use wayhome::demo::PostgresServer;
-use wayhome::node::{Config, Directory};
 use wayhome::proto::exchange::Act;
 use wayhome::store::EvidencePart;
 
@@ -62,10 +61,7 @@ async fn parts_of_index_and_evidence_lie_on_servers_of_their_own() {
         .map(|(name, server)| (name, server.create_database("parts").unwrap()));
 
     let mut coalition = Coalition::found(|_| {});
-    let directory = Directory::new(coalition.path("pl"));
-    let mut config = Config::load(&directory).unwrap();
-    config.database = node.parse().unwrap();
-    directory.write("node.toml", &config.to_text()).unwrap();
+    coalition.configure("pl", |config| config.database = node.parse().unwrap());
     for id in ["ua", "pl", "de"] {
         coalition.start_node(id).await;
     }

@@ -40,12 +40,48 @@ pub fn at_length() -> bool {
     std::env::var_os("WAYHOME_TEST_SCALE").is_some()
 }
 
+/// Waits until something is so.
+pub async fn comes(what: &str, mut there: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !there().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+/// A Python that can import these modules; none, with a word, where there is none here.
+pub async fn python(modules: &str) -> Option<String> {
+    let given = std::env::var("WAYHOME_TEST_PYTHON").ok();
+    let usual = ["python3", "/usr/bin/python3"].map(str::to_owned);
+    for program in given.into_iter().chain(usual) {
+        let tried = Command::new(&program)
+            .args(["-c", &format!("import {modules}")])
+            .stderr(Stdio::null())
+            .status()
+            .await;
+        if tried.is_ok_and(|status| status.success()) {
+            return Some(program);
+        }
+    }
+    let why = format!("no Python that can import {modules} is installed here");
+    left_out("python3", &why);
+    None
+}
+
 /// A command of the program in a party's directory.
 pub fn wayhome(directory: &Path) -> Command {
+    let mut command = program();
+    command.arg("--dir").arg(directory);
+    command
+}
+
+/// The program, untouched by what this process's own environment says to it.
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wayhome"));
     command
-        .arg("--dir")
-        .arg(directory)
         .env_remove("RUST_LOG")
         .env_remove("WAYHOME_TEST_TAP")
         .env_remove("WAYHOME_TEST_KILL_AT")

@@ -4,41 +4,15 @@
 use tokio::net::TcpListener;
 use wayhome::exchange::policy::{DEFAULT, DIGEST_SETTING, Policy, SETTING};
 use wayhome::node::backup::{self, Sources};
-use wayhome::node::{self, Config, Directory};
+use wayhome::node::{self, Directory};
 use wayhome::proto::exchange::Act;
 use wayhome::proto::operator as pb;
 use wayhome::proto::operator::backup_service_client::BackupServiceClient;
-use wayhome::roster::{Log, Purpose, Roster};
 
 use crate::approval::{HELD, Scene, at_holder};
+use crate::coalition::for_protection;
 use crate::office::{ADMINISTRATOR, reason};
 use crate::process::PATIENCE;
-
-fn for_protection(roster: &mut Roster) {
-    for member in &mut roster.members {
-        if member.roles.member {
-            member.purposes.push(Purpose::ChildProtection);
-        }
-    }
-}
-
-async fn listed(scene: &Scene, state: &str, limit: u32) -> Vec<String> {
-    scene
-        .pl
-        .requests("anna")
-        .await
-        .list_requests(pb::ListRequestsRequest {
-            state: state.to_owned(),
-            limit,
-        })
-        .await
-        .unwrap()
-        .into_inner()
-        .requests
-        .into_iter()
-        .map(|request| request.request)
-        .collect()
-}
 
 fn corrected<'a>(field: &str, value: &'a str) -> Vec<(&'a str, &'a str)> {
     let mut held: Vec<(&str, &str)> = HELD.to_vec();
@@ -58,7 +32,10 @@ async fn what_waits_is_listed_however_many_requests_are_settled() {
         scene.clock.advance_ms(1);
     }
     let waiting = at_holder(&scene.ask(&["current_carer"]).await);
-    assert_eq!(listed(&scene, "", 2).await, std::slice::from_ref(&waiting));
+    assert_eq!(
+        scene.pl.list("anna", "", 2).await,
+        std::slice::from_ref(&waiting)
+    );
     scene.clock.advance_ms(1);
     // A release that is to be reviewed waits for people too, although it is granted.
     let released = scene
@@ -72,13 +49,16 @@ async fn what_waits_is_listed_however_many_requests_are_settled() {
         .await
         .unwrap();
     assert_eq!(
-        listed(&scene, "", 2).await,
+        scene.pl.list("anna", "", 2).await,
         [waiting.clone(), released.clone()]
     );
-    assert_eq!(listed(&scene, "", 1).await, std::slice::from_ref(&waiting));
+    assert_eq!(
+        scene.pl.list("anna", "", 1).await,
+        std::slice::from_ref(&waiting)
+    );
     // Of all of them the newest comes first, and any one is found by its id.
     assert_eq!(
-        listed(&scene, "all", 1).await,
+        scene.pl.list("anna", "all", 1).await,
         std::slice::from_ref(&released)
     );
     for request in [&waiting, &released] {
@@ -365,11 +345,8 @@ async fn a_restore_takes_back_no_withdrawal_and_says_whose_roles_to_look_at() {
     assert_eq!(answer.state, "granted");
     let directory = Directory::new(scene.coalition.path("pl"));
     scene.coalition.stop_node("pl").await;
-    let secret = scene.coalition.path("pl").join("backup.key");
+    let secret = crate::backup::prepare(&scene.coalition, "pl");
     let ambient = scene.coalition.ambient.clone();
-    let mut config = Config::load(&directory).unwrap();
-    config.backup.recipient = Some(backup::keygen(&secret, &ambient).unwrap());
-    directory.write("node.toml", &config.to_text()).unwrap();
     scene.coalition.start_node("pl").await;
     let place = tempfile::tempdir().unwrap();
     let (data, keys) = (place.path().join("data"), place.path().join("keys"));
@@ -415,16 +392,7 @@ async fn a_restore_takes_back_no_withdrawal_and_says_whose_roles_to_look_at() {
     let origin = node::new_log_origin(&directory, &ambient, None)
         .await
         .unwrap();
-    scene.coalition.change_roster(|roster| {
-        let pl = roster
-            .members
-            .iter_mut()
-            .find(|member| member.id.as_str() == "pl");
-        pl.unwrap().log = Some(Log {
-            origin: origin.origin,
-            vkey: origin.vkey,
-        });
-    });
+    scene.coalition.state_log("pl", origin.origin, origin.vkey);
     scene.coalition.stop_node("de").await;
     for id in ["pl", "ua", "de"] {
         scene.coalition.start_node(id).await;

@@ -5,12 +5,10 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tokio::process::Command;
-use wayhome::proto::operator::DiscloseRequest;
-use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 
 use crate::browser;
 use crate::coalition::{Coalition, OMBUDSMAN};
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 use crate::process::{PATIENCE, Said, left_out, run};
 
 async fn after_an_exchange() -> Coalition {
@@ -18,19 +16,9 @@ async fn after_an_exchange() -> Coalition {
     coalition.import("ua", &[AT_HOME]).await;
     coalition.import("pl", &[ABROAD]).await;
     let answers = search(&coalition, "ua", "UA-1").await;
-    let lead = answers[1].results[0].leads[0].lead.clone();
-    DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(DiscloseRequest {
-            lead,
-            fields: vec!["current_place".to_owned(), "current_carer".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            ..DiscloseRequest::default()
-        })
-        .await
-        .unwrap();
+    let lead = &answers[1].results[0].leads[0].lead;
+    let fields = ["current_place", "current_carer"];
+    ask(&coalition, lead, &fields, "family_tracing").await;
     coalition
 }
 

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 use wayhome::ambient::{Ambient, ManualClock};
 use wayhome::node::accounts::ProviderConfig;
-use wayhome::node::operator_client_as;
-use wayhome::node::{Config, Directory};
+use wayhome::node::{Directory, operator_client_as};
 use wayhome::proto::operator as pb;
 use wayhome::proto::operator::request_service_client::RequestServiceClient;
 
@@ -12,6 +11,7 @@ use crate::coalition::{Coalition, MEMBERS};
 use crate::console::Client;
 use crate::glewlwyd::{self, Glewlwyd};
 use crate::office::{ADMINISTRATOR, Office, reason};
+use crate::process::left_out;
 use crate::provider::{CLIENT, Provider, SECRET, parts};
 
 struct Stage {
@@ -30,18 +30,16 @@ async fn with_provider(
 ) -> (Coalition, Office) {
     let mut coalition = Coalition::found_at(ambient, |_| {});
     coalition.add_console("ua");
-    let directory = Directory::new(coalition.path("ua"));
-    let mut config = Config::load(&directory).unwrap();
-    config.identity_provider = Some(ProviderConfig {
+    let provider = ProviderConfig {
         name: "Ministry <sign-in>".to_owned(),
         issuer: issuer.to_owned(),
         client_id: CLIENT.to_owned(),
         client_secret: Some("idp.secret".into()),
         ca: None,
         acr: acr.iter().map(|&acr| acr.to_owned()).collect(),
-    });
-    directory.write("node.toml", &config.to_text()).unwrap();
-    directory
+    };
+    coalition.configure("ua", |config| config.identity_provider = Some(provider));
+    Directory::new(coalition.path("ua"))
         .write("idp.secret", &format!("{secret}\n"))
         .unwrap();
     for member in MEMBERS {
@@ -53,6 +51,17 @@ async fn with_provider(
     ];
     let office = Office::found(&coalition, "ua", &people).await;
     (coalition, office)
+}
+
+/// An administrator says who `worker` is at the provider.
+async fn link_worker(office: &Office, subject: &str) {
+    let mut ways = office.ways(ADMINISTRATOR).await;
+    ways.link_account(pb::LinkAccountRequest {
+        name: "worker".to_owned(),
+        subject: subject.to_owned(),
+    })
+    .await
+    .unwrap();
 }
 
 impl Stage {
@@ -115,14 +124,15 @@ async fn a_person_of_the_identity_provider_signs_in_once_an_administrator_has_li
     );
 
     // An administrator says who it is, on the account's page.
-    let account = people
-        .body
-        .split("/people/")
-        .map(|part| part.split_once('"').unwrap())
-        .find(|(_, rest)| rest.starts_with(">worker"))
-        .unwrap()
-        .0
-        .to_owned();
+    let account_of = |name: &str| {
+        let mut parts = people
+            .body
+            .split("/people/")
+            .map(|part| part.split_once('"').unwrap());
+        let named = parts.find(|(_, rest)| rest.starts_with(&format!(">{name}")));
+        named.unwrap().0.to_owned()
+    };
+    let account = account_of("worker");
     let page = chief.get(&format!("/people/{account}")).await;
     let link = async |account: &str, subject: &str, seal: String| {
         let body = format!("seal={seal}&act=link&subject={subject}");
@@ -133,15 +143,7 @@ async fn a_person_of_the_identity_provider_signs_in_once_an_administrator_has_li
     let page = chief.get(&format!("/people/{account}")).await;
     assert!(page.body.contains("value=\"person-1\""), "{}", page.body);
     // One person is one account.
-    let other = people
-        .body
-        .split("/people/")
-        .map(|part| part.split_once('"').unwrap())
-        .find(|(_, rest)| rest.starts_with(">other"))
-        .unwrap()
-        .0
-        .to_owned();
-    let taken = link(&other, "person-1", page.seal()).await;
+    let taken = link(&account_of("other"), "person-1", page.seal()).await;
     assert_eq!(taken.status, 422);
     assert!(taken.body.contains("Another account is linked"));
 
@@ -201,13 +203,7 @@ async fn a_person_of_the_identity_provider_signs_in_once_an_administrator_has_li
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_identity_provider_says_is_taken_only_if_it_holds() {
     let stage = Stage::set().await;
-    let mut ways = stage.office.ways(ADMINISTRATOR).await;
-    ways.link_account(pb::LinkAccountRequest {
-        name: "worker".to_owned(),
-        subject: "person-1".to_owned(),
-    })
-    .await
-    .unwrap();
+    link_worker(&stage.office, "person-1").await;
     let now = stage.now();
     let tries: [(&str, &str, Value); 12] = [
         ("head", "alg", json!("none")),
@@ -241,12 +237,7 @@ async fn what_an_identity_provider_says_is_taken_only_if_it_holds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_brings_back_its_own_sign_in_once_and_in_time() {
     let stage = Stage::set().await;
-    let mut ways = stage.office.ways(ADMINISTRATOR).await;
-    let person = || pb::LinkAccountRequest {
-        name: "worker".to_owned(),
-        subject: "person-1".to_owned(),
-    };
-    ways.link_account(person()).await.unwrap();
+    link_worker(&stage.office, "person-1").await;
     let fine = |_: &mut Value, _: &mut Value| {};
     let back_from = |to: &str| stage.provider.sign_in(to, "person-1", stage.now(), fine);
     let refused = async |client: &Client, back: &str, why: &str| {
@@ -322,13 +313,7 @@ async fn a_browser_brings_back_its_own_sign_in_once_and_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_takes_two_factors_that_the_provider_vouches_for_lately() {
     let stage = Stage::set().await;
-    let mut ways = stage.office.ways(ADMINISTRATOR).await;
-    ways.link_account(pb::LinkAccountRequest {
-        name: "worker".to_owned(),
-        subject: "person-1".to_owned(),
-    })
-    .await
-    .unwrap();
+    link_worker(&stage.office, "person-1").await;
     let deny = async |cookies: &str| {
         let token = cookies.split("wayhome-session=").nth(1).unwrap();
         let token = token.split(';').next().unwrap();
@@ -371,7 +356,10 @@ async fn a_decision_takes_two_factors_that_the_provider_vouches_for_lately() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_identity_provider_signs_a_person_in() {
     let Some(glewlwyd) = Glewlwyd::start().await else {
-        println!("left out: Glewlwyd is not installed, so no real identity provider was asked");
+        left_out(
+            "glewlwyd",
+            "Glewlwyd is not installed, so no real identity provider was asked",
+        );
         return;
     };
     // Its clock is the machine's.
@@ -380,7 +368,10 @@ async fn a_real_identity_provider_signs_a_person_in() {
         with_provider(ambient, &glewlwyd.issuer(), glewlwyd::SECRET, &[]).await;
     let redirect = format!("{}{BACK}", coalition.console("ua"));
     if glewlwyd.furnish(&redirect).await.is_none() {
-        println!("left out: openssl is not installed, so Glewlwyd has no key to sign with");
+        left_out(
+            "openssl",
+            "openssl is not installed, so Glewlwyd has no key to sign with",
+        );
         return;
     }
     let come = async || {
@@ -399,14 +390,7 @@ async fn a_real_identity_provider_signs_a_person_in() {
     let (_, _, unknown) = come().await;
     assert_eq!(unknown.status, 403, "{}", unknown.body);
     let subject = unknown.body.split("<code>").nth(1).unwrap();
-    let subject = subject.split('<').next().unwrap().to_owned();
-    let mut ways = office.ways(ADMINISTRATOR).await;
-    ways.link_account(pb::LinkAccountRequest {
-        name: "worker".to_owned(),
-        subject,
-    })
-    .await
-    .unwrap();
+    link_worker(&office, subject.split('<').next().unwrap()).await;
     let (mut client, path, done) = come().await;
     assert_eq!((done.status, done.header("location")), (303, vec!["/"]));
     // Its code is good once, whoever has it.

@@ -11,10 +11,9 @@ use wayhome::envelope::ItemEvidence;
 use wayhome::envelope::merkle::root_of;
 use wayhome::node::config::Notify;
 use wayhome::node::retention::{self, Retention};
-use wayhome::node::{Config, Directory, open_party};
+use wayhome::node::{Directory, open_party};
 use wayhome::proto::exchange::{Act, LogEntry};
 use wayhome::proto::operator as pb;
-use wayhome::proto::operator::disclosure_service_client::DisclosureServiceClient;
 use wayhome::proto::operator::log_service_client::LogServiceClient;
 use wayhome::proto::operator::membership_service_client::MembershipServiceClient;
 use wayhome::proto::operator::quota_service_client::QuotaServiceClient;
@@ -22,10 +21,10 @@ use wayhome::store::{EvidencePart, Mail};
 
 use crate::approval::{Scene, at_holder};
 use crate::coalition::Coalition;
-use crate::exchange::{ABROAD, AT_HOME, search};
+use crate::exchange::{ABROAD, AT_HOME, ask, search};
 use crate::forge::{DAY_MS, standing_clock};
 use crate::office::{ADMINISTRATOR, PASSWORD, reason};
-use crate::process::{NodeProcess, PATIENCE};
+use crate::process::{NodeProcess, PATIENCE, comes};
 
 const PARTS: [EvidencePart; 5] = [
     EvidencePart::Query,
@@ -339,32 +338,23 @@ async fn hook(answers: &'static [&'static str]) -> (String, Arc<Mutex<Vec<String
     (address, came)
 }
 
-async fn comes(what: &str, mut there: impl AsyncFnMut() -> bool) {
-    let wait = async { while !there().await {} };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("{what} did not come"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn people_are_told_by_every_way_even_if_the_node_dies_or_a_way_is_closed_at_first() {
     let mut coalition = Coalition::found(|_| {});
     let home = coalition.path("pl");
     let (webhook, came) = hook(&["HTTP/1.1 503 No\r\n\r\n", "HTTP/1.1 204 Yes\r\n\r\n"]).await;
     let (open, told) = (home.join("open"), home.join("told"));
-    let directory = Directory::new(&home);
-    let mut config = Config::load(&directory).unwrap();
     let script = format!(
         "[ -e '{}' ] || exit 1; cat >> '{}'",
         open.display(),
         told.display()
     );
-    config.notify = Notify {
+    let notify = Notify {
         command: ["/bin/sh", "-c", &script].map(str::to_owned).to_vec(),
         webhook: Some(webhook.parse().unwrap()),
         webhook_ca: None,
     };
-    directory.write("node.toml", &config.to_text()).unwrap();
+    coalition.configure("pl", |config| config.notify = notify);
     for id in ["ua", "de"] {
         coalition.start_node(id).await;
     }
@@ -373,18 +363,8 @@ async fn people_are_told_by_every_way_even_if_the_node_dies_or_a_way_is_closed_a
     coalition.import("pl", &[ABROAD]).await;
     let answers = search(&coalition, "ua", "UA-1").await;
     let answer = answers.iter().find(|answer| answer.member == "pl").unwrap();
-    DisclosureServiceClient::new(coalition.operator("ua").await)
-        .disclose(pb::DiscloseRequest {
-            lead: answer.results[0].leads[0].lead.clone(),
-            fields: vec!["current_carer".to_owned()],
-            purpose: "family_tracing".to_owned(),
-            legal_basis: "vital_interest".to_owned(),
-            case_reference: "CASE-1".to_owned(),
-            justification: "The family asks.".to_owned(),
-            answer_by: String::new(),
-        })
-        .await
-        .unwrap();
+    let lead = &answer.results[0].leads[0].lead;
+    ask(&coalition, lead, &["current_carer"], "family_tracing").await;
     comes("the webhook's second call", async || {
         came.lock().await.len() >= 2
     })
@@ -448,12 +428,8 @@ async fn a_node_erases_by_itself_what_is_over_its_time() {
     let (over, kept) = (of_status("PL-1", "reunified"), of_status("PL-2", "located"));
     coalition.import_unpublished("pl", &[&over, &kept]).await;
     coalition.stop_node("pl").await;
-    let directory = Directory::new(coalition.path("pl"));
-    let mut config = Config::load(&directory).unwrap();
-    config.retention = toml::from_str::<Rules>("[[retention]]\nstatus = \"reunified\"\ndays = 2\n")
-        .unwrap()
-        .retention;
-    directory.write("node.toml", &config.to_text()).unwrap();
+    let rules = toml::from_str::<Rules>("[[retention]]\nstatus = \"reunified\"\ndays = 2\n");
+    coalition.configure("pl", |config| config.retention = rules.unwrap().retention);
     let node = NodeProcess::start(&coalition.path("pl")).await;
     comes("the leaf of the erasure", async || {
         let leaves = coalition.leaves("pl", 0).await;

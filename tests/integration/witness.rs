@@ -519,13 +519,8 @@ async fn opened(coalition: &Coalition, id: &str) -> SqliteConnection {
 /// Has the secretariat state the log that Poland has begun, and the others take its roster.
 async fn state_new_log(coalition: &mut Coalition, begun: &Value) {
     coalition.roster.issued = Timestamp::from_unix(coalition.ambient.now());
-    let version = coalition.change_roster(|roster| {
-        let mut members = roster.members.iter_mut();
-        let pl = members.find(|member| member.id.as_str() == "pl").unwrap();
-        let log = pl.log.as_mut().unwrap();
-        log.origin = begun["origin"].as_str().unwrap().to_owned();
-        log.vkey = begun["vkey"].as_str().unwrap().to_owned();
-    });
+    let of = |name: &str| begun[name].as_str().unwrap().to_owned();
+    let version = coalition.state_log("pl", of("origin"), of("vkey"));
     for peer in ["ua", "de"] {
         coalition.roster_in_force(peer, version).await;
     }

@@ -71,14 +71,19 @@ mod tests {
     /// A batch as its member signed it: the root of its item, and the item.
     fn batch() -> (BatchSeed, [u8; 32], Vec<u8>) {
         let seed = BatchSeed::from_bytes(&[5; 32]);
-        let blinded = blind(&seed, &KEYS).unwrap();
+        let item = item_of(&seed);
+        (seed, items::items_root(std::slice::from_ref(&item)), item)
+    }
+
+    /// The keys as a seed blinds them, in the item of a query.
+    fn item_of(seed: &BatchSeed) -> Vec<u8> {
+        let blinded = blind(seed, &KEYS).unwrap();
         let elements: Vec<u8> = blinded
             .batch()
             .elements()
             .flat_map(|element| *element.as_bytes())
             .collect();
-        let item = items::salted_item([9; 16], &elements);
-        (seed, items::items_root(std::slice::from_ref(&item)), item)
+        items::salted_item([9; 16], &elements)
     }
 
     fn element(seed: &BatchSeed, position: u32, key: &[u8]) -> pb::OpenedElement {
@@ -146,13 +151,7 @@ mod tests {
         assert!(read(root, &[0], &[]).is_err());
         // Other elements than were signed for, however well they open.
         let other_seed = BatchSeed::from_bytes(&[6; 32]);
-        let blinded = blind(&other_seed, &KEYS).unwrap();
-        let body: Vec<u8> = blinded
-            .batch()
-            .elements()
-            .flat_map(|element| *element.as_bytes())
-            .collect();
-        let forged = items::salted_item([9; 16], &body);
+        let forged = item_of(&other_seed);
         let opened = [element(&other_seed, 0, KEYS[0])];
         assert!(
             reading(root, &forged, &[0], &opened)

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{audit_leaf, prove_pseudonym};
+use super::{answering, audit_leaf, named_record};
 use crate::audit::entry::blinds_reference;
 use crate::exchange::evaluate::{OPENED_PER_DAY, Opened, OpenedKey, open_elements};
-use crate::exchange::message::{AnswerItems, AnswerTo, Query};
+use crate::exchange::message::{AnswerItems, Query};
 use crate::exchange::service::{Answering, daily_debit};
 use crate::exchange::{Party, Refusal};
 use crate::proto::exchange as pb;
@@ -36,15 +36,11 @@ pub(super) async fn resolve_blinds(
     let items = AnswerItems::new(party, &bodies);
     let payload = pb::SubjectAnswer::default();
     let count = u32::try_from(asked.positions.len()).unwrap_or(u32::MAX);
-    let leaf = audit_leaf(party, blinds_reference(asked), count)
-        .set(|entry| entry.answer_digest = items.root().to_vec());
+    let leaf = audit_leaf(party, blinds_reference(asked), count);
     let mut effects: Vec<Effect> = told.into_iter().map(Effect::NoteTold).collect();
     let marked = Evidence::plain(Vec::new());
     effects.push(Effect::Keep(EvidencePart::Inputs, marked));
-    let to = AnswerTo::from(query);
-    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
     Ok(Answering {
-        leaf,
         debits: vec![daily_debit(
             party,
             &query.issuer,
@@ -53,7 +49,7 @@ pub(super) async fn resolve_blinds(
             OPENED_PER_DAY,
         )],
         effects,
-        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
+        ..answering(party, roster, query, items, leaf, payload)
     })
 }
 
@@ -74,11 +70,7 @@ fn element(party: &Party, position: u32, opened: Opened) -> Result<pb::OpenedEle
         Opened::Record {
             key, record_ref, ..
         } => pb::OpenedElement {
-            record: Some(pb::NamedRecord {
-                subject: party.pseudonym(&record_ref)?.as_bytes().to_vec(),
-                proof: prove_pseudonym(party, record_ref.as_bytes())?,
-                record_ref,
-            }),
+            record: Some(named_record(party, record_ref)?),
             ..with_key(pb::OpenedSource::Record, &key)
         },
         Opened::Search(key) => with_key(pb::OpenedSource::Search, &key),

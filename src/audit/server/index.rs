@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{audit_leaf, one_child};
-use crate::exchange::message::{AnswerItems, AnswerTo, Query};
+use super::{answering, audit_leaf, one_child};
+use crate::exchange::message::{AnswerItems, Query};
 use crate::exchange::service::Answering;
 use crate::exchange::{Party, Refusal, enrol, epochs};
 use crate::proto::exchange as pb;
@@ -40,17 +40,9 @@ pub(super) async fn resolve_index(
         .map_err(|error| party.unavailable(&error))?;
     let body = to_message(proved).encode_to_vec();
     let items = AnswerItems::new(party, &[&body]);
+    let leaf = audit_leaf(party, "index".to_owned(), count);
     let payload = pb::SubjectAnswer::default();
-    let leaf = audit_leaf(party, "index".to_owned(), count)
-        .set(|entry| entry.answer_digest = items.root().to_vec());
-    let to = AnswerTo::from(query);
-    let (signer, roster) = (Arc::clone(party), Arc::clone(roster));
-    Ok(Answering {
-        leaf,
-        debits: Vec::new(),
-        effects: Vec::new(),
-        answer: Box::new(move |position| items.sign(&signer, &roster, &to, &payload, position)),
-    })
+    Ok(answering(party, roster, query, items, leaf, payload))
 }
 
 fn to_message(proved: IndexProof) -> pb::IndexProof {

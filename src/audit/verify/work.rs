@@ -54,8 +54,6 @@ pub(super) struct Work<'a> {
     late: Option<(u64, Fault)>,
     /// The roster in force at the leaf that is read, if this reading has met it.
     in_force: Option<Arc<TrustedRoster>>,
-    /// Whether the leaves have the root that covers them.
-    root_holds: bool,
 }
 
 /// Leaves of one part, on their way from the tree to their evidence.
@@ -101,7 +99,6 @@ impl<'a> Work<'a> {
             cosigned: None,
             late: None,
             in_force: None,
-            root_holds: false,
         }
     }
 
@@ -140,8 +137,7 @@ impl<'a> Work<'a> {
         self.check_signed().await;
         self.check_consistency().await;
         self.found.last = self.to_remember();
-        self.found.complete = self.root_holds;
-        if self.root_holds {
+        if self.found.complete {
             self.found.tree = Some(self.tree);
         }
         self.found
@@ -515,7 +511,7 @@ impl<'a> Work<'a> {
             return;
         };
         if self.tree.size() == head.size && self.tree.frontier().root() == head.root {
-            self.root_holds = true;
+            self.found.complete = true;
             return;
         }
         if self.tree.size() != head.size {
@@ -599,7 +595,7 @@ impl<'a> Work<'a> {
         let (now, shown) = (checkpoint.head(), checkpoint.signed().to_string());
         for signed in std::mem::take(&mut self.contradicted) {
             // Where leaves were altered on the way, the node may still show that it is one log.
-            if !self.root_holds && self.prove(&signed.head, &now).await.is_ok() {
+            if !self.found.complete && self.prove(&signed.head, &now).await.is_ok() {
                 continue;
             }
             let fault = Fault::Forked {
@@ -661,7 +657,7 @@ impl<'a> Work<'a> {
                     | Fault::NotContinued { .. }
             )
         });
-        if !self.root_holds || contradicts {
+        if !self.found.complete || contradicts {
             return None;
         }
         let note = checkpoint.signed().to_string();

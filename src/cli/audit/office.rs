@@ -44,12 +44,13 @@ impl<'a> Office<'a> {
             let auditor = Auditor {
                 id: config.member.clone(),
                 signing_key: identity.signing.clone(),
-                rosters: rosters.clone(),
-                peers: Arc::new(PinnedPeers::new(
+                peers: Arc::new(PinnedPeers::configured(
                     Arc::clone(&identity),
+                    &config,
                     context.ambient.clone(),
                 )),
-                hearsay: Arc::new(verified(context, &rosters, &roster)),
+                hearsay: Arc::new(verified(context, &rosters)),
+                rosters,
                 ambient: context.ambient.clone(),
             };
             Ok::<_, CliError>(Self {
@@ -186,9 +187,9 @@ impl<'a> Office<'a> {
 
 /// What was verified of the logs before, to be told to nodes. A record that cannot be used is told of
 /// when its log is read.
-fn verified(context: &Context, rosters: &Rosters, roster: &TrustedRoster) -> Hearsay {
+fn verified(context: &Context, rosters: &Rosters) -> Hearsay {
     let hearsay = Hearsay::default();
-    for member in &roster.roster().members {
+    for member in &rosters.newest().roster().members {
         if let Ok(Some(last)) = last_of(context, rosters, member)
             && last.is_of(member)
         {

@@ -38,7 +38,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         )
     })?;
     let directory = &context.directory;
-    let me = Config::load(directory)?.member;
+    let config = Config::load(directory)?;
+    let me = &config.member;
     let trust = args.root.trust(context)?;
     let now = context.ambient.now();
     let roster = trust.roster_in_force(now)?;
@@ -53,9 +54,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     })?;
     let own = roster.member(me.as_str());
     let identity = Arc::new(Identity::load(directory)?.in_use(directory, own, now)?);
-    let peers = PinnedPeers::new(identity, context.ambient.clone());
+    let peers = PinnedPeers::configured(identity, &config, context.ambient.clone());
     let root = trust.root();
-    let fetched = fetch_public(&peers, node, &me, root, fingerprint, &args.folder)
+    let fetched = fetch_public(&peers, node, me, root, fingerprint, &args.folder)
         .await
         .map_err(|error| match &error {
             FetchError::Peer(peer) => CliError::failed(peer.code(), &error),

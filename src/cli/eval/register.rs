@@ -1,14 +1,13 @@
 //! A register of a measurement, as it is read.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
-use crate::cli::input::{open_register, read_text};
+use crate::cli::input::{import_options, open_register};
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Output};
 use crate::records::Record;
-use crate::records::import::{Format, Import, ImportOptions, Row};
+use crate::records::import::{Format, Import, Row};
 
 /// How many faults of rows are printed; the rest is counted.
 const SHOWN: usize = 20;
@@ -33,10 +32,12 @@ impl Register {
         let name = path.display();
         let wrong =
             |why: &dyn std::fmt::Display| CliError::input("BAD_FILE", format!("{name}: {why}"));
-        let options = options(map)?;
-        let file = open(path)?;
+        let mut options = import_options(map)?;
+        options.take_unreadable_as_missing();
+        let (file, first) = open_register(path)?;
+        let format = Format::detect(Some(path), &first);
         let length = file.metadata()?.len();
-        let import = Import::new(file, format(path)?, &options).map_err(|error| wrong(&error))?;
+        let import = Import::new(file, format, &options).map_err(|error| wrong(&error))?;
         let bar = bar(output, length, "reading");
         let (mut records, mut faults) = (Vec::new(), 0_usize);
         let mut import = import;
@@ -89,31 +90,4 @@ impl Register {
         }
         families
     }
-}
-
-/// Opens a file that a measurement needs.
-///
-/// # Errors
-/// Names the file.
-pub fn open(path: &Path) -> Result<File, CliError> {
-    Ok(open_register(path)?.0)
-}
-
-fn format(path: &Path) -> Result<Format, CliError> {
-    Ok(Format::detect(Some(path), &open_register(path)?.1))
-}
-
-fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
-    let mut options = match map {
-        None => ImportOptions::default(),
-        Some(path) => {
-            let wrong = |why: &dyn std::fmt::Display| {
-                CliError::input("MAP", format!("{}: {why}", path.display()))
-            };
-            let text = read_text(path, "MAP")?;
-            ImportOptions::from_toml(&text).map_err(|error| wrong(&error))?
-        }
-    };
-    options.take_unreadable_as_missing();
-    Ok(options)
 }

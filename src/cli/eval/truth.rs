@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::register::{Register, open};
+use super::register::Register;
 use crate::cli::CliError;
+use crate::cli::input::open_register;
 
 /// The pairs that are the same child.
 pub struct Truth {
@@ -140,7 +141,8 @@ impl Table {
             rows: Vec::new(),
         };
         let mut bytes = Vec::new();
-        open(path)?
+        open_register(path)?
+            .0
             .read_to_end(&mut bytes)
             .map_err(|error| table.wrong(1, &error.to_string()))?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);

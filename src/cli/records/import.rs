@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::cli::input::{open_register, read_text};
+use crate::cli::input::{import_options, open_register};
 use crate::cli::progress::bar;
 use crate::cli::{CliError, Context};
 use crate::proto::operator::{ImportRecordsRequest, ImportRecordsResponse, Record};
@@ -52,7 +52,7 @@ enum OnError {
 
 pub async fn run(context: &Context, args: Args) -> Result<(), CliError> {
     let name = args.file.display().to_string();
-    let options = options(args.map.as_deref())?;
+    let options = import_options(args.map.as_deref())?;
     let format = detect(&args.file)?;
     let length = std::fs::metadata(&args.file)?.len();
 
@@ -255,16 +255,6 @@ fn rejects_writer(path: &Path, import: &Import<BufReader<File>>) -> Result<Rejec
             )
         })?;
     Ok(RejectsWriter::new(BufWriter::new(file), import)?)
-}
-
-fn options(map: Option<&Path>) -> Result<ImportOptions, CliError> {
-    let Some(path) = map else {
-        return Ok(ImportOptions::default());
-    };
-    let wrong =
-        |why: &dyn std::fmt::Display| CliError::input("MAP", format!("{}: {why}", path.display()));
-    let text = read_text(path, "MAP")?;
-    ImportOptions::from_toml(&text).map_err(|error| wrong(&error))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, CliError> {

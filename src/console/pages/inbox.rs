@@ -31,30 +31,25 @@ const PAGE: u32 = 1_000;
 /// # Errors
 /// What the node says.
 pub async fn open(visit: &Visit) -> Result<Vec<pb::RequestSummary>, Problem> {
-    let mut requests = list(visit, "", PAGE).await?;
-    sort(&mut requests);
+    let mut requests = list(visit, "").await?;
+    requests.sort_by_key(|request| due(request).unwrap_or(u64::MAX));
     Ok(requests)
 }
 
-async fn list(visit: &Visit, state: &str, limit: u32) -> Result<Vec<pb::RequestSummary>, Problem> {
-    let requests = RequestServiceClient::new(visit.api())
+async fn list(visit: &Visit, state: &str) -> Result<Vec<pb::RequestSummary>, Problem> {
+    Ok(RequestServiceClient::new(visit.api())
         .list_requests(pb::ListRequestsRequest {
             state: state.to_owned(),
-            limit,
+            limit: PAGE,
         })
         .await?
         .into_inner()
-        .requests;
-    Ok(requests)
+        .requests)
 }
 
-fn sort(requests: &mut [pb::RequestSummary]) {
-    // The oldest deadline first: the stated one, or the day on which the request ends.
-    requests.sort_by_key(|request| {
-        words::read_moment(&request.answer_by)
-            .or_else(|| words::read_moment(&request.expires_at))
-            .unwrap_or(u64::MAX)
-    });
+/// The stated deadline, or the day on which the request ends.
+fn due(request: &pb::RequestSummary) -> Option<u64> {
+    words::read_moment(&request.answer_by).or_else(|| words::read_moment(&request.expires_at))
 }
 
 fn table(visit: &Visit, caption: &str, requests: &[pb::RequestSummary], empty: &str) -> Block {
@@ -95,9 +90,7 @@ fn table(visit: &Visit, caption: &str, requests: &[pb::RequestSummary], empty: &
 }
 
 fn deadline(visit: &Visit, request: &pb::RequestSummary) -> Cell {
-    let moment =
-        words::read_moment(&request.answer_by).or_else(|| words::read_moment(&request.expires_at));
-    let cell = moment.map_or_else(Cell::default, |ms| Cell::moment(visit.lang, ms));
+    let cell = due(request).map_or_else(Cell::default, |ms| Cell::moment(visit.lang, ms));
     match request.overdue {
         true => Cell::tag(Tone::Bad, visit.text("inbox-overdue")).and(cell),
         false => cell,
@@ -133,7 +126,7 @@ impl ReadPage for AllRequests {
     const PATH: &'static str = "/inbox/all";
 
     async fn show(visit: &Visit, _at: &At) -> Result<Page, Problem> {
-        let requests = list(visit, "all", PAGE).await?;
+        let requests = list(visit, "all").await?;
         Ok(Page::new("inbox", visit.text("inbox-all"))
             .back("/inbox", visit.text("nav-inbox"))
             .with(table(visit, "inbox-all", &requests, "inbox-none-ever")))

@@ -1,6 +1,6 @@
 //! Taking an account, signing in and out, and choosing a language.
 
-use super::ways::{offered, session_cookie};
+use super::ways::offered;
 use crate::console::forms::{At, Done, FormPage, Sent, draft_of};
 use crate::console::gate::Visit;
 use crate::console::problem::{Problem, Stop, Wrong};
@@ -264,7 +264,8 @@ pub async fn signed_in(visit: &Visit, session: &pb::SignInResponse) -> Result<Do
         Some(_) => "/continue",
         None => "/",
     };
-    let mut done = Done::see(location).cookie(session_cookie(session));
+    let mut done =
+        Done::see(location).cookie(secrets::set_cookie(secrets::SESSION, &session.token));
     let tag = language_tag(&session.account);
     if let Some(lang) = visit.console.store.kept(&tag, 0, visit.now_ms()).await?
         && let Ok(code) = std::str::from_utf8(&lang)

@@ -8,9 +8,9 @@ use super::sign_in::signed_in;
 use crate::console::forms::{At, Done, FormPage, Sent, answer};
 use crate::console::gate::{Visit, see};
 use crate::console::problem::{Problem, Stop, Wrong};
-use crate::console::secrets;
 use crate::console::view::{Asks, Block, Cell, Field, Form, Link, Page, Table, Tone};
 use crate::exchange::RemoteRefusal;
+use crate::node::InProcess;
 use crate::node::accounts::{read_base64, write_base64};
 use crate::proto::operator as pb;
 use crate::proto::operator::sign_in_service_client::SignInServiceClient;
@@ -24,16 +24,17 @@ pub struct OwnAccount;
 /// Where the provider sends a browser back to.
 pub const BACK: &str = "/sign-in/provider/back";
 
+/// The calls of whoever is not signed in yet.
+fn nobody(visit: &Visit) -> SignInServiceClient<InProcess> {
+    SignInServiceClient::new(visit.console.api.as_person(None))
+}
+
 /// The ways that a page for signing in offers beside its form.
 ///
 /// # Errors
 /// What the node says.
 pub async fn offered(visit: &Visit, mut page: Page, again: bool) -> Result<Page, Problem> {
-    let ways = SignInServiceClient::new(visit.console.api.as_person(None))
-        .get_ways(pb::GetWaysRequest {})
-        .await?
-        .into_inner();
-    if !ways.provider.is_empty() {
+    if let Some(provider) = provider(visit).await? {
         let to = if again {
             "/sign-in/provider?again=yes"
         } else {
@@ -41,14 +42,23 @@ pub async fn offered(visit: &Visit, mut page: Page, again: bool) -> Result<Page,
         };
         let words = visit
             .lang
-            .with("ways-provider", &[("provider", ways.provider.into())]);
+            .with("ways-provider", &[("provider", provider.into())]);
         page = page.with(Block::Links(vec![Link::new(to, words)]));
     }
     Ok(page.form(passkey_form(visit).await?))
 }
 
+/// What the member's identity provider is called, if there is one.
+async fn provider(visit: &Visit) -> Result<Option<String>, Problem> {
+    let ways = nobody(visit)
+        .get_ways(pb::GetWaysRequest {})
+        .await?
+        .into_inner();
+    Ok(Some(ways.provider).filter(|name| !name.is_empty()))
+}
+
 async fn challenge(visit: &Visit) -> Result<String, Problem> {
-    Ok(SignInServiceClient::new(visit.console.api.as_person(None))
+    Ok(nobody(visit)
         .draw_challenge(pb::DrawChallengeRequest {
             browser: visit.browser.clone(),
         })
@@ -121,7 +131,7 @@ impl FormPage for PasskeySignIn {
         if visit.is_held_off() {
             return Err(Stop::at("", visit.text("sign-in-held-off")));
         }
-        let answered = SignInServiceClient::new(visit.console.api.as_person(None))
+        let answered = nobody(visit)
             .sign_in_with_passkey(pb::SignInWithPasskeyRequest {
                 answer: Some(passkey_answer(visit, sent)),
                 signature: read_base64(sent.values.get("signature")),
@@ -156,7 +166,7 @@ pub async fn to_provider(
     if visit.is_held_off() {
         return provider_problem(&visit, visit.text("sign-in-held-off")).await;
     }
-    let begun = SignInServiceClient::new(visit.console.api.as_person(None))
+    let begun = nobody(&visit)
         .begin_provider(pb::BeginProviderRequest {
             browser: visit.browser.clone(),
             redirect: redirect(&visit),
@@ -187,7 +197,7 @@ pub async fn from_provider(
         // The provider says why in words of its own, which anybody could have written.
         return provider_problem(&visit, visit.text("ways-provider-declined")).await;
     }
-    let finished = SignInServiceClient::new(visit.console.api.as_person(None))
+    let finished = nobody(&visit)
         .finish_provider(pb::FinishProviderRequest {
             browser: visit.browser.clone(),
             redirect: redirect(&visit),
@@ -342,13 +352,9 @@ pub async fn link_form(
     sent: &Sent,
     account: &pb::Account,
 ) -> Result<Option<Form>, Problem> {
-    let ways = SignInServiceClient::new(visit.api())
-        .get_ways(pb::GetWaysRequest {})
-        .await?
-        .into_inner();
-    if ways.provider.is_empty() {
+    let Some(provider) = provider(visit).await? else {
         return Ok(None);
-    }
+    };
     let subject = match sent.values.get("act") {
         "link" => sent.values.get("subject"),
         _ => &account.provider_subject,
@@ -360,7 +366,7 @@ pub async fn link_form(
             .heading(
                 visit
                     .lang
-                    .with("people-link-title", &[("provider", ways.provider.into())]),
+                    .with("people-link-title", &[("provider", provider.into())]),
             )
             .field(
                 Field::line("subject", visit.text("ways-subject"), subject)
@@ -393,10 +399,4 @@ pub async fn link(visit: &Visit, sent: &Sent, name: &str) -> Result<(), Stop> {
             }
         }
     }
-}
-
-/// The cookie of a session that was begun.
-#[must_use]
-pub fn session_cookie(session: &pb::SignInResponse) -> Option<axum::http::HeaderValue> {
-    secrets::set_cookie(secrets::SESSION, &session.token)
 }

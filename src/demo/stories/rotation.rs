@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::super::DemoError;
 use super::super::case::{draw, line};
-use super::super::coalition::{Coalition, Newcomer};
+use super::super::coalition::{Coalition, Newcomer, until};
 use super::super::process::Wayhome;
 use super::super::registers::{Registers, TruePair};
 use super::found::{bring_registers_in, verify_logs};
@@ -43,11 +43,8 @@ const OTHERS: usize = 40;
 /// In how many seconds the suspension begins.
 const NOTICE: u64 = 4;
 
-/// How long is waited between two looks, and between two searches.
+/// How long is waited between two searches.
 const BETWEEN: Duration = Duration::from_millis(200);
-
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Tells the story to its end.
 pub(super) async fn tell(stage: &Stage<'_>) -> Result<(Coalition, Value), DemoError> {
@@ -310,22 +307,6 @@ fn shares(coalition: &Coalition, parties: &[&str]) -> BTreeSet<(String, String)>
         }
     }
     shares
-}
-
-/// Looks until it is so.
-async fn until<F: Future<Output = Result<bool, DemoError>>>(
-    what: &str,
-    mut look: impl FnMut() -> F,
-) -> Result<(), DemoError> {
-    let waiting = async {
-        while !look().await? {
-            tokio::time::sleep(BETWEEN).await;
-        }
-        Ok(())
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .unwrap_or_else(|_| Err(DemoError::Story(format!("it never came to this: {what}"))))
 }
 
 /// Searches that go on beside the story, each a process of its own.

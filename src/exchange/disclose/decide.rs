@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::case::{AccountId, Case, Decision, DecisionError, End, FieldState, Ground, State};
 use super::reason::DenialReason;
 use super::server::{Newest, newest};
-use super::{notice, read_case, reminder, row};
+use super::{Floor, read_case, reminder, row};
 use crate::ambient::fault;
 use crate::exchange::leaf::Leaf;
 use crate::exchange::policy::{self, Policy, PolicyInForce};
@@ -199,7 +199,7 @@ async fn shown_of(party: &Party, row: &RequestRow) -> Result<Shown, StoreError> 
     let assessed = case.assess(&policy, ground);
     let fields = assessed
         .iter()
-        .map(|&(column, state)| shown_field(party, &case, ground, column, state))
+        .map(|&(column, state)| shown_field(&policy, &case, ground, column, state))
         .collect();
     let has = |column: Column| {
         newest
@@ -207,9 +207,7 @@ async fn shown_of(party: &Party, row: &RequestRow) -> Result<Shown, StoreError> 
             .is_some_and(|newest| newest.record.field(column).is_some())
     };
     let state = case.state(&assessed, has);
-    let waits = assessed
-        .iter()
-        .any(|(_, state)| matches!(state, FieldState::Waiting { .. }));
+    let waits = super::waits(&assessed);
     let digest = ground
         .filter(|_| waits)
         .map(|ground| case.digest(&policy, ground));
@@ -236,13 +234,12 @@ async fn shown_of(party: &Party, row: &RequestRow) -> Result<Shown, StoreError> 
 }
 
 fn shown_field(
-    party: &Party,
+    policy: &Policy,
     case: &Case,
     ground: Option<&Ground>,
     column: Column,
     state: FieldState,
 ) -> ShownField {
-    let policy = party.policy();
     let (needed, why, rules) = match ground {
         None => (
             None,
@@ -250,8 +247,9 @@ fn shown_field(
             Vec::new(),
         ),
         Some(ground) => {
-            let needs = case.needs(&policy, ground, column);
-            let verdict = policy.verdict(&case.question(ground), column);
+            let question = case.question(ground);
+            let verdict = policy.verdict(&question, column);
+            let needs = Floor::of_question(&question).over(verdict.needs);
             let mut why = verdict.sentence(column);
             if needs != verdict.needs {
                 why.push_str(
@@ -423,6 +421,9 @@ async fn change(
         let approvals = case.approvals.clone();
         let in_force = party.policy_in_force();
         let columns = decide(&mut case, newest.as_ref(), &in_force.policy, now_ms)?;
+        if let Some(newest) = &newest {
+            case.drop_lapsed(&newest.ground);
+        }
         // What counted and counts no more: its person has lost the role, or the record has changed.
         let lapsed = approvals
             .iter()
@@ -448,16 +449,13 @@ async fn commit(
     actor: &Actor,
     act: pb::Act,
     mut case: Case,
-    mut lapsed: bool,
+    lapsed: bool,
     in_force: &PolicyInForce,
     found: &RequestRow,
     newest: Option<Newest>,
     columns: &[Column],
 ) -> Result<Committed, StoreError> {
     let now_ms = party.ambient().now_ms();
-    if let Some(newest) = &newest {
-        lapsed |= case.drop_lapsed(&newest.ground);
-    }
     let policy = &in_force.policy;
     let assessed = case.assess(policy, newest.as_ref().map(|newest| &newest.ground));
     let waits = super::waits(&assessed);
@@ -521,10 +519,7 @@ async fn commit(
     }
     act_to_do.effects.extend(super::owed(party, &case)?);
     if act == pb::Act::DisclosureWithdrawn {
-        act_to_do = act_to_do.with(Effect::NoteWithdrawn(case.request_id));
-        if !case.delivered.is_empty() {
-            act_to_do = act_to_do.with(Effect::Post(notice::withdrawn(party, &case)?));
-        }
+        act_to_do.effects.extend(super::withdrawal(party, &case)?);
     }
     if act == pb::Act::BreakGlass {
         // Said in the act itself: no crash lies between a release and its alert.

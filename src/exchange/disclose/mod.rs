@@ -37,7 +37,9 @@ use zeroize::Zeroizing;
 use super::policy::RecordFacts;
 use super::{Party, enrol};
 use crate::records::{Column, FIELDS, FieldClass, Protection, Record};
-use crate::store::{EXPIRED, Effect, RecordState, RequestRow, StoreError, Tag, TagKind, WITHDRAWN};
+use crate::store::{
+    EXPIRED, Effect, RecordState, RequestRow, StoreError, StoredRecord, Tag, TagKind, WITHDRAWN,
+};
 
 /// How long a receiver may keep what it is told, in milliseconds: 180 days.
 pub const RETENTION_MS: u64 = 180 * 86_400_000;
@@ -72,6 +74,16 @@ fn read_case(row: &RequestRow) -> Result<Case, StoreError> {
 }
 
 const _: () = assert!(State::Withdrawn as u8 == WITHDRAWN && State::Expired as u8 == EXPIRED);
+
+/// What a withdrawal does besides its leaf and its row: a restored database must know of it, and
+/// whoever was told anything hears of it.
+fn withdrawal(party: &Party, case: &Case) -> Result<Vec<Effect>, StoreError> {
+    let mut effects = vec![Effect::NoteWithdrawn(case.request_id)];
+    if !case.delivered.is_empty() {
+        effects.push(Effect::Post(notice::withdrawn(party, case)?));
+    }
+    Ok(effects)
+}
 
 /// What a withdrawal that only the journal knew of still owes, once its case is written with it: the
 /// receiver hears of it.
@@ -120,7 +132,7 @@ fn waits(fields: &[(Column, FieldState)]) -> bool {
 async fn ground_of(
     party: &Party,
     record: &Record,
-    record_id: u64,
+    stored: &StoredRecord,
     ref_tag: Tag,
 ) -> Result<Ground, StoreError> {
     let entered_by = party
@@ -131,9 +143,9 @@ async fn ground_of(
         .map(hex::encode)
         .collect();
     let mut facts = RecordFacts::of(record, entered_by);
-    facts.family_silent = family_is_silent(party, record).await?;
+    facts.family_silent = family_is_silent(party, stored).await?;
     Ok(Ground {
-        record_id,
+        record_id: stored.record_id,
         identity: identity_of(party, record),
         facts,
     })
@@ -141,15 +153,13 @@ async fn ground_of(
 
 /// Whether anybody of the record's family is silent: what is told of a child tells where its
 /// brothers and sisters may be.
-async fn family_is_silent(party: &Party, record: &Record) -> Result<bool, StoreError> {
-    let Some(family) = &record.family_ref else {
+async fn family_is_silent(party: &Party, stored: &StoredRecord) -> Result<bool, StoreError> {
+    let Some(family) = stored.family_tag else {
         return Ok(false);
     };
-    let store = party.store();
-    let family = store.tag(TagKind::Family, &[family.as_str().as_bytes()]);
-    for stored in store.family(family).await? {
-        if stored.state == RecordState::Withheld
-            || enrol::parse(&stored)?.protection == Protection::Silent
+    for relative in party.store().family(family).await? {
+        if relative.state == RecordState::Withheld
+            || enrol::parse(&relative)?.protection == Protection::Silent
         {
             return Ok(true);
         }

@@ -106,7 +106,7 @@ fn damaged(error: &dyn std::fmt::Display) -> StoreError {
 /// beside each other: one that does not answer holds up its own notices alone.
 ///
 /// # Errors
-/// The last one, if the store fails.
+/// One of them, if the store fails, or a notice cannot be read.
 pub async fn send_due(party: &Arc<Party>) -> Result<(), StoreError> {
     let now_ms = party.ambient().now_ms();
     let rows = party

@@ -23,7 +23,7 @@ use crate::linkage::Grade;
 use crate::proto::exchange as pb;
 use crate::records::{Column, Protection, Record};
 use crate::roster::{Member, TrustedRoster};
-use crate::store::{Effect, Lead, NewAlert, RecordState, RequestRow, StoreError, Tag};
+use crate::store::{Effect, Lead, RecordState, RequestRow, StoreError, Tag};
 use crate::vault::PersonalText;
 
 /// Answers a query about fields: what the holder's policy grants at once, what waits for its people,
@@ -48,53 +48,43 @@ pub async fn answer(
         {
             return service::refuse(party, &query, Refusal::RequestClosed).await;
         }
-        let mut attempt = 1;
-        loop {
-            match service::answer_once(party, &query, first(party, &roster, &query)).await {
-                Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => {
-                    attempt += 1;
-                    follow(party).await?;
-                }
-                outcome => return outcome,
+    }
+    let mut attempt = 1;
+    loop {
+        match answer_now(party, &roster, &query).await {
+            Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => {
+                attempt += 1;
+                // A policy that came into force since may be what made the answer stale.
+                policy::follow(party)
+                    .await
+                    .map_err(|error| party.unavailable(&error))?;
             }
+            outcome => return outcome,
         }
     }
-    again_until_settled(party, &roster, &query).await
 }
 
 /// How often an answer is made anew because the request changed under it: people decide, and time
 /// passes, while the asking member asks.
 const ATTEMPTS: u32 = 5;
 
-/// Takes over a policy that came into force since: it may be what made an answer stale.
-async fn follow(party: &Party) -> Result<(), Refusal> {
-    policy::follow(party)
-        .await
-        .map_err(|error| party.unavailable(&error))
-}
-
-async fn again_until_settled(
+/// Answers a query on what holds now.
+async fn answer_now(
     party: &Arc<Party>,
     roster: &Arc<TrustedRoster>,
     query: &Query<pb::DisclosureQuery>,
 ) -> Result<pb::SignedMessage, Refusal> {
-    let mut attempt = 1;
-    loop {
-        if let Ok(known) = known(party, query).await
-            && service::was_answered(party, query).await?
-            && is_closed(party, &known.row, &known.case).await?
-        {
-            // What was told before it was withdrawn is not told again.
-            return service::refuse(party, query, Refusal::RequestClosed).await;
-        }
-        match service::answer_once(party, query, again(party, roster, query)).await {
-            Err(refusal) if service::is_stale(&refusal) && attempt < ATTEMPTS => {
-                attempt += 1;
-                follow(party).await?;
-            }
-            outcome => return outcome,
-        }
+    if query.payload.request_id.is_empty() {
+        return service::answer_once(party, query, first(party, roster, query)).await;
     }
+    if let Ok(known) = known(party, query).await
+        && service::was_answered(party, query).await?
+        && is_closed(party, &known.row, &known.case).await?
+    {
+        // What was told before it was withdrawn is not told again.
+        return service::refuse(party, query, Refusal::RequestClosed).await;
+    }
+    service::answer_once(party, query, again(party, roster, query)).await
 }
 
 /// Whether a stored answer is of a request that nothing is told of any more.
@@ -217,19 +207,13 @@ fn alert(query: &Query<pb::DisclosureQuery>, record: &Record, grade: u8) -> Opti
         .into_iter()
         .find(|known| rank(*known) == grade)
         .unwrap_or(Grade::NoMatch);
-    let raised = raised(
+    Some(Effect::Raise(raised(
         record,
         query.issuer.id.as_str(),
         query.payload.purpose,
         query.payload.case_reference.clone(),
         grade,
-    );
-    Some(Effect::Raise(NewAlert {
-        leaf_index: None,
-        subject: 0,
-        record_ref: record.record_ref.as_str().to_owned(),
-        plaintext: Zeroizing::new(raised.encode_to_vec()),
-    }))
+    )))
 }
 
 /// A request of the party that asks again.
@@ -429,11 +413,8 @@ fn compose(
     effects.extend(in_force.guard());
     if erased {
         // Told in this answer that there is nothing more, the receiver is also to erase what it has.
-        let notice = super::notice::withdrawn(party, &case);
-        effects.push(Effect::Post(
-            notice.map_err(|error| party.unavailable(&error))?,
-        ));
-        effects.push(Effect::NoteWithdrawn(case.request_id));
+        let withdrawal = super::withdrawal(party, &case);
+        effects.extend(withdrawal.map_err(|error| party.unavailable(&error))?);
     }
     let owed = super::owed(party, &case).map_err(|error| party.unavailable(&error))?;
     effects.extend(owed);
@@ -591,7 +572,7 @@ pub(super) async fn newest(party: &Party, ref_tag: Tag) -> Result<Option<Newest>
         return Ok(None);
     };
     let record = enrol::parse(&stored)?;
-    let mut ground = ground_of(party, &record, stored.record_id, ref_tag).await?;
+    let mut ground = ground_of(party, &record, &stored, ref_tag).await?;
     if stored.state == RecordState::Withheld {
         // Its own words are older than what the journal knows of it.
         ground.facts.protection = Protection::Silent;

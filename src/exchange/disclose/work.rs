@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::case::{Case, End, State, Told};
 use super::decide::leaf;
 use super::server::{Newest, newest};
-use super::{Floor, notice, read_case, reminder, row, value_tag, waits};
+use super::{Floor, notice, read_case, reminder, row, value_tag, waits, withdrawal};
 use crate::exchange::Party;
 use crate::exchange::leaf::Leaf;
 use crate::proto::exchange as pb;
@@ -133,10 +133,7 @@ async fn withdraw(
     case: Case,
     newest: Option<Newest>,
 ) -> Result<(), StoreError> {
-    let mut effects = vec![Effect::NoteWithdrawn(case.request_id)];
-    if !case.delivered.is_empty() {
-        effects.push(Effect::Post(notice::withdrawn(party, &case)?));
-    }
+    let effects = withdrawal(party, &case)?;
     let told: Vec<Column> = case.delivered.iter().map(|told| told.field).collect();
     let act = pb::Act::DisclosureWithdrawn;
     put(party, found, act, &case, newest.as_ref(), &told, effects).await

@@ -95,12 +95,8 @@ pub async fn open_elements(
         return Err(malformed("positions", "they are 1 to 32, and ascend"));
     }
     let unavailable = |error: StoreError| party.unavailable(&error);
-    let leaves = party.store().leaves(leaf_index, 1).await;
-    let leaf = leaves.map_err(unavailable)?.into_iter().next();
-    let asked = leaf
-        .and_then(|leaf| pb::LogEntry::decode(leaf.as_slice()).ok())
-        .is_some_and(|entry| entry.act() == pb::Act::EvaluationAsked);
-    if !asked {
+    let entry = entry_at(party, leaf_index).await.map_err(unavailable)?;
+    if entry.is_none_or(|entry| entry.act() != pb::Act::EvaluationAsked) {
         return Err(malformed("leaf", "no batch was asked for at it"));
     }
     let query = party
@@ -264,6 +260,13 @@ fn read_inputs(mut bytes: &[u8]) -> Vec<(u32, Zeroizing<Vec<u8>>)> {
     inputs
 }
 
+/// A leaf of this node's log, if there is one that can be read.
+async fn entry_at(party: &Party, index: u64) -> Result<Option<pb::LogEntry>, StoreError> {
+    let leaves = party.store().leaves(index, 1).await?;
+    let leaf = leaves.first();
+    Ok(leaf.and_then(|leaf| pb::LogEntry::decode(leaf.as_slice()).ok()))
+}
+
 /// Destroys what was kept to open elements of searches, and what was opened, behind leaves that are
 /// older than [`OPENABLE_MS`]. Tells behind how many leaves there was any.
 ///
@@ -275,11 +278,8 @@ pub async fn forget_inputs(party: &Party) -> Result<u64, StoreError> {
     let (mut old, mut end) = (0, party.store().checkpoint().await?.map_or(0, |log| log.0));
     while old < end {
         let middle = old + (end - old) / 2;
-        let leaves = party.store().leaves(middle, 1).await?;
-        let time_ms = leaves
-            .first()
-            .and_then(|leaf| pb::LogEntry::decode(leaf.as_slice()).ok())
-            .map_or(u64::MAX, |entry| entry.time_ms);
+        let entry = entry_at(party, middle).await?;
+        let time_ms = entry.map_or(u64::MAX, |entry| entry.time_ms);
         if time_ms < before_ms {
             old = middle + 1;
         } else {

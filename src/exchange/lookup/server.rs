@@ -413,30 +413,27 @@ fn alert(query: &Query<pb::LookupQuery>, subject: u32, found: &Found) -> Effect 
         peer = query.issuer.id.as_str(),
         "a protected record was found by a peer"
     );
-    let raised = raised(
-        &found.record,
-        query.issuer.id.as_str(),
-        query.payload.purpose,
-        query.payload.case_reference.clone(),
-        found.grade,
-    );
     Effect::Raise(NewAlert {
-        leaf_index: None,
         subject,
-        record_ref: found.record.record_ref.as_str().to_owned(),
-        plaintext: Zeroizing::new(raised.encode_to_vec()),
+        ..raised(
+            &found.record,
+            query.issuer.id.as_str(),
+            query.payload.purpose,
+            query.payload.case_reference.clone(),
+            found.grade,
+        )
     })
 }
 
-/// An alert as it is kept.
+/// An alert on a record, about the first subject of the act that it is raised with.
 pub(crate) fn raised(
     record: &Record,
     peer: &str,
     purpose: i32,
     case_reference: String,
     grade: Grade,
-) -> operator::ProtectionAlert {
-    operator::ProtectionAlert {
+) -> NewAlert {
+    let said = operator::ProtectionAlert {
         protection: record.protection.as_str().to_owned(),
         record_ref: record.record_ref.as_str().to_owned(),
         peer: peer.to_owned(),
@@ -451,6 +448,12 @@ pub(crate) fn raised(
         }
         .to_owned(),
         ..operator::ProtectionAlert::default()
+    };
+    NewAlert {
+        leaf_index: None,
+        subject: 0,
+        record_ref: record.record_ref.as_str().to_owned(),
+        plaintext: Zeroizing::new(said.encode_to_vec()),
     }
 }
 

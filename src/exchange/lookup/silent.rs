@@ -5,7 +5,6 @@
 //! log is, and a leaf that stood there only after a hit would tell them of the hit.
 
 use prost::Message as _;
-use zeroize::Zeroizing;
 
 use super::ProbedSubject;
 use super::server::{agreed_rules, grade_number, raised};
@@ -137,17 +136,13 @@ async fn compare_one(
             alerts.push(NewAlert {
                 leaf_index: Some(leaf_index),
                 subject: number,
-                record_ref: record.record_ref.as_str().to_owned(),
-                plaintext: Zeroizing::new(
-                    raised(
-                        &record,
-                        &entry.peer,
-                        entry.purpose,
-                        query.case_reference.clone(),
-                        candidate.decision.grade,
-                    )
-                    .encode_to_vec(),
-                ),
+                ..raised(
+                    &record,
+                    &entry.peer,
+                    entry.purpose,
+                    query.case_reference.clone(),
+                    candidate.decision.grade,
+                )
             });
         }
     }

@@ -261,24 +261,13 @@ impl Case {
     /// Holds the case against a policy, with what no policy can change counted in.
     #[must_use]
     pub fn hold(&self, policy: &Policy) -> CaseOutcome {
+        let explained = policy.explain(&self.question, self.column);
         let (found, rules) = match self.expected {
-            Expected::Needs(_) => {
-                let verdict = policy.verdict(&self.question, self.column);
-                let needs = crate::exchange::disclose::Floor::of_question(&self.question)
-                    .over(verdict.needs);
-                (Expected::Needs(needs), verdict.rules)
-            }
-            Expected::BreakGlass | Expected::NoBreakGlass => {
-                match policy.break_glass(&self.question, self.column) {
-                    Some(rules)
-                        if !crate::exchange::disclose::Floor::of_question(&self.question)
-                            .is_closed() =>
-                    {
-                        (Expected::BreakGlass, rules)
-                    }
-                    _ => (Expected::NoBreakGlass, Vec::new()),
-                }
-            }
+            Expected::Needs(_) => (Expected::Needs(explained.needs), explained.rules),
+            Expected::BreakGlass | Expected::NoBreakGlass => match explained.alone {
+                Some(rules) => (Expected::BreakGlass, rules),
+                None => (Expected::NoBreakGlass, Vec::new()),
+            },
         };
         let by_rule = self
             .rule

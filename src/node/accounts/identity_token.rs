@@ -134,8 +134,8 @@ impl Keys {
         let signed = token
             .get(..head.len() + 1 + body.len())
             .ok_or(TokenError::Form)?;
-        let seal = octets(seal).ok_or(TokenError::Form)?;
         let read = |part: &str| octets(part).ok_or(TokenError::Form);
+        let seal = read(seal)?;
         let head: Head = serde_json::from_slice(&read(head)?).map_err(|_| TokenError::Form)?;
         if head.crit.is_some() {
             return Err(TokenError::Form);

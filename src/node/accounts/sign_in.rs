@@ -138,6 +138,13 @@ pub(super) async fn refused_other(
         code,
         "a sign-in was refused"
     );
+    let leaf = refusal(party, id, code);
+    party.ledger().commit(Act::alone(leaf)).await?;
+    Ok(())
+}
+
+/// The leaf on a sign-in that was refused.
+fn refusal(party: &Party, id: Option<AccountId>, code: &str) -> Vec<u8> {
     let (leaf, _) = Leaf::new(
         pb::Act::OperatorRefused,
         party.ambient(),
@@ -148,8 +155,7 @@ pub(super) async fn refused_other(
         entry.operator = id.map_or_else(Vec::new, Vec::from);
     })
     .finish();
-    party.ledger().commit(Act::alone(leaf)).await?;
-    Ok(())
+    leaf
 }
 
 async fn refused(party: &Party, found: Option<Read>, now_ms: u64) -> Result<(), StoreError> {
@@ -159,16 +165,7 @@ async fn refused(party: &Party, found: Option<Read>, now_ms: u64) -> Result<(), 
         account = id.map_or_else(|| "unknown".to_owned(), hex::encode),
         "a sign-in was refused"
     );
-    let (leaf, _) = Leaf::new(
-        pb::Act::OperatorRefused,
-        party.ambient(),
-        &pb::Outcome::default(),
-    )
-    .set(|entry| {
-        entry.reference = AccountError::SignIn.code().to_owned();
-        entry.operator = id.map_or_else(Vec::new, Vec::from);
-    })
-    .finish();
+    let leaf = refusal(party, id, AccountError::SignIn.code());
     let Some(mut found) = found else {
         party.ledger().commit(Act::alone(leaf)).await?;
         return Ok(());

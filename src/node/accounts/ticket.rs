@@ -4,9 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
+use crate::envelope::merkle::sha256;
 use crate::exchange::Party;
 use crate::store::{StoreError, TagKind};
 
@@ -67,8 +67,7 @@ pub fn holds(party: &Party, what: TicketUse, browser: &str, ticket: &str) -> boo
 /// # Errors
 /// If the store fails.
 pub async fn spend(party: &Party, ticket: &str) -> Result<bool, StoreError> {
-    let mut tag = [0; 32];
-    tag.copy_from_slice(digest(&SHA256, format!("ticket {ticket}").as_bytes()).as_ref());
+    let tag = sha256(&[b"ticket ", ticket.as_bytes()]);
     let until_ms = party.ambient().now_ms() + GOOD_MS;
     party.store().keep_first(&tag, b"", until_ms).await
 }

@@ -1,6 +1,7 @@
 //! The ways to sign in beside password and code: a passkey, the member's identity provider.
 
-use super::passkey::{Answer, MAX_PASSKEYS, Passkey};
+use super::identity_token::MAX_SUBJECT;
+use super::passkey::{Answer, MAX_PASSKEYS, Passkey, PasskeyError};
 use super::provider::{Came, Provider, ProviderError};
 use super::sign_in::{self, SignedIn};
 use super::ticket::{self, TicketUse};
@@ -94,16 +95,16 @@ pub async fn add_passkey(
         .flat_map(|read| &read.account.passkeys)
         .any(|known| known.is(answer.credential));
     if taken {
-        return Err(AccountError::Passkey(
-            super::PasskeyError::AuthenticatorData,
-        ));
+        return Err(AccountError::Passkey(PasskeyError::AuthenticatorData));
     }
     let mut read = by_id(party, &id).await?.ok_or(AccountError::Unknown)?;
     if read.account.passkeys.len() >= MAX_PASSKEYS {
         return Err(AccountError::TooManyPasskeys);
     }
     read.account.passkeys.push(passkey);
-    keep(party, read, "passkey-added", false).await
+    keep(party, read, "passkey-added", Vec::new())
+        .await
+        .map(drop)
 }
 
 /// Removes a passkey from an account.
@@ -117,7 +118,9 @@ pub async fn remove_passkey(
 ) -> Result<(), AccountError> {
     let mut read = by_id(party, &id).await?.ok_or(AccountError::Unknown)?;
     read.account.passkeys.retain(|known| !known.is(credential));
-    keep(party, read, "passkey-removed", false).await
+    // What was lost is not good again once a backup is restored.
+    let beside = vec![Effect::NoteLessened(id)];
+    keep(party, read, "passkey-removed", beside).await.map(drop)
 }
 
 /// Begins a session with a passkey.
@@ -143,7 +146,7 @@ pub async fn sign_in_with_passkey(
                 .iter_mut()
                 .find(|known| known.is(answer.credential))
         })
-        .ok_or(super::PasskeyError::Signature)
+        .ok_or(PasskeyError::Signature)
         .and_then(|passkey| passkey.verify(answer, signature));
     match (verified, found) {
         (Ok(()), Some(found)) => {
@@ -154,7 +157,7 @@ pub async fn sign_in_with_passkey(
             let known = found.map(|found| found.id);
             sign_in::refused_other(party, known, "PASSKEY_REFUSED").await?;
             Err(AccountError::Passkey(
-                verified.err().unwrap_or(super::PasskeyError::Signature),
+                verified.err().unwrap_or(PasskeyError::Signature),
             ))
         }
     }
@@ -222,7 +225,7 @@ pub async fn link(
     let linked = if subject.is_empty() {
         None
     } else {
-        if subject.len() > 255 || !subject.bytes().all(|octet| octet.is_ascii_graphic()) {
+        if subject.len() > MAX_SUBJECT || !subject.bytes().all(|octet| octet.is_ascii_graphic()) {
             return Err(AccountError::Subject);
         }
         Some(Linked {
@@ -247,26 +250,32 @@ pub async fn link(
     } else {
         "unlinked"
     };
-    let end = read.account.linked.is_some();
-    read.account.linked = linked;
-    keep(party, read, what, end).await?;
-    by_name(party, name).await?.ok_or(AccountError::Unknown)
-}
-
-async fn keep(party: &Party, read: Read, what: &str, end: bool) -> Result<(), AccountError> {
-    let beside = if end {
-        vec![Effect::EndSessions(read.id)]
+    let beside = if read.account.linked.is_some() {
+        vec![Effect::NoteLessened(read.id), Effect::EndSessions(read.id)]
     } else {
         Vec::new()
     };
+    read.account.linked = linked;
+    keep(party, read, what, beside).await
+}
+
+/// Keeps an account as it is now, and gives it with the version that it then has.
+async fn keep(
+    party: &Party,
+    mut read: Read,
+    what: &str,
+    beside: Vec<Effect>,
+) -> Result<Read, AccountError> {
+    read.version += 1;
     put(
         party,
         read.id,
         &read.account,
-        read.version + 1,
+        read.version,
         false,
         what,
         beside,
     )
-    .await
+    .await?;
+    Ok(read)
 }

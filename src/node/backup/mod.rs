@@ -49,12 +49,6 @@ impl Default for BackupConfig {
 }
 
 impl BackupConfig {
-    /// Whether nothing is set.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// The folder of the journal.
     #[must_use]
     pub fn journal_in(&self, directory: &Directory) -> PathBuf {

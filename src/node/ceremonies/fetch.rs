@@ -210,12 +210,8 @@ impl Ceremonies {
             root: self.root(),
             me: self.party.id().clone(),
         };
-        let (mut new, mut more) = (0, true);
+        let mut new = 0;
         for _ in 0..PORTIONS {
-            // A peer that has more and gives nothing new would be asked for ever.
-            if !std::mem::take(&mut more) {
-                break;
-            }
             let reply = at.ask(self.party.peers(), peer).await?;
             let taken = {
                 let _one_at_a_time = self.taking.lock().await;
@@ -225,7 +221,10 @@ impl Ceremonies {
                 self.refuse(fingerprint, peer, file, &error).await?;
             }
             new += taken.new;
-            more = reply.more && taken.new > 0;
+            // A peer that has more and gives nothing new would be asked for ever.
+            if !reply.more || taken.new == 0 {
+                break;
+            }
         }
         Ok(new)
     }

@@ -20,7 +20,7 @@ impl AccountService for Operator {
         let asked = request.into_inner();
         let (id, factor) = accounts::claim(
             &self.party,
-            &self.directory,
+            self.keeper.directory(),
             &asked.name,
             &asked.code,
             &asked.password,

@@ -20,6 +20,7 @@ use crate::exchange::disclose::{Asked, NEVER};
 use crate::exchange::lookup::{LookupAt, Subjects};
 use crate::exchange::{Party, enrol};
 use crate::node::accounts;
+use crate::node::pause::pause;
 use crate::proto::operator as pb;
 use crate::proto::operator::case_service_server::CaseService;
 use crate::records::Column;
@@ -613,11 +614,7 @@ fn next_night(party: &Party) -> u64 {
 
 /// Looks for the children of cases that are due, until the node stops.
 pub(in crate::node) async fn nightly(party: Arc<Party>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(ROUND) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+    while pause(ROUND, &mut stopped).await {
         if let Err(status) = tonight(&party).await {
             tracing::error!(code = ?status.code(), "the nightly search could not be made");
         }

@@ -285,11 +285,12 @@ pub(super) fn shown(asked: &Asked) -> pb::Asked {
     }
 }
 
-fn word(reason: Option<DenialReason>) -> String {
+/// Why it was denied, in a word; empty if that is not said.
+pub(super) fn word(reason: Option<DenialReason>) -> String {
     reason.map_or_else(String::new, |reason| reason.as_str().to_owned())
 }
 
-fn names(columns: &[Column]) -> Vec<String> {
+pub(super) fn names(columns: &[Column]) -> Vec<String> {
     columns
         .iter()
         .map(|column| column.name().to_owned())

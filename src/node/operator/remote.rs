@@ -6,14 +6,11 @@
 //! is the node's own user.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::ServerConfig;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::Extensions;
@@ -22,9 +19,10 @@ use tonic::transport::Server;
 use super::Operator;
 use crate::node::Directory;
 use crate::node::config::OperatorConfig;
+use crate::node::pause::until;
 use crate::node::serve::{self, Connections};
 use crate::node::settings::{Limits, PostQuantum};
-use crate::node::tls::provider;
+use crate::node::tls::{PemError, authorities, certificates, private_key, provider};
 
 /// HTTP/2.
 const ALPN: &[u8] = b"h2";
@@ -34,13 +32,8 @@ const ALPN: &[u8] = b"h2";
 #[non_exhaustive]
 pub enum RemoteError {
     /// A file cannot be used.
-    #[error("{path}: {why}; [operator] of node.toml names it: a PEM file is needed there")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
+    #[error("{0}; [operator] of node.toml names it: a PEM file is needed there")]
+    File(PemError),
     /// The files do not fit together.
     #[error("the certificate and the key of [operator] do not fit: {0}")]
     Tls(#[from] rustls::Error),
@@ -112,16 +105,9 @@ impl RemoteDoor {
             limits: Limits::default(),
             telemetry: Arc::clone(operator.party.telemetry()),
         };
-        let mut stop = stopped;
-        let served = Server::builder()
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-            .max_concurrent_streams(64)
-            .http2_max_header_list_size(16 * 1024)
+        let served = serve::network(Server::builder())
             .add_routes(operator.services())
-            .serve_with_incoming_shutdown(serve::accept(self.listener, door), async move {
-                let _ = stop.wait_for(|stopped| *stopped).await;
-            })
+            .serve_with_incoming_shutdown(serve::accept(self.listener, door), until(stopped))
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "the operator API is no more served over the network");
@@ -136,16 +122,9 @@ pub(super) fn is_remote(extensions: &Extensions) -> bool {
 }
 
 fn server_config(config: &OperatorConfig, directory: &Path) -> Result<ServerConfig, RemoteError> {
-    let chain = certificates(&directory.join(&config.certificate))?;
-    let key = directory.join(&config.key);
-    let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| unusable(&key, &error))?;
-    let mut callers = RootCertStore::empty();
-    let clients = directory.join(&config.clients);
-    for certificate in certificates(&clients)? {
-        callers
-            .add(certificate)
-            .map_err(|error| unusable(&clients, &error))?;
-    }
+    let chain = certificates(&directory.join(&config.certificate)).map_err(RemoteError::File)?;
+    let secret = private_key(&directory.join(&config.key)).map_err(RemoteError::File)?;
+    let callers = authorities(&directory.join(&config.clients)).map_err(RemoteError::File)?;
     let provider = provider(PostQuantum::Preferred);
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(callers), Arc::clone(&provider))
@@ -158,21 +137,4 @@ fn server_config(config: &OperatorConfig, directory: &Path) -> Result<ServerConf
     // No session is resumed: a resumed one would not ask for the certificate again.
     tls.send_tls13_tickets = 0;
     Ok(tls)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RemoteError> {
-    let chain = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| unusable(path, &error))?;
-    if chain.is_empty() {
-        return Err(unusable(path, &"no certificate is in it"));
-    }
-    Ok(chain)
-}
-
-fn unusable(path: &Path, why: &dyn std::fmt::Display) -> RemoteError {
-    RemoteError::File {
-        path: path.to_owned(),
-        why: why.to_string(),
-    }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tonic::{Code, Request, Response, Status};
 
+use super::disclosure;
 use super::duty::Duty;
 use super::{Operator, invalid, page_size, refused, store_failed};
 use crate::exchange::disclose::{
@@ -114,10 +115,9 @@ impl RequestService for Operator {
         request: Request<pb::DenyRequestRequest>,
     ) -> Result<Response<pb::DenyRequestResponse>, Status> {
         let (call, asked) = apart(request);
-        let reason = reason(&asked.reason)?;
-        let read = || decision(asked.decision.clone());
-        let decided = self.decide(&call, Duty::Decide, read, |actor, decision| async move {
-            let (id, digest, fields) = decision;
+        let read = || Ok((decision(asked.decision.clone())?, reason(&asked.reason)?));
+        let decided = self.decide(&call, Duty::Decide, read, |actor, asked| async move {
+            let ((id, digest, fields), reason) = asked;
             disclose::deny(&self.party, &actor, &id, digest, &fields, reason).await
         });
         Ok(Response::new(pb::DenyRequestResponse {
@@ -204,10 +204,7 @@ impl Operator {
                 at_ms,
                 what: what.to_owned(),
                 by: by.map_or_else(String::new, name),
-                fields: columns
-                    .iter()
-                    .map(|column| column.name().to_owned())
-                    .collect(),
+                fields: disclosure::names(columns),
                 reason: String::new(),
             }
         };
@@ -224,9 +221,7 @@ impl Operator {
         for denial in &case.denials {
             let by = Some(&denial.account);
             let mut denied = event(denial.at_ms, "denied", by, &denial.fields);
-            denied.reason = denial
-                .reason
-                .map_or_else(String::new, |reason| reason.as_str().to_owned());
+            denied.reason = disclosure::word(denial.reason);
             events.push(denied);
         }
         events.sort_by_key(|event| event.at_ms);

@@ -12,19 +12,20 @@ use crate::node::accounts::{
 use crate::proto::operator as pb;
 use crate::proto::operator::sign_in_service_server::SignInService;
 
-/// The parts of an answer, borrowed.
-fn answer<'a>(asked: &'a pb::PasskeyAnswer, host: &'a str) -> Answer<'a> {
-    Answer {
-        origin: &asked.origin,
-        host,
-        challenge: &asked.challenge,
-        credential: &asked.credential,
-        client_data: &asked.client_data,
-        authenticator_data: &asked.authenticator_data,
-    }
-}
-
 impl Operator {
+    /// The parts of an answer, borrowed, if it was given at one of the console's names.
+    fn answer<'a>(&self, given: &'a pb::PasskeyAnswer) -> Result<Answer<'a>, Status> {
+        let host = self.ways.host_of(&given.origin);
+        Ok(Answer {
+            origin: &given.origin,
+            host: host.map_err(|error| told(&error))?,
+            challenge: &given.challenge,
+            credential: &given.credential,
+            client_data: &given.client_data,
+            authenticator_data: &given.authenticator_data,
+        })
+    }
+
     /// The session of a call on the person's own account.
     async fn own<T>(&self, request: &Request<T>, fresh: bool) -> Result<Session, Status> {
         let Some(token) = token(request) else {
@@ -73,11 +74,7 @@ impl SignInService for Operator {
         let session = self.own(&request, true).await?;
         let asked = request.into_inner();
         let given = asked.answer.unwrap_or_default();
-        let host = self
-            .ways
-            .host_of(&given.origin)
-            .map_err(|error| told(&error))?;
-        let answered = answer(&given, host);
+        let answered = self.answer(&given)?;
         let adding = accounts::add_passkey(
             &self.party,
             session.read.id,
@@ -130,10 +127,7 @@ impl SignInService for Operator {
     ) -> Result<Response<pb::SignInWithPasskeyResponse>, Status> {
         let asked = request.into_inner();
         let given = asked.answer.unwrap_or_default();
-        let host = self
-            .ways
-            .host_of(&given.origin)
-            .map_err(|error| told(&error))?;
+        let answered = self.answer(&given)?;
         let account = asked
             .account
             .try_into()
@@ -142,7 +136,7 @@ impl SignInService for Operator {
             &self.party,
             account,
             &given.browser,
-            &answer(&given, host),
+            &answered,
             &asked.signature,
         )
         .await
