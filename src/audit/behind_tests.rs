@@ -1,5 +1,8 @@
-use super::super::sample::{LEAF, Lookup, SIZE, Sample, key, lookup_query, outcome, receipt};
+use super::super::sample::{
+    LEAF, Lookup, NOW_MS, SIZE, Sample, key, lookup_query, outcome, receipt,
+};
 use super::*;
+use crate::roster::{Bytes32, Roster, Timestamp};
 
 /// The places and codes found after `spoil`.
 fn found(spoil: impl FnOnce(&Sample, &mut Lookup)) -> Vec<(&'static str, &'static str)> {
@@ -37,16 +40,7 @@ fn first_item(message: &mut Option<pb::SignedMessage>) -> &mut pb::Item {
 #[test]
 fn sound_evidence_holds_and_says_what_it_says() {
     let sample = Sample::new();
-    let lookup = Lookup::sound(&sample);
-    let entry = lookup.entry();
-    let leaf = Leaf {
-        rosters: &sample.rosters(),
-        in_force: None,
-        owner: sample.member("pl"),
-        index: LEAF,
-        entry: &entry,
-    };
-    let (insight, faults) = check(&leaf, lookup.reply);
+    let (insight, faults) = Lookup::sound(&sample).judge(&sample);
     assert_eq!(faults, []);
     assert!(matches!(
         insight.query,
@@ -293,52 +287,16 @@ fn an_outcome_that_was_not_answered_is_found_out() {
 #[test]
 fn a_reader_without_the_right_to_is_found_out() {
     let sample = Sample::new();
-    let query = pb::AuditQuery {
-        subject: Some(pb::audit_query::Subject::Entries(pb::LeafRange {
-            start: 0,
-            count: 9,
-        })),
-        ..pb::AuditQuery::default()
-    };
+    let rosters = sample.rosters();
     for (reader, codes) in [("ombud", &[][..]), ("ua", &["NO_OMBUDSMAN"])] {
-        let query = sample.query(reader, "pl", reader, query.clone(), &[]);
-        let (leaf, opening) = crate::exchange::leaf::Leaf::new(
-            pb::Act::AuditAnswered,
-            &sample.ambient,
-            &pb::Outcome::default(),
-        )
-        .set(|entry| {
-            entry.peer = reader.to_owned();
-            entry.message_id = query.message_id.to_vec();
-            entry.query_digest = query.digest.to_vec();
-            entry.reference = "entries 0+9".to_owned();
-        })
-        .finish();
-        let entry = Entry::parse(&leaf).unwrap();
-        let leaf = Leaf {
-            rosters: &sample.rosters(),
-            in_force: None,
-            owner: sample.member("pl"),
-            index: LEAF,
-            entry: &entry,
-        };
-        let reply = pb::ReadEvidenceResponse {
-            query: Some(query.message),
-            opening,
-            ..pb::ReadEvidenceResponse::default()
-        };
-        let found: Vec<&str> = check(&leaf, reply)
-            .1
-            .iter()
-            .map(|(_, fault)| fault.code())
-            .collect();
-        assert_eq!(found, codes);
+        assert_eq!(read_by(reader, &sample, &rosters, None), codes);
     }
     assert_ne!(key("ua").verifying_key(), key("pl").verifying_key());
 }
 
 /// Poland's leaf of what it was asked by a reader, under rosters.
 fn read_by(
+    reader: &str,
     sample: &Sample,
     rosters: &Rosters,
     in_force: Option<&TrustedRoster>,
@@ -348,14 +306,14 @@ fn read_by(
         subject: Some(pb::audit_query::Subject::Entries(range)),
         ..pb::AuditQuery::default()
     };
-    let query = sample.query("ombud", "pl", "ombud", query, &[]);
+    let query = sample.query(reader, "pl", reader, query, &[]);
     let (leaf, opening) = crate::exchange::leaf::Leaf::new(
         pb::Act::AuditAnswered,
         &sample.ambient,
         &pb::Outcome::default(),
     )
     .set(|entry| {
-        entry.peer = "ombud".to_owned();
+        entry.peer = reader.to_owned();
         entry.message_id = query.message_id.to_vec();
         entry.query_digest = query.digest.to_vec();
         entry.reference = "entries 0+9".to_owned();
@@ -363,11 +321,8 @@ fn read_by(
     .finish();
     let entry = Entry::parse(&leaf).unwrap();
     let leaf = Leaf {
-        rosters,
         in_force,
-        owner: sample.member("pl"),
-        index: LEAF,
-        entry: &entry,
+        ..sample.leaf(rosters, LEAF, &entry)
     };
     let reply = pb::ReadEvidenceResponse {
         query: Some(query.message),
@@ -398,6 +353,9 @@ fn a_reader_is_judged_by_the_scope_that_it_had_then() {
         )
     };
     let both = rosters(&narrow, &[&wide]);
+    let read_by = |sample: &Sample, rosters: &Rosters, in_force: Option<&TrustedRoster>| {
+        read_by("ombud", sample, rosters, in_force)
+    };
     // The scope was taken away since, which takes back nothing that was read before.
     assert_eq!(read_by(&wide, &both, None), Vec::<&str>::new());
     assert_eq!(read_by(&narrow, &both, None), ["NO_OMBUDSMAN"]);
@@ -421,15 +379,7 @@ fn a_reader_is_judged_by_the_scope_that_it_had_then() {
 
 /// Whether a leaf of Poland proves that Ukraine asked, or answered.
 fn held(sample: &Sample, lookup: Lookup) -> (bool, bool) {
-    let entry = lookup.entry();
-    let leaf = Leaf {
-        rosters: &sample.rosters(),
-        in_force: None,
-        owner: sample.member("pl"),
-        index: LEAF,
-        entry: &entry,
-    };
-    let insight = check(&leaf, lookup.reply).0;
+    let insight = lookup.judge(sample).0;
     (insight.query_held, insight.answer_held)
 }
 
@@ -480,18 +430,12 @@ fn only_a_question_can_have_been_refused() {
             query_digest: Some(envelope.digest()),
             ..super::super::sample::entry(pb::Act::QueryRefused, "ua", 0)
         };
-        let rosters = sample.rosters();
-        let leaf = Leaf {
-            rosters: &rosters,
-            in_force: None,
-            owner: sample.member("pl"),
-            index: 7,
-            entry: &entry,
-        };
         let reply = pb::ReadEvidenceResponse {
             query: Some(message),
             ..pb::ReadEvidenceResponse::default()
         };
+        let rosters = sample.rosters();
+        let leaf = sample.leaf(&rosters, 7, &entry);
         check(&leaf, reply).0.query_held
     };
     let asked = sample.query("ua", "pl", "ua", lookup_query(), &[b"tokens"]);
@@ -524,14 +468,7 @@ fn at_alone(
         ..super::super::sample::entry(act, "ua", 0)
     };
     let rosters = sample.rosters();
-    let leaf = Leaf {
-        rosters: &rosters,
-        in_force: None,
-        owner: sample.member("pl"),
-        index: 7,
-        entry: &entry,
-    };
-    let (insight, faults) = check(&leaf, reply);
+    let (insight, faults) = check(&sample.leaf(&rosters, 7, &entry), reply);
     let faults = faults
         .iter()
         .map(|(place, fault)| (place.as_str(), fault.code()));
@@ -606,20 +543,13 @@ fn a_wrong_answer_accuses_a_party_only_if_it_signed_it() {
             reference: "BAD_RECEIPT".into(),
             ..super::super::sample::entry(pb::Act::WrongAnswer, "ua", 0)
         };
-        let rosters = sample.rosters();
-        let leaf = Leaf {
-            rosters: &rosters,
-            in_force: None,
-            owner: sample.member("pl"),
-            index: 7,
-            entry: &entry,
-        };
         let reply = pb::ReadEvidenceResponse {
             query: Some(query.message.clone()),
             answer: Some(answer.clone()),
             ..pb::ReadEvidenceResponse::default()
         };
-        let (insight, faults) = check(&leaf, reply);
+        let rosters = sample.rosters();
+        let (insight, faults) = check(&sample.leaf(&rosters, 7, &entry), reply);
         let codes: Vec<&str> = faults.iter().map(|(_, fault)| fault.code()).collect();
         (insight.reported, codes)
     };
@@ -664,4 +594,48 @@ fn a_wrong_answer_accuses_a_party_only_if_it_signed_it() {
     );
     let (reported, faults) = at(&others, Some(digest));
     assert!(reported.is_none() && faults == ["BAD_SIGNATURE"]);
+}
+
+/// A roster of long ago takes a key back, and the node went on by the one before.
+#[test]
+fn an_old_roster_is_found_whatever_was_put_beside_the_signature() {
+    let second_key = key("ua's second");
+    let with_second = |roster: &mut Roster| {
+        let mut members = roster.members.iter_mut();
+        let ua = members.find(|member| member.id.as_str() == "ua").unwrap();
+        let mut second = ua.signing_keys[0].clone();
+        second.public_key = Bytes32::new(*second_key.verifying_key().as_bytes());
+        ua.signing_keys.push(second);
+    };
+    let first = Sample::with(with_second);
+    let later = Sample::with(|roster| {
+        with_second(roster);
+        roster.version = 2;
+        roster.issued = Timestamp::from_unix(NOW_MS / 1000 - 3 * 86_400);
+        let mut members = roster.members.iter_mut();
+        let ua = members.find(|member| member.id.as_str() == "ua").unwrap();
+        ua.signing_keys.remove(0);
+    });
+    let before = Arc::new(first.roster.clone());
+    let mut rosters = Rosters::new(
+        Vec::new(),
+        Arc::new(later.roster.clone()),
+        vec![Arc::clone(&before)],
+    );
+    rosters.came_into_force(NOW_MS - 10 * 86_400_000, Some(before));
+    let codes = |lookup: Lookup| -> Vec<&str> {
+        let entry = lookup.entry();
+        let (_, faults) = check(&first.leaf(&rosters, LEAF, &entry), lookup.reply);
+        faults.iter().map(|(_, fault)| fault.code()).collect()
+    };
+    assert_eq!(codes(Lookup::sound(&first)), ["OLD_ROSTER"]);
+    // The envelope's digest leaves signatures out: what is no signature can be put beside one.
+    let mut lookup = Lookup::sound(&first);
+    let query = lookup.reply.query.as_mut().unwrap();
+    let signatures = &mut query.envelope.as_mut().unwrap().signatures;
+    signatures.push(pb::Signature {
+        key_id: second_key.verifying_key().id().as_bytes().to_vec(),
+        sig: vec![0; 64],
+    });
+    assert_eq!(codes(lookup), ["OLD_ROSTER"]);
 }

@@ -61,8 +61,10 @@ enum Way {
     Open,
     /// None does, for a moment.
     Spared,
-    /// One goes out, to see whether the peer is back.
+    /// One may go out, to see whether the peer is back.
     Probing,
+    /// One is out; others wait for what becomes of it.
+    Probed,
 }
 
 impl Link {
@@ -119,10 +121,9 @@ impl Link {
         let mut state = self.state();
         match state.way {
             Way::Open => true,
-            Way::Spared => false,
+            Way::Spared | Way::Probed => false,
             Way::Probing => {
-                // This call is the probe; others wait for what becomes of it.
-                state.way = Way::Spared;
+                state.way = Way::Probed;
                 true
             }
         }
@@ -225,8 +226,11 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
+        if self.over {
+            return;
+        }
         let mut state = self.link.state();
-        if !self.over && state.way == Way::Spared {
+        if state.way == Way::Probed {
             state.way = Way::Probing;
         }
     }

@@ -248,7 +248,16 @@ async fn in_recovery(connection: &mut PgConnection) -> Result<bool, sqlx::Error>
 async fn first_primary(servers: &[PgConnectOptions]) -> Result<usize, StoreError> {
     let mut first_error = None;
     for (number, options) in servers.iter().enumerate() {
-        match look_at(options).await {
+        let looked = match tokio::time::timeout(ACQUIRE_TIMEOUT, look_at(options)).await {
+            Ok(looked) => looked,
+            // One that does not answer holds up nobody who has another.
+            Err(_) => Err(StoreError::Open {
+                location: location(options),
+                reason: "it did not answer in time".to_owned(),
+                remedy: remedy(&sqlx::Error::PoolTimedOut),
+            }),
+        };
+        match looked {
             Ok(standby) if !standby || servers.len() == 1 => return Ok(number),
             Ok(_) => {
                 first_error.get_or_insert(StoreError::Open {
@@ -632,5 +641,13 @@ mod tests {
             hosts("postgres:///d?host=/run/postgresql&user=u"),
             ["d at /run/postgresql"]
         );
+        for wrong in [
+            "postgres://u:secret-word@,/d",
+            "postgres://u:secret-word@one:99999/d",
+            "postgres://u:secret-word@one,two:x/d",
+        ] {
+            let error = servers(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret-word"), "{error}");
+        }
     }
 }
